@@ -1,0 +1,100 @@
+"""The columns of every table, their types, their keys and their order.
+
+A table is cut into slices, one a timelapse. Reading and merging them is in `slices`; what the numbers mean together is
+in `analytics`.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+INSTANT = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSchema:
+    """One table: a name, columns with types, and the columns that identify a row within its timelapse."""
+
+    name: str
+    columns: dict[str, pl.DataType | type[pl.DataType]]
+    key: tuple[str, ...]
+
+    def empty(self) -> pl.DataFrame:
+        """A table of this schema without rows."""
+        return pl.DataFrame(schema=self.columns)
+
+
+INVENTORY = TableSchema(
+    name="inventory",
+    key=("source_name",),
+    columns={
+        "timelapse": pl.String,
+        "source_name": pl.String,  # reversible text of the name's bytes
+        "captured_at": INSTANT,
+        "captured_at_basis": pl.String,  # domain.captures.Basis
+        "clock": pl.String,  # timezone and start date captured_at was told by
+        "day_number": pl.Int32,  # from dayNNN names
+        "time_of_day_s": pl.Int32,  # local, from dayNNN names
+        "first_seen_at": INSTANT,
+        "looked_at": INSTANT,  # when size and mtime were first seen as they are
+        "n_bytes": pl.Int64,
+        "mtime_ns": pl.Int64,
+        "state": pl.String,  # settled, pending
+        "digest": pl.String,  # filled in by rendering, as are the rest
+        "format": pl.String,
+        "width_px": pl.Int32,  # upright
+        "height_px": pl.Int32,
+        "exif_captured_at": pl.String,  # ISO, local unless it carries an offset
+    },
+)
+"""One row a source. The fingerprint is (n_bytes, mtime_ns), decided by `digest` once the bytes were read."""
+
+MANIFEST = TableSchema(
+    name="manifest",
+    key=("source_name", "variant"),
+    columns={
+        "timelapse": pl.String,
+        "source_name": pl.String,
+        "variant": pl.String,
+        "state": pl.String,  # made, failed
+        "origin": pl.String,  # rendered, adopted, trusted; of made ones
+        "reason": pl.String,  # domain.failures, of failed ones
+        "detail": pl.String,  # the decoder's own words
+        "variant_path": pl.String,  # folder/name below the timelapse's folder
+        "source_n_bytes": pl.Int64,
+        "source_mtime_ns": pl.Int64,
+        "source_digest": pl.String,
+        "spec_fingerprint": pl.String,
+        "render_revision": pl.Int32,
+        "decoder": pl.String,
+        "width_px": pl.Int32,
+        "height_px": pl.Int32,
+        "n_bytes": pl.Int64,
+        "mtime_ns": pl.Int64,
+        "checksum": pl.String,
+        "render_ms": pl.Float32,
+        "run_id": pl.String,
+        "recorded_at": INSTANT,
+    },
+)
+"""One row a (source, variant) that was made, adopted or refused."""
+
+PLAN = TableSchema(
+    name="plan",
+    key=("source_name", "variant"),
+    columns={
+        "timelapse": pl.String,
+        "source_name": pl.String,
+        "variant": pl.String,
+        "reason": pl.String,  # domain.plans.Reason
+        "captured_at": INSTANT,
+        "source_n_bytes": pl.Int64,
+        "source_mtime_ns": pl.Int64,
+        "variant_path": pl.String,
+        "spec_fingerprint": pl.String,
+        "known_digest": pl.String,  # equal to the source's: re-record, do not render
+        "superseded_path": pl.String,  # goes once the successor is published
+        "chunk": pl.Int32,
+    },
+)
+"""One row a variant to make, with the reason; readable before it is run."""

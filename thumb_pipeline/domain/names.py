@@ -1,0 +1,118 @@
+"""File names: bytes on disk, a reversible text everywhere else, and the variant name that follows from a source's.
+
+Names are bytes because cameras write any bytes. Where the files lie is in `layout`, what a name says about time in
+`captures`.
+"""
+
+import hashlib
+import re
+
+MAX_NAME_BYTES = 255
+"""What one name may have on ext4, XFS, APFS and NTFS."""
+
+TEMPORARY_PREFIX = ".tp-"
+"""Starts our own unfinished files: short, hidden, and without a word of the target's name."""
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029%\ud800-\udfff]")
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
+_CANONICAL = re.compile(
+    rb"(?P<stem>timelapse-(?P<id>[A-Za-z0-9.-]+))_(?P<when>(?:[0-9]{8}|day[0-9]{3,6})_[0-9]{6})\.jpg", re.DOTALL
+)
+_LOOKS_SHORTENED = re.compile(rb"~[0-9a-f]{32}\Z")
+_TEMPORARY_ENDINGS = (
+    b".tmp",
+    b".temp",
+    b".part",
+    b".partial",
+    b".filepart",
+    b".crdownload",
+    b".download",
+    b".swp",
+    b"~",
+)
+
+
+def to_text(name: bytes) -> str:
+    """The printable, unique text of a name: `%XX` for invalid bytes, control characters and `%`, nothing else.
+
+    NFC and NFD stay apart, and the text is valid UTF-8, which Polars and Dagster insist on.
+    """
+    text = name.decode("utf-8", "surrogateescape")
+    return text if _UNSAFE.search(text) is None else _UNSAFE.sub(_escaped, text)
+
+
+def to_bytes(text: str) -> bytes:
+    """The exact inverse of `to_text`.
+
+    Raises:
+        ValueError: `text` has a `%` that `to_text` would not have written, so it names no file.
+    """
+    if "%" not in text:
+        return text.encode()
+    pieces = _ESCAPE.split(text)
+    name = b"".join(bytes.fromhex(p) if i % 2 else p.encode() for i, p in enumerate(pieces))
+    if to_text(name) != text:
+        raise ValueError(f"{text!r} is not an escaped file name: write a literal % as %25")
+    return name
+
+
+def name_digest(name: bytes) -> str:
+    """32 hex digits that stand for a source's name inside its (public) variants."""
+    return hashlib.sha256(name).hexdigest()[:32]
+
+
+def is_left_out(name: bytes) -> bool:
+    """Whether a name in `frames/` is hidden or temporary and therefore no source.
+
+    Hidden: starts with a dot. Temporary: ends, in any case, with `.tmp`, `.temp`, `.part`, `.partial`, `.filepart`,
+    `.crdownload`, `.download`, `.swp` or `~`: what FTP servers, rsync, browsers and editors call a file while they
+    write it.
+    """
+    return name.startswith(b".") or name.lower().endswith(_TEMPORARY_ENDINGS)
+
+
+def variant_name(source: bytes, tag: str, extension: str) -> bytes:
+    """The one name of a source's variant within a variant folder; no two sources share one.
+
+    `timelapse-2_20250422_143022.jpg` gives `timelapse-2_thumb_20250422_143022.jpg`; any other name keeps all its
+    bytes, extension included: `IMG_0012.JPG` gives `IMG_0012.JPG_thumb.jpg`. What would exceed 255 bytes is cut and
+    carries a digest, as does a name that looks like such a cut.
+
+    The three shapes cannot meet: a tag starts with a letter and has no underscore, so only the first ends in digits;
+    and a name that ends like the third is never kept whole.
+    """
+    ending = f"_{tag}.{extension}".encode()
+    canonical = _CANONICAL.fullmatch(source)
+    if canonical is not None:
+        name = canonical["stem"] + f"_{tag}_".encode() + canonical["when"] + f".{extension}".encode()
+        if len(name) <= MAX_NAME_BYTES:
+            return name
+    if len(source) + len(ending) <= MAX_NAME_BYTES and _LOOKS_SHORTENED.search(source) is None:
+        return source + ending
+    mark = b"~" + name_digest(source).encode()
+    return _cut(source, MAX_NAME_BYTES - len(mark) - len(ending)) + mark + ending
+
+
+def source_name(variant: bytes, tag: str, extension: str) -> bytes | None:
+    """The inverse of `variant_name`; None for a cut name (its provenance tells) and for names it never gives."""
+    infix, suffix = f"_{tag}_".encode(), f".{extension}".encode()
+    head, _, when = variant.removesuffix(suffix).rpartition(infix)
+    candidates = [head + b"_" + when + b".jpg", variant.removesuffix(f"_{tag}".encode() + suffix)]
+    for candidate in candidates:
+        if candidate and candidate != variant and variant_name(candidate, tag, extension) == variant:
+            return None if _LOOKS_SHORTENED.search(candidate) else candidate
+    return None
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogateescape"))
+
+
+def _cut(name: bytes, length: int) -> bytes:
+    """At most `length` bytes, without half a UTF-8 character where the name is UTF-8."""
+    head = name[:length]
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return head
+    return head.decode(errors="ignore").encode()

@@ -1,0 +1,138 @@
+"""Which format a file has, judged by its first bytes alone, and whether its container ends before it should.
+
+The allow-list of formats that are decoded is here, with the signatures of those that are recognised in order to say
+"not supported" instead of "not a picture". A file's name plays no part. Decoding lives in `decoders`.
+"""
+
+import io
+from typing import BinaryIO
+
+HEAD_N_BYTES = 64
+_TAIL_N_BYTES = 65_536
+
+SUPPORTED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000")
+"""Formats that are decoded, by Pillow's names; MPO is JPEG until its index is read."""
+
+_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (8, b"WEBP", "WEBP"),
+    (0, b"GIF87a", "GIF"),
+    (0, b"GIF89a", "GIF"),
+    (8, b"CR\x02\x00", "camera RAW (CR2)"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (0, b"BM", "BMP"),
+    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG2000"),
+    (0, b"IIRO", "camera RAW (ORF)"),
+    (0, b"IIRS", "camera RAW (ORF)"),
+    (0, b"MMOR", "camera RAW (ORF)"),
+    (0, b"IIU\x00", "camera RAW (RW2)"),
+    (0, b"FUJIFILMCCD-RAW", "camera RAW (RAF)"),
+    (6, b"HEAPCCDR", "camera RAW (CRW)"),
+    (0, b"FOVb", "camera RAW (X3F)"),
+    (0, b"\x00MRM", "camera RAW (MRW)"),
+    (0, b"8BPS", "PSD"),
+    (0, b"gimp xcf", "XCF"),
+    (0, b"\x00\x00\x01\x00", "ICO"),
+    (0, b"\x00\x00\x02\x00", "CUR"),
+    (0, b"icns", "ICNS"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+    (0, b"II\xbc", "JPEG XR"),
+    (0, b"BPG\xfb", "BPG"),
+    (0, b"\x8aMNG\r\n\x1a\n", "MNG"),
+    (0, b"\x8bJNG\r\n\x1a\n", "JNG"),
+    (0, b"FLIF", "FLIF"),
+    (0, b"qoif", "QOI"),
+    (0, b"DDS ", "DDS"),
+    (0, b"\x76\x2f\x31\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"#?RGBE", "Radiance HDR"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"%!PS", "PostScript"),
+    (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (0, b"%PDF-", "PDF"),
+    (0, b"<svg", "SVG"),
+    (0, b"\x1a\x45\xdf\xa3", "video (Matroska)"),
+    (8, b"AVI ", "video (AVI)"),
+    (0, b"FLV\x01", "video (FLV)"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video (ASF)"),
+    (0, b"\x00\x00\x01\xba", "video (MPEG)"),
+    (0, b"\x00\x00\x01\xb3", "video (MPEG)"),
+    (0, b"OggS", "video (Ogg)"),
+    (0, b".RMF", "video (RealMedia)"),
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01", "video (MXF)"),
+    *(
+        (0, b"P" + digit + space, "Netpbm")
+        for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"7")
+        for space in (b"\n", b" ")
+    ),
+)
+
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+
+
+def identify(head: bytes) -> str | None:
+    """The format of a file by its first `HEAD_N_BYTES` bytes, supported or not; None where nothing known fits."""
+    if head[4:8] == b"ftyp":
+        return _identify_iso_media(head)
+    for offset, signature, name in _SIGNATURES:
+        if head[offset : offset + len(signature)] == signature:
+            return name
+    if head[4:8] in _QUICKTIME_ATOMS:
+        return "video (QuickTime)"
+    return "SVG" if b"<svg" in head else None
+
+
+def ends_early(stream: BinaryIO, format_name: str) -> bool:
+    """Whether the container itself says that bytes are missing at its end.
+
+    Only asked after a decoder has refused: cameras do append bytes of their own to sound files.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    head = stream.read(HEAD_N_BYTES)
+    stream.seek(max(0, size - _TAIL_N_BYTES))
+    tail = stream.read(_TAIL_N_BYTES)
+    if format_name == "WEBP":
+        return size < 8 + int.from_bytes(head[4:8], "little")
+    if format_name == "BMP":
+        return len(head) < 54 or size < int.from_bytes(head[2:6], "little")
+    if format_name == "AVIF":
+        return not _boxes_fill(stream, size)
+    end_marker = {"JPEG": b"\xff\xd9", "JPEG2000": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}.get(format_name)
+    return end_marker is not None and end_marker not in (tail[-2:] if format_name == "GIF" else tail)
+
+
+def _identify_iso_media(head: bytes) -> str:
+    length = int.from_bytes(head[:4], "big")
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(length, len(head)) - 3, 4))}
+    if head[8:12] in _AVIF_BRANDS or (head[8:12] in (b"mif1", b"msf1") and not brands.isdisjoint(_AVIF_BRANDS)):
+        return "AVIF"
+    if head[8:12] in _HEIF_BRANDS:
+        return "HEIF"
+    if head[8:12] == b"crx ":
+        return "camera RAW (CR3)"
+    return "video (ISO media)"
+
+
+def _boxes_fill(stream: BinaryIO, size: int) -> bool:
+    offset = 0
+    while offset < size:
+        stream.seek(offset)
+        header = stream.read(16)
+        if len(header) < 8:
+            return False
+        length = int.from_bytes(header[:4], "big")
+        if length == 1 and len(header) == 16:
+            length = int.from_bytes(header[8:], "big")
+        if length < 8:
+            return length == 0  # a box of length 0 reaches to the end, whatever that is
+        offset += length
+    return offset == size

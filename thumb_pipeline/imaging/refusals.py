@@ -1,0 +1,83 @@
+"""Turns what decoders and encoders complain about into values of the closed list of failures.
+
+Here is which exceptions count as a complaint, and which reason fits. What a reason means to the pipeline lives in
+`domain.failures`; crashes and hangs of the process itself are noticed by whoever started it.
+"""
+
+import contextlib
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from PIL import Image
+
+from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.imaging.formats import ends_early
+
+DECODER_COMPLAINTS: tuple[type[Exception], ...] = (
+    OSError,  # a codec reports an error; UnidentifiedImageError
+    SyntaxError,  # a plugin finds its header malformed
+    ValueError,  # impossible sizes, chunks or text bombs; UnicodeDecodeError in names inside the file
+    EOFError,  # the first frame is missing
+    struct.error,  # a header field is cut off
+    LookupError,  # data ends inside a header; an unknown mode
+    TypeError,  # a tag has another type than its reader expects
+    ArithmeticError,  # sizes beyond a C integer, rationals over zero
+    AssertionError,  # plugins assert what a sound file guarantees
+    AttributeError,  # a plugin goes on with a part that was never read
+    RuntimeError,  # WebP and AVIF bindings; chains of directories that recurse too deep
+    zlib.error,  # compressed profiles and text inside PNG
+    Image.DecompressionBombError,  # the second line behind our own limit
+)
+"""What Pillow 13 raises on files that are not sound, found by cutting and flipping bytes of real ones."""
+
+ENCODER_COMPLAINTS: tuple[type[Exception], ...] = (
+    OSError,  # a codec reports an error
+    ValueError,  # sizes or modes a format cannot have
+    OverflowError,  # sizes beyond a C integer
+    RuntimeError,  # WebP and AVIF bindings
+    struct.error,  # a size that does not fit its field
+)
+"""What Pillow 13 raises on pictures that a format cannot hold."""
+
+_TRUNCATION_WORDS = ("truncated", "but only got", "unexpected end", "not enough data", "premature")
+
+
+class Refused(Exception):
+    """A step's verdict that the source cannot be rendered."""
+
+    def __init__(self, reason: FailureReason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.failure = Failure(reason=reason, detail=detail)
+
+
+@contextlib.contextmanager
+def decoding(stream: BinaryIO, format_name: str) -> Iterator[None]:
+    """Turns every complaint of a decoder inside the block into `Refused`, with the decoder's own words."""
+    try:
+        yield
+    except MemoryError as error:
+        raise Refused(FailureReason.OUT_OF_MEMORY, words(error)) from error
+    except DECODER_COMPLAINTS as error:
+        raise Refused(_reason(error, stream, format_name), words(error)) from error
+
+
+def words(error: BaseException) -> str:
+    """An exception as one line for people."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _reason(error: Exception, stream: BinaryIO, format_name: str) -> FailureReason:
+    if isinstance(error, Image.DecompressionBombError):
+        return FailureReason.TOO_LARGE
+    if isinstance(error, OSError) and error.errno is not None:
+        # The system's own errors carry a number, a codec's complaints do not.
+        return FailureReason.UNREADABLE
+    text = str(error).lower()
+    if "out of memory" in text:
+        return FailureReason.OUT_OF_MEMORY
+    if isinstance(error, EOFError) or any(word in text for word in _TRUNCATION_WORDS):
+        return FailureReason.TRUNCATED
+    return FailureReason.TRUNCATED if ends_early(stream, format_name) else FailureReason.DAMAGED

@@ -1,0 +1,10 @@
+"""Step: keep the part of the scaled picture that the variant's fit and gravity ask for."""
+
+from PIL import Image
+
+from thumb_pipeline.imaging.steps.tasks import FinishTask
+
+
+def crop(picture: Image.Image, task: FinishTask) -> Image.Image:
+    """The kept part; a picture that is kept whole comes back as it is."""
+    return picture if task.framing.crop == (0, 0, *picture.size) else picture.crop(task.framing.crop)

@@ -1,0 +1,45 @@
+"""Step: write the picture in the variant's format, with the note of its provenance inside.
+
+The note's checksum is still empty then; `provenance.seal` fills it in over the finished bytes.
+"""
+
+import importlib
+import io
+from typing import Any
+
+from PIL import Image
+
+from thumb_pipeline.domain.variants import OutputFormat, VariantSpec
+from thumb_pipeline.imaging.provenance import note_options
+
+_PLUGINS = {
+    OutputFormat.JPEG: "JpegImagePlugin",
+    OutputFormat.PNG: "PngImagePlugin",
+    OutputFormat.WEBP: "WebPImagePlugin",
+    OutputFormat.AVIF: "AvifImagePlugin",
+}
+
+
+def encode(picture: Image.Image, spec: VariantSpec, note: str) -> bytes:
+    """The bytes of the variant's file.
+
+    Raises:
+        refusals.ENCODER_COMPLAINTS: the format cannot hold the picture.
+    """
+    importlib.import_module(f"PIL.{_PLUGINS[spec.format]}")
+    buffer = io.BytesIO()
+    picture.save(buffer, spec.format.upper(), **_options(spec), **note_options(spec.format, note))
+    return buffer.getvalue()
+
+
+def _options(spec: VariantSpec) -> dict[str, Any]:
+    match spec.format:
+        case OutputFormat.JPEG:
+            return {"quality": spec.quality, "progressive": spec.progressive, "subsampling": "4:2:0"}
+        case OutputFormat.PNG:
+            return {}
+        case OutputFormat.WEBP:
+            return {"quality": spec.quality}
+        case OutputFormat.AVIF:
+            # One thread: several workers share the processors already, and threads change nothing in the result.
+            return {"quality": spec.quality, "max_threads": 1}

@@ -1,0 +1,252 @@
+"""Opens and initialises a library: its settings, its roots, its tables.
+
+What is done with a library is in the other stages; what the settings may say in `domain.settings`.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST, PLAN, TableSchema
+from thumb_pipeline.datasets.slices import Table
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
+from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
+from thumb_pipeline.storage import leases, publishing
+
+
+class Refused(Exception):
+    """Nothing was done and nothing changed; the message says what to do first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """An opened library: absolute folders and checked settings.
+
+    Attributes:
+        root: holds `thumbs.toml` and `cameras/`.
+        state: everything we write but the variants.
+        variants_root: holds the variants' `cameras/`; the root itself unless the settings say otherwise.
+    """
+
+    root: str
+    state: str
+    variants_root: str
+    settings: Settings
+
+    @property
+    def cameras(self) -> str:
+        """The folder of all cameras."""
+        return os.path.join(self.root, CAMERAS_FOLDER)
+
+    @property
+    def lease_folder(self) -> str:
+        """The folder of the leases of running processes."""
+        return os.path.join(self.state, "leases")
+
+    @property
+    def plans(self) -> str:
+        """The folder of the plans of running and finished runs."""
+        return os.path.join(self.state, "plans")
+
+    @property
+    def dagster_home(self) -> str:
+        """The folder of this library's own Dagster instance."""
+        return os.path.join(self.state, "dagster")
+
+    @property
+    def inventory(self) -> Table:
+        """One row a source."""
+        return self._table(INVENTORY)
+
+    @property
+    def manifest(self) -> Table:
+        """One row a recorded variant."""
+        return self._table(MANIFEST)
+
+    @property
+    def last_plan(self) -> Table:
+        """What the last plan of each timelapse said."""
+        return self._table(PLAN)
+
+    @property
+    def workers(self) -> int:
+        """How many pictures are rendered at once."""
+        return self.settings.rendering.workers or len(os.sched_getaffinity(0))
+
+    def frames(self, key: str) -> str:
+        """The folder of a timelapse's sources."""
+        return os.path.join(self.root, timelapse_folder(key), FRAMES_FOLDER)
+
+    def variants(self, key: str) -> str:
+        """The folder that holds a timelapse's variant folders."""
+        return os.path.join(self.variants_root, timelapse_folder(key))
+
+    @contextmanager
+    def lease(self) -> Iterator[leases.Lease]:
+        """Holds this process's lease."""
+        with leases.hold_lease(self.lease_folder) as lease:
+            yield lease
+
+    def _table(self, schema: TableSchema) -> Table:
+        return Table(
+            schema=schema, root=os.path.join(self.state, "datasets"), publish=_publish_durably, locked=leases.locked
+        )
+
+
+def _publish_durably(target: bytes, data: bytes) -> None:
+    publishing.publish(target, data, writer="dataset", durable=True)
+
+
+def open_library(root: str) -> Library:
+    """Opens an initialised library; writes nothing.
+
+    Raises:
+        Refused: there is no library, it is not initialised, or its settings cannot be used.
+    """
+    root = os.path.realpath(root)
+    path = os.path.join(root, SETTINGS_NAME)
+    if not os.path.isdir(root):
+        raise Refused(f"{root} is not there; check the path, and the mount if it is on another disk")
+    if not os.path.isfile(path):
+        raise Refused(
+            f"{root} is no library ({SETTINGS_NAME} is absent); check the mount if it was one, "
+            f"or make it one: thumb-pipeline init {root}"
+        )
+    settings = _read_settings(path)
+    library = Library(
+        root=root,
+        state=_resolved(root, settings.storage.state),
+        variants_root=_resolved(root, settings.storage.variants),
+        settings=settings,
+    )
+    _refuse_overlaps(library, path)
+    return library
+
+
+def initialise(root: str) -> bool:
+    """Makes a folder a library by writing `thumbs.toml`; returns False, changing nothing, where there is one already.
+
+    Raises:
+        Refused: `root` is a file or cannot be written, or the `thumbs.toml` in it cannot be used.
+    """
+    path = os.path.join(os.path.realpath(root), SETTINGS_NAME)
+    if os.path.exists(path):
+        open_library(root)
+        return False
+    try:
+        os.makedirs(root, exist_ok=True)
+        publishing.publish(os.fsencode(path), DEFAULT_SETTINGS.encode(), writer="init", durable=True)
+    except (OSError, publishing.CannotWrite) as error:
+        raise Refused(f"{root} cannot be made a library: {error}") from error
+    return True
+
+
+def _read_settings(path: str) -> Settings:
+    try:
+        with open(path, "rb") as file:
+            written = tomllib.load(file)
+        return parse_settings(written)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} is not TOML: {error}; correct that line") from error
+    except SettingsError as error:
+        raise Refused("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+    except OSError as error:
+        raise Refused(f"{path} cannot be read ({error.strerror}); let this user read it") from error
+
+
+def _resolved(root: str, written: str) -> str:
+    return os.path.realpath(os.path.join(root, os.path.expanduser(written)))
+
+
+def _refuse_overlaps(library: Library, path: str) -> None:
+    """Sources, state and variants must not lie in one another, however links and `..` disguise it."""
+    roots = {CAMERAS_FOLDER + "/": os.path.realpath(library.cameras), "storage.state": library.state}
+    if library.variants_root != library.root:
+        roots["storage.variants"] = library.variants_root
+    named = list(roots.items())
+    for i, (name, folder) in enumerate(named):
+        for other_name, other in named[i + 1 :]:
+            if os.path.commonpath([folder, other]) in (folder, other):
+                raise Refused(
+                    f'{path}: {other_name} = "{other}" overlaps {name} ("{folder}"); choose a folder outside of it'
+                )
+
+
+DEFAULT_SETTINGS = """\
+# thumbs.toml makes this folder a library of thumb_pipeline and says how its thumbnails are made.
+# Sources are read from cameras/camera-{id}/timelapse-{id}/frames/ and never written, moved or deleted.
+# Every line shows the default; a changed value holds from the next command on.
+
+# The cameras' local time, as a name of the IANA time zone database. A camera or timelapse may have its own.
+timezone = "UTC"
+
+# What shows where a picture is transparent, and around it where fit = "pad".
+background = "#ffffff"
+
+# A new file is complete when it ends as its format says, or when its size and mtime were the same twice, this far
+# apart (seconds).
+settle_interval_s = 2.0
+
+[storage]
+# Where records, plans and the Dagster instance live. Relative to this folder, or absolute (another disk).
+state = ".thumb_pipeline"
+# Where the variant folders live: "." is beside each frames/ folder; another root gets the same tree.
+variants = "."
+
+[rendering]
+# Pictures at once; 0 takes one for each core.
+workers = 0
+# Seconds one source may take, the megapixels it may have, and the memory (MB) a worker may use.
+deadline_s = 60.0
+max_megapixels = 200.0
+max_memory_mb = 2048
+
+[brakes]
+# A listing that lost more than this share of a timelapse's sources, and at least that many, is not believed until
+# it is accepted with --accept-shrink. An empty one never is.
+max_shrink_ratio = 0.10
+min_shrink_sources = 5
+
+# Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
+# open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".
+[variants.thumbnail]
+folder = "thumbnails"
+tag = "thumb"
+max_width_px = 200
+max_height_px = 150
+fit = "contain"
+gravity = "center"
+format = "jpeg"
+quality = 85
+progressive = false
+enlarge = false
+
+[variants.small]
+folder = "smalls"
+tag = "small"
+max_width_px = 800
+max_height_px = 600
+fit = "contain"
+gravity = "center"
+format = "jpeg"
+quality = 85
+progressive = false
+enlarge = false
+
+# Which variants each source must have. Overridden below a camera, and below a timelapse.
+[policy]
+variants = ["thumbnail", "small"]
+
+# [cameras."camera-1"]
+# timezone = "Europe/Berlin"
+# [cameras."camera-1".policy]
+# variants = ["thumbnail"]
+
+# [timelapses."camera-1/timelapse-2"]
+# start_date = 2025-04-22        # what day001 in its file names means
+# [timelapses."camera-1/timelapse-2".policy]
+# variants = ["thumbnail", "small"]
+"""
+"""What `init` writes; a test holds it against the defaults of `domain.settings`."""

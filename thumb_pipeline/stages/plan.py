@@ -1,0 +1,263 @@
+"""Plans what is to be made: lists, compares expected with recorded and actual, looks into files nobody vouches for.
+
+A plan is a value; nothing is written here. `render` carries it out, `recording` records what it found to be right.
+"""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from thumb_pipeline.analytics.expected import expected_variants
+from thumb_pipeline.analytics.states import superseded_only, variant_states
+from thumb_pipeline.analytics.usage import variant_usage
+from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.domain.plans import Reason, State
+from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.stages.actual import list_variants, look_at_variants
+from thumb_pipeline.stages.examine import Progress, examine
+from thumb_pipeline.stages.inventory import Shrinkage, SourceListing, Survey, discover, list_sources, survey
+from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.storage.leases import Lease
+
+_BATCH_ROWS = 300_000
+_DEFAULT_VARIANT_MS = 30.0
+_DEFAULT_VARIANT_BYTES = 20_000.0
+_RECORDED = [
+    *("timelapse", "source_name", "variant", "state", "reason", "variant_path", "source_n_bytes", "source_mtime_ns"),
+    *("source_digest", "spec_fingerprint", "render_revision", "decoder", "n_bytes", "mtime_ns", "render_ms"),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the operator asked for; empty tuples mean everything.
+
+    Attributes:
+        timelapses: keys.
+        sources: source names as text; only these are looked at, which costs by their number.
+        variants: variant names.
+        force: make again what is right already.
+        retry_failed: try refused sources again although nothing changed.
+        trust_existing: adopt another program's variants if they decode and fit the box.
+        accept_shrink: believe an empty or shrunken listing.
+    """
+
+    timelapses: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    force: bool = False
+    retry_failed: bool = False
+    trust_existing: bool = False
+    accept_shrink: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPart:
+    """The plan of some timelapses: what was found there and what is to be made.
+
+    Attributes:
+        survey: the listing it rests on.
+        rows: variants to make (`PLAN` columns, no chunks yet).
+        adopted: manifest rows for variants that are right and unrecorded.
+        tally: timelapse, variant, state, is_present, n: how many expected variants are in which state.
+        failed: timelapse and source_name of remembered refusals that stand.
+        usage: timelapse, variant, n_files, n_bytes of what the variant folders hold.
+        temporaries: unfinished files met in variant folders, by folder.
+        cost: recorded variants' number, total ms and total bytes: what predictions rest on.
+    """
+
+    survey: Survey
+    rows: pl.DataFrame
+    adopted: pl.DataFrame
+    tally: pl.DataFrame
+    failed: pl.DataFrame
+    usage: pl.DataFrame
+    temporaries: dict[str, list[bytes]]
+    cost: tuple[int, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A plan in parts; `unmatched` are the folders below `cameras/` that are no timelapse's."""
+
+    parts: list[PlanPart]
+    unmatched: list[str]
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """All variants to make."""
+        return pl.concat([part.rows for part in self.parts]) if self.parts else PLAN.empty()
+
+    @property
+    def n_sources(self) -> int:
+        """How many sources were looked at."""
+        return sum(part.survey.sources.height for part in self.parts)
+
+    @property
+    def n_pending(self) -> int:
+        """How many of them are still being written."""
+        return sum(part.survey.sources.filter(pl.col("state") == "pending").height for part in self.parts)
+
+    @property
+    def n_failed(self) -> int:
+        """How many of them are refused and stay so until something changes."""
+        return sum(part.failed.height for part in self.parts)
+
+    @property
+    def n_adopted(self) -> int:
+        """How many variants are right and were not recorded."""
+        return sum(part.adopted.height for part in self.parts)
+
+    @property
+    def n_valid(self) -> int:
+        """How many variants are right and recorded."""
+        return sum(int(part.tally.filter(pl.col("state") == State.VALID.value)["n"].sum()) for part in self.parts)
+
+    @property
+    def ms_per_variant(self) -> float:
+        """What a variant took, in the mean of the recorded ones."""
+        n, ms, _ = (sum(values) for values in zip(*(part.cost for part in self.parts), (0, 0.0, 0.0), strict=True))
+        return ms / n if n and ms else _DEFAULT_VARIANT_MS
+
+    @property
+    def bytes_per_variant(self) -> float:
+        """What a variant has, in the mean of the recorded ones."""
+        n, _, n_bytes = (sum(values) for values in zip(*(part.cost for part in self.parts), (0, 0.0, 0.0), strict=True))
+        return n_bytes / n if n and n_bytes else _DEFAULT_VARIANT_BYTES
+
+
+def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progress: Progress | None = None) -> Plan:
+    """Plans the selected part of a library, in batches of timelapses that bound the memory it takes.
+
+    Raises:
+        Refused: the selection names what is not there, or a listing looks like a disk that is not there.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    keys, unmatched = _choose_timelapses(library, selection)
+    only = selection.sources or None
+    parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in _batches(library, keys, only)]
+    _refuse_unknown_sources(selection, parts)
+    _refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
+    return Plan(parts=parts, unmatched=unmatched)
+
+
+def _choose_timelapses(library: Library, selection: Selection) -> tuple[list[str], list[str]]:
+    for name in selection.variants:
+        _refuse_unknown("variant", name, list(library.settings.variants))
+    found = discover(library)
+    known = [*found.keys, *found.vanished]
+    for key in selection.timelapses:
+        _refuse_unknown("timelapse", key, known)
+    return sorted(set(selection.timelapses or known)), found.unmatched
+
+
+def _batches(library: Library, keys: Sequence[str], only: Sequence[str] | None) -> Iterator[list[SourceListing]]:
+    batch: list[SourceListing] = []
+    for key in keys:
+        batch.append(list_sources(library, key, only=only))
+        if sum(listing.files.height for listing in batch) > _BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _plan_part(
+    library: Library, listings: list[SourceListing], selection: Selection, lease: Lease, on_progress: Progress | None
+) -> PlanPart:
+    only = selection.sources or None
+    found = survey(library, listings, only=only)
+    recorded = library.manifest.read(found.keys, columns=_RECORDED, names=only)
+    columns = ("timelapse", "source_name", "n_bytes", "mtime_ns", "captured_at")
+    expected = expected_of(library, found.sources.select(*columns, source_state="state"), found.keys)
+    actual = list_variants(library, found.keys) if only is None else look_at_variants(library, expected, recorded)
+    states = superseded_only(
+        variant_states(
+            expected.lazy(),
+            recorded.drop("render_ms").lazy(),
+            actual.files.lazy(),
+            decoder=decoder_version(),
+            retry_failed=selection.retry_failed,
+        )
+    ).collect()
+    states = _selected(states, selection)
+    decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
+    made = recorded.filter(pl.col("state") == "made")
+    return PlanPart(
+        survey=found,
+        rows=_rows_to_make(decided),
+        adopted=adopted,
+        tally=decided.group_by("timelapse", "variant", "state", "is_present").agg(n=pl.len().cast(pl.Int64)),
+        failed=decided.filter(pl.col("state") == State.FAILED.value).select("timelapse", "source_name").unique(),
+        usage=variant_usage(actual.files.lazy(), tuple(library.settings.specs.values())).collect(),
+        temporaries=actual.temporaries,
+        cost=(made.height, float(made["render_ms"].sum() or 0.0), float(made["n_bytes"].sum() or 0.0)),
+    )
+
+
+def expected_of(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Expected variants of the sources of some timelapses; those with equal specs are expanded together."""
+    by_specs: dict[tuple[VariantSpec, ...], list[str]] = {}
+    for key in keys:
+        by_specs.setdefault(library.settings.for_timelapse(key).specs, []).append(key)
+    groups = [
+        expected_variants(sources.lazy().filter(pl.col("timelapse").is_in(mine)), specs)
+        for specs, mine in by_specs.items()
+    ]
+    return pl.concat(groups).collect() if groups else expected_variants(sources.lazy(), ()).collect()
+
+
+def _selected(states: pl.DataFrame, selection: Selection) -> pl.DataFrame:
+    if selection.variants:
+        states = states.filter(pl.col("variant").is_in(selection.variants))
+    if selection.force:
+        forced = pl.when(pl.col("state") != State.PENDING.value).then(pl.lit(Reason.FORCED.value))
+        states = states.with_columns(state=forced.otherwise("state"), known_digest=pl.lit(None, pl.String))
+    return states
+
+
+def _rows_to_make(decided: pl.DataFrame) -> pl.DataFrame:
+    reasons = [reason.value for reason in Reason]
+    return (
+        decided.filter(pl.col("state").is_in(reasons))
+        .rename({"state": "reason", "n_bytes": "source_n_bytes", "mtime_ns": "source_mtime_ns"})
+        .with_columns(chunk=pl.lit(None, pl.Int32))
+        .select(list(PLAN.columns))
+    )
+
+
+def _refuse_unknown(kind: str, name: str, known: list[str]) -> None:
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known[:10]) or 'none'}"
+    raise Refused(f'no {kind} "{name}"; {hint}')
+
+
+def _refuse_unknown_sources(selection: Selection, parts: list[PlanPart]) -> None:
+    seen = {name for part in parts for name in part.survey.sources["source_name"]}
+    seen |= {name for part in parts for name in part.survey.vanished["source_name"]}
+    for name in selection.sources:
+        if name not in seen:
+            raise Refused(f'no source "{name}" in the selected timelapses; name the file as it lies in frames/')
+
+
+def _refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:
+    """Stops before an unmounted disk is taken for an empty archive."""
+    if not shrunken or selection.accept_shrink:
+        return
+    lines = [f"  {s.timelapse}: {s.n_known} sources recorded, {s.n_found} found" for s in shrunken[:20]]
+    more = [f"  … and {len(shrunken) - 20} more"] if len(shrunken) > 20 else []
+    raise Refused(
+        "\n".join(
+            (
+                "these timelapses lost more sources than is believable:",
+                *lines,
+                *more,
+                "check that the disk is mounted; if the frames are really gone, repeat with --accept-shrink",
+            )
+        )
+    )

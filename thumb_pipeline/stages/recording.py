@@ -1,0 +1,31 @@
+"""Records what a plan found to be right already, before anything is rendered: inventory, adoptions, clean-up.
+
+What rendering does is recorded by `render` as it goes.
+"""
+
+import polars as pl
+
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.inventory import accept
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.plan import Plan
+
+
+def record(library: Library, plan: Plan) -> None:
+    """Merges a plan's findings into the tables, and removes unfinished files that it met and nobody writes any more."""
+    for part in plan.parts:
+        accept(library, part.survey)
+        for (key,), rows in part.adopted.partition_by("timelapse", as_dict=True).items():
+            library.manifest.merge(str(key), rows)
+        _forget_records(library, part.survey.vanished)
+        for folder, found in part.temporaries.items():
+            recovery.clean_folder(library, folder, found)
+
+
+def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
+    """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
+    for (key,), gone in vanished.partition_by("timelapse", as_dict=True).items():
+        refused = library.manifest.read([str(key)], columns=["timelapse", "source_name", "variant", "state"])
+        stale = refused.filter(pl.col("state") == "failed").join(gone, on=["timelapse", "source_name"], how="semi")
+        if not stale.is_empty():
+            library.manifest.merge(str(key), library.manifest.schema.empty(), removed=stale.drop("state"))

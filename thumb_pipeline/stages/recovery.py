@@ -1,0 +1,54 @@
+"""Cleans up after processes that were killed: their unfinished files, then their leases.
+
+A killed process leaves its lease file, unlocked, with the folders it was writing to. What Dagster still believes of its
+runs is corrected where Dagster is allowed (`cli.runs`).
+"""
+
+import os
+
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.storage.folders import unavailable
+
+
+def announce(library: Library, lease: leases.Lease, folders: list[str]) -> None:
+    """Notes in our lease, before the first file is written, which folders we are about to write to."""
+    leases.note(library.lease_folder, lease.id, "\n".join(folders))
+
+
+def dead_leases(library: Library) -> list[str]:
+    """Ids of the leases whose processes were killed."""
+    return sorted(leases.abandoned(library.lease_folder))
+
+
+def clean_up(library: Library) -> int:
+    """Removes what killed processes left unfinished in the folders they had announced; returns the number of files.
+
+    Their leases stay until `forget` is called: what else hangs on them is corrected in between.
+    """
+    n_removed = 0
+    for folders in leases.abandoned(library.lease_folder).values():
+        for folder in folders:
+            n_removed += clean_folder(library, folder, _temporaries(folder))
+    return n_removed
+
+
+def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
+    """Removes those unfinished files of one folder whose writers are gone, whatever their age."""
+    free = [name for name in temporaries if leases.is_free(library.lease_folder, publishing.writer_of(name))]
+    return publishing.remove_temporaries(folder, free) if free else 0
+
+
+def forget(library: Library, lease_ids: list[str]) -> None:
+    """Removes the leases of killed processes after everything that hung on them is put right."""
+    for lease_id in lease_ids:
+        leases.forget(library.lease_folder, lease_id)
+
+
+def _temporaries(folder: str) -> list[bytes]:
+    try:
+        return [name for name in os.listdir(os.fsencode(folder)) if publishing.is_temporary(name)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unavailable(folder, error) from error

@@ -1,0 +1,261 @@
+"""Carries out a plan, chunk by chunk: workers render and publish, what they did is recorded as they go.
+
+What is to be made was decided in `plan`; what happens to one source is in `worker`.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.failures import Failure
+from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.examine import variant_file, worker_orders
+from thumb_pipeline.stages.inventory import fill_in
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.worker_pool import WorkerPool
+from thumb_pipeline.stages.worker_tasks import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
+from thumb_pipeline.storage.leases import Lease
+from thumb_pipeline.storage.publishing import settle_on_disk
+
+SourceDone = Callable[[int], None]
+"""Told the number of sources that are done, after each."""
+
+_FLUSH_AFTER_S = 5.0
+_FLUSH_AFTER_ROWS = 2_000
+_N_SLOWEST = 5
+_N_FAILURES = 50
+
+_FACTS = {
+    "source_name": pl.String,
+    "n_bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
+    "digest": pl.String,
+    "format": pl.String,
+    "width_px": pl.Int32,
+    "height_px": pl.Int32,
+    "exif_captured_at": pl.String,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class TimelapseCounts:
+    """What a chunk did in one timelapse: variants rendered and left unchanged, their bytes, sources failed, pending."""
+
+    rendered: int = 0
+    unchanged: int = 0
+    n_bytes: int = 0
+    failed: int = 0
+    pending: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class ChunkResult:
+    """What rendering a chunk came to; small enough to travel between processes.
+
+    Attributes:
+        by_timelapse: counts by key.
+        slowest: (key/source, milliseconds), slowest first.
+        failures: (key/source, reason, detail) of the first failed sources.
+        duration_s: wall time.
+    """
+
+    by_timelapse: dict[str, TimelapseCounts] = field(default_factory=dict)
+    slowest: list[tuple[str, float]] = field(default_factory=list)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    duration_s: float = 0.0
+
+
+def render_chunk(
+    library: Library, rows: pl.DataFrame, lease: Lease, *, run_id: str, on_source: SourceDone | None = None
+) -> ChunkResult:
+    """Renders the variants of some plan rows and records them as it goes.
+
+    A kill loses at most the pictures in flight; those published since the last record carry their provenance and are
+    adopted by the next plan.
+
+    Args:
+        library: the library.
+        rows: of a plan (`PLAN` columns); all rows of a source together.
+        lease: ours; left-over files bear its id.
+        run_id: goes into the records.
+        on_source: told how many sources are done.
+
+    Raises:
+        CannotWrite: the disk does not take files; what was made until then is recorded.
+    """
+    started = time.monotonic()
+    recorder = _Recorder(library, run_id)
+    _announce(library, rows, lease)
+    jobs = {id(job.task): job for job in _jobs(library, rows)}
+    try:
+        with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+            for n_done, (task, answer) in enumerate(pool.run(job.task for job in jobs.values()), 1):
+                recorder.take(jobs[id(task)], answer)
+                if on_source is not None:
+                    on_source(n_done)
+    finally:
+        recorder.flush()
+    recorder.result.duration_s = time.monotonic() - started
+    return recorder.result
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A source's task, and the plan rows it answers."""
+
+    key: str
+    source: str
+    task: RenderTask
+    variants: list[tuple[str, str, str]]  # variant, variant_path, spec_fingerprint
+
+
+def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
+    """One job a source, the largest files first, so that a run does not end on one huge file on one core."""
+    specs = library.settings.specs
+    ordered = rows.sort("source_n_bytes", "timelapse", "source_name", descending=[True, False, False])
+    for group in ordered.partition_by("timelapse", "source_name", maintain_order=True):
+        planned = group.to_dicts()
+        first = planned[0]
+        key, name = first["timelapse"], names.to_bytes(first["source_name"])
+        orders = tuple(
+            VariantOrder(
+                spec=specs[row["variant"]],
+                target=variant_file(library, key, row["variant_path"]),
+                known_digest=row["known_digest"],
+                superseded=_superseded_file(library, key, row["superseded_path"]),
+            )
+            for row in planned
+        )
+        task = RenderTask(
+            path=os.path.join(os.fsencode(library.frames(key)), name),
+            name=name,
+            n_bytes=first["source_n_bytes"],
+            mtime_ns=first["source_mtime_ns"],
+            variants=orders,
+        )
+        variants = [(row["variant"], row["variant_path"], row["spec_fingerprint"]) for row in planned]
+        yield _Job(key, first["source_name"], task, variants)
+
+
+def _superseded_file(library: Library, key: str, path: str | None) -> bytes | None:
+    return None if path is None else variant_file(library, key, path)
+
+
+def _announce(library: Library, rows: pl.DataFrame, lease: Lease) -> None:
+    """Tells our successor, should we be killed, where unfinished files may lie."""
+    folders = rows.select("timelapse", folder=pl.col("variant_path").str.split("/").list.first()).unique()
+    paths = [os.path.join(library.variants(key), folder) for key, folder in folders.iter_rows()]
+    recovery.announce(library, lease, paths)
+
+
+class _Recorder:
+    """Collects what workers answer, and merges it into manifest and inventory every few seconds."""
+
+    def __init__(self, library: Library, run_id: str) -> None:
+        self.result = ChunkResult()
+        self._library = library
+        self._run_id = run_id
+        self._decoder = decoder_version()
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        self._facts: dict[str, list[dict[str, Any]]] = {}
+        self._published: list[bytes] = []
+        self._flushed_at = time.monotonic()
+
+    def take(self, job: _Job, answer: object) -> None:
+        counts = self.result.by_timelapse.setdefault(job.key, TimelapseCounts())
+        if isinstance(answer, Failure):  # its worker died: this source is refused in all variants
+            refused = VariantAnswer(outcome=Outcome.FAILED, reason=answer.reason, detail=answer.detail)
+            answer = RenderAnswer(variants=[refused for _ in job.variants])
+        assert isinstance(answer, RenderAnswer)
+        for variant, order, place in zip(answer.variants, job.task.variants, job.variants, strict=True):
+            self._take_variant(job, answer, variant, place, counts)
+            if variant.outcome == Outcome.MADE:
+                self._published.append(order.target)
+        self._count_source(job, answer, counts)
+        if answer.format is not None:
+            self._facts.setdefault(job.key, []).append(_facts(job, answer))
+        if len(self._published) >= _FLUSH_AFTER_ROWS or time.monotonic() - self._flushed_at > _FLUSH_AFTER_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Syncs what was published, then records it."""
+        settle_on_disk(self._published)
+        for key, rows in self._rows.items():
+            self._library.manifest.merge(key, pl.DataFrame(rows, schema=MANIFEST.columns))
+        for key, facts in self._facts.items():
+            fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
+        self._rows, self._facts, self._published = {}, {}, []
+        self._flushed_at = time.monotonic()
+
+    def _take_variant(
+        self,
+        job: _Job,
+        answer: RenderAnswer,
+        variant: VariantAnswer,
+        place: tuple[str, str, str],
+        counts: TimelapseCounts,
+    ) -> None:
+        if variant.outcome == Outcome.MOVED:
+            return  # neither made nor refused: the next listing sees what it has become
+        counts.rendered += variant.outcome == Outcome.MADE
+        counts.unchanged += variant.outcome == Outcome.UNCHANGED
+        counts.n_bytes += (variant.n_bytes or 0) if variant.outcome == Outcome.MADE else 0
+        is_refused = variant.outcome == Outcome.FAILED
+        self._rows.setdefault(job.key, []).append(
+            {
+                "timelapse": job.key,
+                "source_name": job.source,
+                "variant": place[0],
+                "state": "failed" if is_refused else "made",
+                "origin": None if is_refused else "rendered",
+                "reason": variant.reason,
+                "detail": variant.detail,
+                "variant_path": place[1],
+                "source_n_bytes": job.task.n_bytes,
+                "source_mtime_ns": job.task.mtime_ns,
+                "source_digest": answer.digest,
+                "spec_fingerprint": place[2],
+                "render_revision": RENDER_REVISION,
+                "decoder": self._decoder,
+                "width_px": variant.width_px,
+                "height_px": variant.height_px,
+                "n_bytes": variant.n_bytes,
+                "mtime_ns": variant.mtime_ns,
+                "checksum": variant.checksum,
+                "render_ms": variant.ms,
+                "run_id": self._run_id,
+                "recorded_at": datetime.now(UTC),
+            }
+        )
+
+    def _count_source(self, job: _Job, answer: RenderAnswer, counts: TimelapseCounts) -> None:
+        shown = f"{job.key}/{job.source}"
+        refused = [variant for variant in answer.variants if variant.outcome == Outcome.FAILED]
+        counts.failed += bool(refused)
+        counts.pending += any(variant.outcome == Outcome.MOVED for variant in answer.variants)
+        if refused and len(self.result.failures) < _N_FAILURES:
+            self.result.failures.append((shown, refused[0].reason or "", refused[0].detail or ""))
+        took_ms = sum(variant.ms for variant in answer.variants)
+        self.result.slowest = sorted([*self.result.slowest, (shown, took_ms)], key=lambda s: -s[1])[:_N_SLOWEST]
+
+
+def _facts(job: _Job, answer: RenderAnswer) -> dict[str, Any]:
+    return {
+        "source_name": job.source,
+        "n_bytes": job.task.n_bytes,
+        "mtime_ns": job.task.mtime_ns,
+        "digest": answer.digest,
+        "format": answer.format,
+        "width_px": answer.width_px,
+        "height_px": answer.height_px,
+        "exif_captured_at": answer.exif_captured_at,
+    }

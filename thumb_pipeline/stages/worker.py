@@ -1,0 +1,265 @@
+"""The worker process: opens pictures, renders and publishes variants, looks into existing ones.
+
+Every picture is opened here, headers too: a crash, a hang or a bomb in a decoder ends this process and costs one
+source a row. It imports what rendering needs and nothing else. Its parent is `worker_pool`.
+"""
+
+import ctypes
+import hashlib
+import io
+import json
+import os
+import pickle
+import resource
+import signal
+import sys
+import time
+from dataclasses import asdict
+from typing import BinaryIO
+
+from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.domain.names import name_digest
+from thumb_pipeline.domain.plans import Examined, Expectation, judge
+from thumb_pipeline.imaging.inspect import inspect
+from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.stages.worker_tasks import (
+    LENGTH,
+    Answer,
+    Broken,
+    ExamineAnswer,
+    Outcome,
+    RenderAnswer,
+    RenderTask,
+    Task,
+    VariantAnswer,
+    VariantOrder,
+    WorkerOrders,
+)
+from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
+
+_IN_MEMORY_BYTES = 256 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class _Moved(Exception):
+    """The source is not what was planned."""
+
+
+def main() -> None:
+    """Answers tasks from standard input until it is closed."""
+    tasks = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not end up between the answers
+    orders = _received(tasks)
+    assert isinstance(orders, WorkerOrders)
+    _restrict(orders)
+    while (task := _received(tasks)) is not None:
+        assert not isinstance(task, WorkerOrders)
+        signal.setitimer(signal.ITIMER_REAL, orders.deadline_s)
+        answer = _answer(task, orders)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _send(answers, answer)
+
+
+def _restrict(orders: WorkerOrders) -> None:
+    """Limits this process before it meets a picture: it dies with its parent, at its deadline, within its memory."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what to stop
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory_bytes, orders.max_memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _answer(task: Task, orders: WorkerOrders) -> Answer:
+    try:
+        if isinstance(task, RenderTask):
+            return _rendered(task, orders)
+        return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
+    except CannotWrite as error:
+        return Broken(message=str(error))
+
+
+def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
+    started = time.perf_counter()
+    try:
+        stream, digest = _read_source(task)
+    except _Moved as moved:
+        return _all(task, VariantAnswer(outcome=Outcome.MOVED, detail=str(moved)))
+    except OSError as error:
+        return _all(task, _refused(Failure(reason=FailureReason.UNREADABLE, detail=str(error.strerror))))
+    except MemoryError:
+        detail = f"{task.n_bytes} bytes do not fit the memory a worker may use"
+        return _all(task, _refused(Failure(reason=FailureReason.OUT_OF_MEMORY, detail=detail)))
+    answer = RenderAnswer(variants=[], digest=digest)
+    origin = Origin(digest=digest, n_bytes=task.n_bytes, mtime_ns=task.mtime_ns, name_digest=name_digest(task.name))
+    with stream:
+        standing = [_standing(order, digest) for order in task.variants]
+        wanted = [order for order, stands in zip(task.variants, standing, strict=True) if stands is None]
+        made = iter(_make(stream, origin, wanted, orders, answer))
+    answer.variants = [stands or next(made) for stands in standing]
+    for variant in answer.variants:
+        variant.ms = (time.perf_counter() - started) * 1000 / len(answer.variants)
+    return answer
+
+
+def _read_source(task: RenderTask) -> tuple[BinaryIO, str]:
+    """The source's bytes and their digest, if it is before and after reading what was planned."""
+    try:
+        file = open(task.path, "rb", buffering=0)  # noqa: SIM115 -- a large one is read again by the decoder
+    except (FileNotFoundError, NotADirectoryError):
+        raise _Moved("vanished since it was listed") from None
+    _compare(file.fileno(), task)
+    digest = hashlib.sha256()
+    if task.n_bytes <= _IN_MEMORY_BYTES:
+        with file:
+            data = file.readall() or b""
+            _compare(file.fileno(), task)
+        digest.update(data)
+        return io.BytesIO(data), digest.hexdigest()[:32]
+    while piece := file.read(_READ_BYTES):
+        digest.update(piece)
+    _compare(file.fileno(), task)
+    file.seek(0)
+    return io.BufferedReader(file), digest.hexdigest()[:32]
+
+
+def _compare(descriptor: int, task: RenderTask) -> None:
+    now = os.fstat(descriptor)
+    if (now.st_size, now.st_mtime_ns) != (task.n_bytes, task.mtime_ns):
+        raise _Moved("changed since it was listed")
+
+
+def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
+    """The variant as it stands, where the source was only touched and its variant is whole."""
+    if order.known_digest != digest:
+        return None
+    data, status = _read(order.target)
+    found = inspect(data)
+    if status is None or isinstance(found, Failure) or not found.is_whole or found.provenance is None:
+        return None
+    return VariantAnswer(
+        outcome=Outcome.UNCHANGED,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        n_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        checksum=found.provenance.checksum,
+    )
+
+
+def _make(
+    stream: BinaryIO, origin: Origin, wanted: list[VariantOrder], orders: WorkerOrders, answer: RenderAnswer
+) -> list[VariantAnswer]:
+    """Renders and publishes the wanted variants; what decoding taught about the source goes into `answer`."""
+    if not wanted:
+        return []
+    specs = [order.spec for order in wanted]
+    rendering = render(stream, specs, origin=origin, limits=Limits(max_pixels=orders.max_pixels))
+    if isinstance(rendering, Failure):
+        return [_refused(rendering) for _ in wanted]
+    facts = rendering.source
+    answer.format, answer.exif_captured_at = facts.format, facts.exif_captured_at
+    answer.width_px, answer.height_px = facts.width_px, facts.height_px
+    return [
+        _refused(picture) if isinstance(picture, Failure) else _published(order, picture, origin, orders)
+        for order, picture in zip(wanted, rendering.pictures, strict=True)
+    ]
+
+
+def _published(order: VariantOrder, picture: Picture, origin: Origin, orders: WorkerOrders) -> VariantAnswer:
+    try:
+        status = publish(order.target, picture.data, writer=orders.writer)
+    except NameTaken as error:
+        return _refused(Failure(reason=FailureReason.VARIANT_IMPOSSIBLE, detail=str(error)))
+    if order.superseded is not None:
+        _remove_superseded(order.superseded, origin)
+    return VariantAnswer(
+        outcome=Outcome.MADE,
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        n_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        checksum=picture.checksum,
+    )
+
+
+def _remove_superseded(path: bytes, origin: Origin) -> None:
+    """The one deletion that rendering may do: our own file of the same source, whose successor stands."""
+    data, status = _read(path)
+    found = inspect(data)
+    if status is None or isinstance(found, Failure) or found.provenance is None:
+        return
+    if found.provenance.source_name_digest == origin.name_digest:
+        os.unlink(path)
+
+
+def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> ExamineAnswer:
+    data, status = _read(path)
+    seen = _seen(data, decode_foreign=trust_existing)
+    verdict = judge(seen, expected, trust_existing=trust_existing)
+    note = seen.provenance
+    return ExamineAnswer(
+        reason=verdict.reason,
+        known_digest=verdict.known_digest,
+        is_trusted=verdict.is_trusted,
+        width_px=seen.width_px,
+        height_px=seen.height_px,
+        n_bytes=status.st_size if status else None,
+        mtime_ns=status.st_mtime_ns if status else None,
+        checksum=note.checksum if note else hashlib.sha256(data).hexdigest()[:32],
+        source_digest=note.source_digest if note else None,
+    )
+
+
+def _seen(data: bytes, *, decode_foreign: bool) -> Examined:
+    found = inspect(data)
+    if not isinstance(found, Failure) and found.provenance is None:
+        found = inspect(data, decode=True) if decode_foreign else found
+    if isinstance(found, Failure):
+        return Examined(opens=False)
+    foreign_is_moot = found.provenance is None and not decode_foreign
+    return Examined(
+        opens=True,
+        is_whole=found.is_whole or foreign_is_moot,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        provenance=found.provenance,
+    )
+
+
+def _read(path: bytes) -> tuple[bytes, os.stat_result | None]:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall() or b"", os.fstat(file.fileno())
+    except OSError:
+        return b"", None  # gone or unreadable: it is examined as the empty file it is to us, and made again
+
+
+def _refused(failure: Failure) -> VariantAnswer:
+    return VariantAnswer(outcome=Outcome.FAILED, reason=failure.reason, detail=failure.detail)
+
+
+def _all(task: RenderTask, answer: VariantAnswer) -> RenderAnswer:
+    return RenderAnswer(variants=[answer for _ in task.variants])
+
+
+def _received(tasks: BinaryIO) -> Task | WorkerOrders | None:
+    head = tasks.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    message: Task | WorkerOrders = pickle.loads(tasks.read(LENGTH.unpack(head)[0]))  # noqa: S301 -- our parent's words
+    return message
+
+
+def _send(answers: BinaryIO, answer: Answer) -> None:
+    kind = "list" if isinstance(answer, list) else type(answer).__name__
+    fields = [asdict(item) for item in answer] if isinstance(answer, list) else asdict(answer)
+    data = json.dumps([kind, fields]).encode()
+    answers.write(LENGTH.pack(len(data)) + data)
+    answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""What is asked of a worker process and what it answers.
+
+Questions are pickled: they come from us. Answers are JSON: they come from a process that has had strange bytes in its
+decoders, and are read as data. Imported by the workers: nothing heavy here.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+
+from thumb_pipeline.domain.plans import Expectation
+from thumb_pipeline.domain.variants import VariantSpec
+
+LENGTH = struct.Struct("<Q")
+"""Goes before each message: how many bytes it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOrders:
+    """What holds for a worker's whole life.
+
+    Attributes:
+        writer: id of the lease it writes under.
+        deadline_s: seconds one task may take; then the kernel ends the worker.
+        max_pixels: most pixels held decoded.
+        max_memory_bytes: address space it may use.
+    """
+
+    writer: str
+    deadline_s: float
+    max_pixels: int
+    max_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantOrder:
+    """One variant to make: its recipe and its place.
+
+    Attributes:
+        known_digest: if the source's bytes have it, the variant stands as it is.
+        superseded: file that goes once this one is published, if its provenance says that it is this source's.
+    """
+
+    spec: VariantSpec
+    target: bytes
+    known_digest: str | None = None
+    superseded: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderTask:
+    """One source and the variants to make of it; `n_bytes` and `mtime_ns` are as planned."""
+
+    path: bytes
+    name: bytes
+    n_bytes: int
+    mtime_ns: int
+    variants: tuple[VariantOrder, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExamineTask:
+    """Variant files to look into; with `trust_existing` those without provenance are decoded to their end."""
+
+    files: tuple[tuple[bytes, Expectation], ...]
+    trust_existing: bool = False
+
+
+Task = RenderTask | ExamineTask
+
+
+class Outcome(StrEnum):
+    """How one variant ended."""
+
+    MADE = "made"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    MOVED = "moved"  # the source is not as planned: still being written, replaced or gone
+
+
+@dataclass(slots=True, kw_only=True)
+class VariantAnswer:
+    """One variant's outcome and, where a file stands, what a record says of it."""
+
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    n_bytes: int | None = None
+    mtime_ns: int | None = None
+    checksum: str | None = None
+    ms: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RenderAnswer:
+    """What became of a source: its digest, what decoding taught, one answer a variant in the order asked."""
+
+    variants: list[VariantAnswer]
+    digest: str | None = None
+    format: str | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+    exif_captured_at: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ExamineAnswer:
+    """One verdict a file: make it again for `reason`, or adopt it (reason None) as described."""
+
+    reason: str | None
+    known_digest: str | None = None
+    is_trusted: bool = False
+    width_px: int | None = None
+    height_px: int | None = None
+    n_bytes: int | None = None
+    mtime_ns: int | None = None
+    checksum: str | None = None
+    source_digest: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Broken:
+    """The environment, not a picture, stood in the way: the run must stop."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerDied:
+    """The worker ended over a task.
+
+    Attributes:
+        reason: value of a `FailureReason`.
+        detail: what ended it.
+    """
+
+    reason: str
+    detail: str
+
+
+Answer = RenderAnswer | list[ExamineAnswer] | Broken

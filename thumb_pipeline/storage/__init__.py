@@ -1,0 +1,1 @@
+"""Bytes on disk: listing folders, publishing files whole, locks that die with their process."""

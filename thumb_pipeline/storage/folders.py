@@ -1,0 +1,145 @@
+"""Lists folders of a local (or mounted) file system.
+
+One pass with sizes and mtimes, names as reversible text, and a clear difference between an empty folder and one that
+could not be read. Writing is in `publishing`.
+"""
+
+import os
+import stat
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from thumb_pipeline.domain import names
+
+
+class ArchiveUnavailable(Exception):
+    """A folder could not be listed to its end: nobody may take that for an empty one."""
+
+
+@dataclass(slots=True)
+class FolderListing:
+    """The regular files of one folder, column by column, and what else lies in it.
+
+    Attributes:
+        names: the files' names as text (`domain.names.to_text`).
+        n_bytes: their sizes.
+        mtimes_ns: their modification times, nanoseconds since 1970 UTC.
+        temporaries: our own unfinished files' names, as on disk.
+        others: names of folders, links and special files, as text.
+    """
+
+    names: list[str] = field(default_factory=list)
+    n_bytes: "array[int]" = field(default_factory=lambda: array("q"))
+    mtimes_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    temporaries: list[bytes] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def unavailable(path: str, error: OSError) -> ArchiveUnavailable:
+    """What to raise when `path` cannot be read."""
+    return ArchiveUnavailable(f"{path} cannot be read ({error.strerror}); check the disk, its mount, its permissions")
+
+
+def list_files(folder: str) -> FolderListing:
+    """Every regular file directly in `folder`; links are not followed. A folder that does not exist is empty.
+
+    Raises:
+        ArchiveUnavailable: the folder exists and cannot be read whole.
+    """
+    listing = FolderListing()
+    prefix = names.TEMPORARY_PREFIX
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(prefix):
+                    listing.temporaries.append(os.fsencode(name))
+                    continue
+                if not entry.is_file(follow_symlinks=False):
+                    listing.others.append(_text(name))
+                    continue
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # deleted while we listed
+                listing.names.append(_text(name))
+                listing.n_bytes.append(status.st_size)
+                listing.mtimes_ns.append(status.st_mtime_ns)
+    except FileNotFoundError:
+        return FolderListing()
+    except OSError as error:
+        raise unavailable(folder, error) from error
+    return listing
+
+
+def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
+    """The same columns for the files of `wanted` (names as text) that exist; costs as much as there are names.
+
+    Raises:
+        ArchiveUnavailable: a file's state cannot be told for another reason than its absence.
+    """
+    listing = FolderListing()
+    for text in wanted:
+        path = os.path.join(os.fsencode(folder), names.to_bytes(text))
+        try:
+            status = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise unavailable(f"{folder}/{text}", error) from error
+        if stat.S_ISREG(status.st_mode):
+            listing.names.append(text)
+            listing.n_bytes.append(status.st_size)
+            listing.mtimes_ns.append(status.st_mtime_ns)
+        else:
+            listing.others.append(text)
+    return listing
+
+
+def list_subfolders(folder: str) -> list[str]:
+    """Names (as text) of the folders directly in `folder`, links to folders included, in order.
+
+    Raises:
+        FileNotFoundError: `folder` does not exist.
+        ArchiveUnavailable: it exists and cannot be read whole.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(_text(entry.name) for entry in entries if entry.is_dir())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unavailable(folder, error) from error
+
+
+_HEAD_TAIL_BYTES = 12
+
+
+def has_end_marker(path: bytes) -> bool:
+    """Whether a file is complete by its own account: its last bytes are the end its first bytes promise.
+
+    Knows JPEG (EOI, ISO 10918-1 B.1), PNG (the IEND chunk) and WebP (the RIFF length). Reads 24 bytes, decodes none.
+    Everything else, unreadable files included, is not known to be complete.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(_HEAD_TAIL_BYTES)
+            n_bytes = file.seek(0, os.SEEK_END)
+            file.seek(max(0, n_bytes - _HEAD_TAIL_BYTES))
+            tail = file.read(_HEAD_TAIL_BYTES)
+    except OSError:
+        return False
+    if head.startswith(b"\xff\xd8\xff"):
+        return tail.endswith(b"\xff\xd9")
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return tail == b"\0\0\0\0IEND\xaeB`\x82"
+    if head.startswith(b"RIFF") and head[8:] == b"WEBP":
+        return int.from_bytes(head[4:8], "little") + 8 in (n_bytes, n_bytes + 1)
+    return False
+
+
+def _text(name: str) -> str:
+    if name.isascii() and "%" not in name and name.isprintable():
+        return name
+    return names.to_text(os.fsencode(name))
