@@ -33,8 +33,8 @@ LAYERS = {
 UNFINISHED = "unfinished\n"
 
 PYTEST = [PYTHON, "-m", "pytest"]
-PYTEST_DEFAULTS = ["-n", "2", "--dist", "loadgroup"]
-"""Two workers leave a small machine usable; loadgroup deals tests out singly but keeps groups (one server) together."""
+PYTEST_DEFAULTS = ["-n", "2", "--dist", "worksteal"]
+"""Two workers leave a small machine usable; worksteal keeps most files whole and both workers busy to the end."""
 
 CHECKS = (
     ("format", [os.path.join(BIN, "ruff"), "format", "--check", "."]),

@@ -199,9 +199,7 @@ def _remove_superseded(folder: str, published: str) -> None:
     """Under the lock, everything but the active files goes: what a merge superseded, and what a kill left half done."""
     keep = {os.path.basename(file.path) for file in _active(folder)}
     if published not in keep:
-        raise FileNotFoundError(
-            f"{folder}/{published} vanished after it was written; check that disk"
-        )
+        raise FileNotFoundError(f"{folder}/{published} vanished after it was written; check that disk")
     for name in os.listdir(folder):
         if name != _LOCK and name not in keep:
             os.unlink(os.path.join(folder, name))

@@ -7,10 +7,14 @@ Recognising formats lives in `formats`, what happens after opening in `steps`.
 
 import functools
 import importlib
+import logging
 from typing import BinaryIO
 
 import PIL
 from PIL import Image, ImageFile, features
+
+# Pillow logs what it then raises; without a handler Python prints that to the worker's standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _PLUGINS = {
     "JPEG": "JpegImagePlugin",

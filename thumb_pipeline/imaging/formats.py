@@ -7,6 +7,8 @@ The allow-list of formats that are decoded is here, with the signatures of those
 import io
 from typing import BinaryIO
 
+from thumb_pipeline.imaging.tiff_tags import TagReader
+
 HEAD_N_BYTES = 64
 _TAIL_N_BYTES = 65_536
 
@@ -75,6 +77,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
 
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+_TIFF_PLACES = (273, 279, 324, 325)  # offsets and lengths of strips, then of tiles
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -106,6 +109,8 @@ def ends_early(stream: BinaryIO, format_name: str) -> bool:
         return len(head) < 54 or size < int.from_bytes(head[2:6], "little")
     if format_name == "AVIF":
         return not _boxes_fill(stream, size)
+    if format_name == "TIFF":
+        return _points_beyond(stream, size)
     end_marker = {"JPEG": b"\xff\xd9", "JPEG2000": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}.get(format_name)
     return end_marker is not None and end_marker not in (tail[-2:] if format_name == "GIF" else tail)
 
@@ -120,6 +125,19 @@ def _identify_iso_media(head: bytes) -> str:
     if head[8:12] == b"crx ":
         return "camera RAW (CR3)"
     return "video (ISO media)"
+
+
+def _points_beyond(stream: BinaryIO, size: int) -> bool:
+    """Whether a TIFF's first directory or its pixels lie behind the end of the file."""
+    reader = TagReader(stream)
+    tags = reader.first(_TIFF_PLACES)
+    if not tags:
+        return reader.first_offset >= size
+    for offsets, lengths in (_TIFF_PLACES[:2], _TIFF_PLACES[2:]):
+        places = zip(tags.get(offsets, ()), tags.get(lengths, ()), strict=False)
+        if any(offset + length > size for offset, length in places):
+            return True
+    return False
 
 
 def _boxes_fill(stream: BinaryIO, size: int) -> bool:

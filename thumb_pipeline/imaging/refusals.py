@@ -41,6 +41,9 @@ ENCODER_COMPLAINTS: tuple[type[Exception], ...] = (
 )
 """What Pillow 13 raises on pictures that a format cannot hold."""
 
+_UNSUPPORTED_WORDS = ("cannot handle", "unknown pixel mode", "unsupported")
+"""How Pillow's plugins say that a sound file uses a part of its format they lack (12-bit JPEG, five channels)."""
+
 _TRUNCATION_WORDS = ("truncated", "but only got", "unexpected end", "not enough data", "premature")
 
 
@@ -78,6 +81,8 @@ def _reason(error: Exception, stream: BinaryIO, format_name: str) -> FailureReas
     text = str(error).lower()
     if "out of memory" in text:
         return FailureReason.OUT_OF_MEMORY
+    if any(word in text for word in _UNSUPPORTED_WORDS):
+        return FailureReason.UNSUPPORTED
     if isinstance(error, EOFError) or any(word in text for word in _TRUNCATION_WORDS):
         return FailureReason.TRUNCATED
     return FailureReason.TRUNCATED if ends_early(stream, format_name) else FailureReason.DAMAGED

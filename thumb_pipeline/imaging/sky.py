@@ -22,6 +22,9 @@ from thumb_pipeline.imaging.sky_scenery import FOREGROUNDS, draw_hills
 _HORIZON = 0.66
 """Height of the horizon, as a share of the picture from the top."""
 
+_LEAST_SIDE_PX = 16
+"""Below this, meadows and mist would have no row of their own."""
+
 _SUNRISE, _SUNSET = 0.25, 0.765
 _MOONRISE, _MOONSET = 0.81, 1.21
 
@@ -83,7 +86,7 @@ def sky_jpeg(
 
 def _landscape(day_fraction: float, size: Size, seed: int) -> Image.Image:
     light = light_at(day_fraction % 1.0)
-    half = (max(1, size[0] // 2), max(1, size[1] // 2))
+    half = (max(_LEAST_SIDE_PX, size[0] // 2), max(_LEAST_SIDE_PX, size[1] // 2))
     picture = gradient((light.zenith, light.middle, light.horizon), (half[0], round(half[1] * _HORIZON) + 2), half)
     _draw_stars(picture, light, day_fraction, seed)
     _draw_sun(picture, day_fraction % 1.0)

@@ -18,18 +18,22 @@ Tags = dict[int, bytes | tuple[int, ...]]
 
 
 class TagReader:
-    """The directories of one TIFF structure that starts at `base` of a stream."""
+    """The directories of one TIFF structure that starts at `base` of a stream.
+
+    Attributes:
+        first_offset: where the first directory is said to start; 0 where the stream holds no such structure.
+    """
 
     def __init__(self, stream: BinaryIO, base: int = 0) -> None:
         self._stream = stream
         self._base = base
         head = self._read(0, 8)
         self._order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(head[:4], "") if len(head) == 8 else ""
-        self._first = struct.unpack(f"{self._order}I", head[4:])[0] if self._order else 0
+        self.first_offset: int = struct.unpack(f"{self._order}I", head[4:])[0] if self._order else 0
 
     def first(self, wanted: Iterable[int]) -> Tags:
         """The wanted tags of the first directory; empty where there is none that can be read."""
-        return self.at(self._first, wanted)
+        return self.at(self.first_offset, wanted)
 
     def at(self, offset: int, wanted: Iterable[int]) -> Tags:
         """The wanted tags of the directory at an offset; empty where there is none that can be read."""

@@ -14,6 +14,9 @@ from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.storage.leases import Lease
+
+__all__ = ["DEFAULT_SETTINGS", "Lease", "Library", "Refused", "initialise", "open_library", "publish_durably"]
 
 
 class Refused(Exception):
@@ -84,18 +87,19 @@ class Library:
         return os.path.join(self.variants_root, timelapse_folder(key))
 
     @contextmanager
-    def lease(self) -> Iterator[leases.Lease]:
+    def lease(self) -> Iterator[Lease]:
         """Holds this process's lease."""
         with leases.hold_lease(self.lease_folder) as lease:
             yield lease
 
     def _table(self, schema: TableSchema) -> Table:
         return Table(
-            schema=schema, root=os.path.join(self.state, "datasets"), publish=_publish_durably, locked=leases.locked
+            schema=schema, root=os.path.join(self.state, "datasets"), publish=publish_durably, locked=leases.locked
         )
 
 
-def _publish_durably(target: bytes, data: bytes) -> None:
+def publish_durably(target: bytes, data: bytes) -> None:
+    """Publishes a file of ours in the state folder: whole, and safe from a power cut."""
     publishing.publish(target, data, writer="dataset", durable=True)
 
 

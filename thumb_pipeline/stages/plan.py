@@ -140,8 +140,14 @@ def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progre
     only = selection.sources or None
     parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in _batches(library, keys, only)]
     _refuse_unknown_sources(selection, parts)
-    _refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
+    refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
     return Plan(parts=parts, unmatched=unmatched)
+
+
+def surveys(library: Library, keys: Sequence[str]) -> Iterator[Survey]:
+    """Surveys timelapses whole, in the batches that a plan would take; nothing is planned."""
+    for batch in _batches(library, keys, None):
+        yield survey(library, batch)
 
 
 def _choose_timelapses(library: Library, selection: Selection) -> tuple[list[str], list[str]]:
@@ -245,8 +251,12 @@ def _refuse_unknown_sources(selection: Selection, parts: list[PlanPart]) -> None
             raise Refused(f'no source "{name}" in the selected timelapses; name the file as it lies in frames/')
 
 
-def _refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:
-    """Stops before an unmounted disk is taken for an empty archive."""
+def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:
+    """Stops before an unmounted disk is taken for an empty archive.
+
+    Raises:
+        Refused: with the numbers, what to check, and how to accept them.
+    """
     if not shrunken or selection.accept_shrink:
         return
     lines = [f"  {s.timelapse}: {s.n_known} sources recorded, {s.n_found} found" for s in shrunken[:20]]

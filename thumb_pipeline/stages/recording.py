@@ -22,6 +22,16 @@ def record(library: Library, plan: Plan) -> None:
             recovery.clean_folder(library, folder, found)
 
 
+def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
+    """Makes a plan the last one of its timelapses, for people to read."""
+    rows = {str(key): mine for (key,), mine in plan.rows.partition_by("timelapse", as_dict=True).items()}
+    for key in keys:
+        mine = rows.get(key, library.last_plan.schema.empty())
+        identity = ["timelapse", *library.last_plan.schema.key]
+        before = library.last_plan.read([key], columns=identity)
+        library.last_plan.merge(key, mine, removed=before.join(mine, on=identity, how="anti"))
+
+
 def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
     """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
     for (key,), gone in vanished.partition_by("timelapse", as_dict=True).items():

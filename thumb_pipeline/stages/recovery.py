@@ -21,6 +21,11 @@ def dead_leases(library: Library) -> list[str]:
     return sorted(leases.abandoned(library.lease_folder))
 
 
+def is_abandoned(library: Library, lease_id: str) -> bool:
+    """Whether no living process holds this lease."""
+    return leases.is_free(library.lease_folder, lease_id)
+
+
 def clean_up(library: Library) -> int:
     """Removes what killed processes left unfinished in the folders they had announced; returns the number of files.
 

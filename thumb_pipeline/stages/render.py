@@ -56,6 +56,15 @@ class TimelapseCounts:
     failed: int = 0
     pending: int = 0
 
+    def __add__(self, other: "TimelapseCounts") -> "TimelapseCounts":
+        return TimelapseCounts(
+            rendered=self.rendered + other.rendered,
+            unchanged=self.unchanged + other.unchanged,
+            n_bytes=self.n_bytes + other.n_bytes,
+            failed=self.failed + other.failed,
+            pending=self.pending + other.pending,
+        )
+
 
 @dataclass(slots=True, kw_only=True)
 class ChunkResult:

@@ -4,6 +4,7 @@ Every picture is opened here, headers too: a crash, a hang or a bomb in a decode
 source a row. It imports what rendering needs and nothing else. Its parent is `worker_pool`.
 """
 
+import base64
 import ctypes
 import hashlib
 import io
@@ -20,6 +21,7 @@ from typing import BinaryIO
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.names import name_digest
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
+from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
 from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
 from thumb_pipeline.stages.worker_tasks import (
@@ -30,6 +32,8 @@ from thumb_pipeline.stages.worker_tasks import (
     Outcome,
     RenderAnswer,
     RenderTask,
+    SheetAnswer,
+    SheetTask,
     Task,
     VariantAnswer,
     VariantOrder,
@@ -76,6 +80,8 @@ def _answer(task: Task, orders: WorkerOrders) -> Answer:
     try:
         if isinstance(task, RenderTask):
             return _rendered(task, orders)
+        if isinstance(task, SheetTask):
+            return _sheet(task, orders)
         return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
     except CannotWrite as error:
         return Broken(message=str(error))
@@ -227,6 +233,15 @@ def _seen(data: bytes, *, decode_foreign: bool) -> Examined:
         height_px=found.height_px,
         provenance=found.provenance,
     )
+
+
+def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
+    pictures = [data for data, _ in map(_read, task.files) if not isinstance(inspect(data, decode=True), Failure)]
+    sheet = contact_sheet(pictures, columns=task.columns, cell=task.cell, quality=task.quality)
+    if task.target is None:
+        return SheetAnswer(n_pictures=len(pictures), base64=base64.b64encode(sheet).decode())
+    publish(task.target, sheet, writer=orders.writer)
+    return SheetAnswer(n_pictures=len(pictures))
 
 
 def _read(path: bytes) -> tuple[bytes, os.stat_result | None]:

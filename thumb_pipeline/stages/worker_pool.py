@@ -22,6 +22,7 @@ from thumb_pipeline.stages.worker_tasks import (
     Broken,
     ExamineAnswer,
     RenderAnswer,
+    SheetAnswer,
     Task,
     VariantAnswer,
     WorkerOrders,
@@ -167,4 +168,6 @@ def _parsed(kind: str, fields: Any) -> Answer:
         return [ExamineAnswer(**item) for item in fields]
     if kind == "Broken":
         return Broken(**fields)
+    if kind == "SheetAnswer":
+        return SheetAnswer(**fields)
     return RenderAnswer(**{**fields, "variants": [VariantAnswer(**item) for item in fields["variants"]]})

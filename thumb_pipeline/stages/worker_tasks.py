@@ -66,7 +66,23 @@ class ExamineTask:
     trust_existing: bool = False
 
 
-Task = RenderTask | ExamineTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetTask:
+    """Variant files to put on a contact sheet; unreadable ones are left out.
+
+    Attributes:
+        cell: width and height of a cell in pixels.
+        target: file to publish it as; None asks for its bytes.
+    """
+
+    files: tuple[bytes, ...]
+    columns: int
+    cell: tuple[int, int]
+    quality: int
+    target: bytes | None = None
+
+
+Task = RenderTask | ExamineTask | SheetTask
 
 
 class Outcome(StrEnum):
@@ -121,6 +137,14 @@ class ExamineAnswer:
 
 
 @dataclass(slots=True, kw_only=True)
+class SheetAnswer:
+    """How many pictures are on the sheet, and its bytes in base64 where they were asked for."""
+
+    n_pictures: int
+    base64: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
 class Broken:
     """The environment, not a picture, stood in the way: the run must stop."""
 
@@ -140,4 +164,4 @@ class WorkerDied:
     detail: str
 
 
-Answer = RenderAnswer | list[ExamineAnswer] | Broken
+Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | Broken

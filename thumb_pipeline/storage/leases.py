@@ -30,10 +30,10 @@ def hold_lease(folder: str) -> Iterator[Lease]:
     """Holds a fresh lease until the block ends; then its file goes, as there is nothing left to clean up."""
     os.makedirs(folder, exist_ok=True)
     lease_id = secrets.token_hex(4)
-    path = _lease_path(folder, lease_id)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    path, unborn = _lease_path(folder, lease_id), os.path.join(folder, f".{lease_id}")
+    descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.set_inheritable(descriptor, False)
+    os.rename(unborn, path)  # nobody ever sees it unlocked while we live
     try:
         yield Lease(lease_id, descriptor)
     finally:

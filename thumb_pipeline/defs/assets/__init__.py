@@ -1,0 +1,1 @@
+"""The assets: what the pipeline keeps, one module a stage."""

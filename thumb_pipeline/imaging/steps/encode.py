@@ -3,11 +3,13 @@
 The note's checksum is still empty then; `provenance.seal` fills it in over the finished bytes.
 """
 
+import contextlib
 import importlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from thumb_pipeline.domain.variants import OutputFormat, VariantSpec
 from thumb_pipeline.imaging.provenance import note_options
@@ -28,7 +30,8 @@ def encode(picture: Image.Image, spec: VariantSpec, note: str) -> bytes:
     """
     importlib.import_module(f"PIL.{_PLUGINS[spec.format]}")
     buffer = io.BytesIO()
-    picture.save(buffer, spec.format.upper(), **_options(spec), **note_options(spec.format, note))
+    with _room_for(picture, spec):
+        picture.save(buffer, spec.format.upper(), **_options(spec), **note_options(spec.format, note))
     return buffer.getvalue()
 
 
@@ -43,3 +46,18 @@ def _options(spec: VariantSpec) -> dict[str, Any]:
         case OutputFormat.AVIF:
             # One thread: several workers share the processors already, and threads change nothing in the result.
             return {"quality": spec.quality, "max_threads": 1}
+
+
+@contextlib.contextmanager
+def _room_for(picture: Image.Image, spec: VariantSpec) -> Iterator[None]:
+    """Makes Pillow's buffer hold a progressive JPEG whole.
+
+    libjpeg writes it in one go, and Pillow's own guess is too small for noise of high quality ("encoder error -2").
+    """
+    usual = ImageFile.MAXBLOCK
+    if spec.format is OutputFormat.JPEG and spec.progressive:
+        ImageFile.MAXBLOCK = max(usual, 4 * picture.width * picture.height)
+    try:
+        yield
+    finally:
+        ImageFile.MAXBLOCK = usual

@@ -1,14 +1,18 @@
-"""Step: lay transparent pictures on the variant's background, where the output format has no transparency."""
+"""Step: lay transparent pictures on the variant's background, where the variant cannot be transparent.
+
+JPEG has no alpha; a padded variant shows its background around the picture, so it shows it through the picture too.
+"""
 
 from PIL import Image
 
-from thumb_pipeline.domain.variants import OutputFormat
+from thumb_pipeline.domain.variants import Fit, OutputFormat
 from thumb_pipeline.imaging.steps.tasks import FinishTask
 
 
 def flatten(picture: Image.Image, task: FinishTask) -> Image.Image:
-    """The picture without alpha for JPEG; unchanged for formats that keep it."""
-    if picture.mode != "RGBA" or task.spec.format is not OutputFormat.JPEG:
+    """The picture without alpha for JPEG and for padded variants; unchanged where it keeps its alpha."""
+    keeps_alpha = task.spec.format is not OutputFormat.JPEG and task.spec.fit is not Fit.PAD
+    if picture.mode != "RGBA" or keeps_alpha:
         return picture
     flat = Image.new("RGB", picture.size, task.spec.background)
     flat.paste(picture, mask=picture.getchannel("A"))

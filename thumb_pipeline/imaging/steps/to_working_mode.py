@@ -1,9 +1,9 @@
 """Step: bring every way of storing pixels to one of six modes: L, RGB, RGBA, YCbCr (JPEG only), CMYK, LAB.
 
-All have 8 bits a channel.
-
-Colours keep their meaning here; profiles are applied in `to_srgb`, after shrinking.
+All have 8 bits a channel. Colours keep their meaning here; profiles are applied in `to_srgb`, after shrinking.
 """
+
+import functools
 
 from PIL import Image
 
@@ -12,21 +12,25 @@ from thumb_pipeline.imaging.steps.tasks import Source
 
 WORKING_MODES = frozenset({"L", "RGB", "RGBA", "YCbCr", "CMYK", "LAB"})
 
-_BYTE_RANGE = 255.0
-_WORD_RANGE = 65_535.0
-_LONG_RANGE = 4_294_967_295.0
+_BYTE_WHITE = 255.0
+_WORD_WHITE = 65_535
+_LONG_WHITE = 4_294_967_295.0
+_BITS_PER_SAMPLE = 258
 
 
 def to_working_mode(source: Source) -> None:
     """Replaces `pixels`."""
     with decoding(source.stream, source.format):
-        is_planar = source.pixels.mode == "YCbCr" and source.format not in ("JPEG", "MPO")
-        source.pixels = source.pixels.convert("RGB") if is_planar else _converted(source.pixels)
+        if source.pixels.mode == "YCbCr" and source.format == "TIFF":
+            source.pixels = source.pixels.convert("RGB")
+        source.pixels = _converted(source.pixels)
 
 
 def _converted(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        return _to_bytes(picture)
+    if picture.mode.startswith("I;16"):
+        return _from_words(picture)
+    if picture.mode in ("I", "F"):
+        return _from_wide(picture)
     if picture.has_transparency_data:
         return picture if picture.mode == "RGBA" else picture.convert("RGBA")
     if picture.mode in WORKING_MODES:
@@ -34,22 +38,41 @@ def _converted(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if picture.mode == "1" else "RGB")
 
 
-def _to_bytes(picture: Image.Image) -> Image.Image:
-    """Rescales samples of more than 8 bits; `convert` alone would clip everything above 255 to white."""
+def _from_words(picture: Image.Image) -> Image.Image:
+    """Rescales gray samples of 9 to 16 bits; `convert` alone would clip everything above 255 to white."""
+    words = picture.convert("I")
+    gray = words.point(_to_bytes_table(_white(picture)), "L")
+    transparent = picture.info.get("transparency")
+    if not isinstance(transparent, int):
+        return gray
+    alpha = words.point([0 if word == transparent else 255 for word in range(_WORD_WHITE + 1)], "L")
+    return Image.merge("RGBA", (gray, gray, gray, alpha))
+
+
+def _white(picture: Image.Image) -> int:
+    """The sample that means white; TIFF says how many of the 16 bits its samples use."""
+    bits = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+    return (1 << bits) - 1 if isinstance(bits, int) and 8 < bits < 16 else _WORD_WHITE
+
+
+@functools.lru_cache(maxsize=4)
+def _to_bytes_table(white: int) -> list[int]:
+    return [min(255, (2 * 255 * word + white) // (2 * white)) for word in range(_WORD_WHITE + 1)]
+
+
+def _from_wide(picture: Image.Image) -> Image.Image:
+    """Rescales samples of 32 bits, which say nothing about what white is, to the narrowest usual range they fit."""
     low, high = _range(picture)
-    wide = picture.convert("F") if picture.mode != "F" else picture
-    scale = _BYTE_RANGE / (high - low)
-    return wide.point(lambda sample: sample * scale - low * scale).convert("L")
+    scale = _BYTE_WHITE / (high - low)
+    wide = picture if picture.mode == "F" else picture.convert("F")
+    return wide.point(lambda sample: sample * scale + (0.5 - low * scale)).convert("L")
 
 
 def _range(picture: Image.Image) -> tuple[float, float]:
-    """The samples that mean black and white: by the file's bit depth; by the samples where it does not say."""
-    if picture.mode.startswith("I;16"):
-        return 0.0, _WORD_RANGE
     extrema = picture.getextrema()
     low, high = float(extrema[0]), float(extrema[1])  # type: ignore[arg-type]  # one band: a pair of numbers
-    for white in (1.0, _BYTE_RANGE, _WORD_RANGE, _LONG_RANGE):
-        # A float picture is meant in 0 to 1; an integer one that stays below 256 was stored wider than it is.
-        if low >= 0.0 and high <= white and not (white == 1.0 and picture.mode != "F"):
+    whites = (_BYTE_WHITE, float(_WORD_WHITE), _LONG_WHITE)
+    for white in (1.0, *whites) if picture.mode == "F" else whites:
+        if low >= 0.0 and high <= white:
             return 0.0, white
     return (low, high) if high > low else (low, low + 1.0)

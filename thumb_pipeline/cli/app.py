@@ -1,0 +1,60 @@
+"""Puts the commands together, and turns whatever ends one into a sentence and an exit code.
+
+Exit codes: 0 done, 1 done but some sources failed or something is not valid, 2 refused before anything changed
+(usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
+"""
+
+import sys
+
+import typer
+
+from thumb_pipeline import __version__
+from thumb_pipeline.cli.console import ExitCode, complain
+from thumb_pipeline.cli.demo import demo
+from thumb_pipeline.cli.generate import generate
+from thumb_pipeline.cli.init import init
+from thumb_pipeline.cli.plan import plan
+from thumb_pipeline.cli.stats import stats
+from thumb_pipeline.cli.up import up
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+
+app = typer.Typer(
+    name="thumb-pipeline",
+    help="Keeps the thumbnails of timelapse camera archives complete, current, intact and provable.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, init, plan, generate, stats, up):
+    app.command()(command)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"thumb-pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", callback=_show_version, is_eager=True
+    ),
+) -> None:
+    """Keeps the thumbnails of timelapse camera archives complete, current, intact and provable."""
+
+
+def main() -> None:
+    """Runs the command line; every way out has an exit code and, but for success, a sentence on standard error."""
+    try:
+        app(standalone_mode=True)
+    except REFUSALS as refused:
+        complain(str(refused))
+        sys.exit(ExitCode.REFUSED)
+    except INTERRUPTIONS as error:
+        complain(str(error))
+        sys.exit(ExitCode.STOPPED)
+    except KeyboardInterrupt:
+        complain("stopped; what was finished is kept, repeat the command to go on")
+        sys.exit(ExitCode.STOPPED)

@@ -1,0 +1,144 @@
+"""How commands talk: tables and sentences on a terminal, plain lines elsewhere, one JSON document with --json.
+
+Standard output carries results; everything said on the way goes to standard error.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from thumb_pipeline.domain import names
+from thumb_pipeline.stages.library import Library, Refused, open_library
+
+LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
+_PLAIN_LINE_EVERY_S = 5.0
+
+
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    DONE = 0
+    INCOMPLETE = 1
+    REFUSED = 2
+    STOPPED = 3
+
+
+LibraryOption = Annotated[
+    str | None,
+    typer.Option("--library", envvar=LIBRARY_VARIABLE, help="Folder of the library; it holds thumbs.toml."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+TimelapsesOption = Annotated[
+    list[str] | None, typer.Option("--timelapse", metavar="KEY", help="Only this one, such as camera-1/timelapse-2.")
+]
+
+
+def chosen_library(path: str | None) -> Library:
+    """The library that --library or the environment names.
+
+    Raises:
+        Refused: none is named, or it cannot be opened.
+    """
+    if not path:
+        raise Refused(f"name the library: --library DIR, or set {LIBRARY_VARIABLE}")
+    return open_library(path)
+
+
+def source_text(argument: str) -> str:
+    """A source's name as typed, or as we print it, as text."""
+    try:
+        names.to_bytes(argument)
+    except (ValueError, UnicodeEncodeError):
+        return names.to_text(os.fsencode(argument))
+    return argument
+
+
+def say(line: str) -> None:
+    """One line for the operator, on standard error."""
+    sys.stderr.write(line + "\n")
+
+
+def complain(message: str) -> None:
+    """Why a command stops, on standard error."""
+    say(f"thumb-pipeline: {message}")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one document of a command run with --json."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on standard output; numbers to the right of the first column."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def human_bytes(n_bytes: float) -> str:
+    """Bytes for people, such as 12.3 MB (powers of 1000)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration for people, such as 1 h 12 min."""
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
+
+
+class Gauge:
+    """Shows how many of how many are done: a bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, what: str, bar: Progress | None) -> None:
+        self._what = what
+        self._bar = bar
+        self._task = None if bar is None else bar.add_task(what, total=None)
+        self._started = self._told_at = time.monotonic()
+
+    def show(self, n_done: int, n_all: int) -> None:
+        """Updates the display."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=n_done, total=n_all)
+            return
+        now = time.monotonic()
+        if now - self._told_at >= _PLAIN_LINE_EVERY_S:
+            self._told_at = now
+            rate = n_done / (now - self._started)
+            left = human_seconds((n_all - n_done) / rate) if rate else "unknown"
+            say(f"{self._what}: {n_done} of {n_all}, {rate:.1f}/s, {left} left")
+
+
+@contextmanager
+def gauge(what: str) -> Iterator[Gauge]:
+    """A gauge on standard error while the block runs."""
+    if not sys.stderr.isatty():
+        yield Gauge(what, None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Gauge(what, bar)

@@ -1,0 +1,70 @@
+"""`thumb-pipeline demo`: a small library that looks like something, and the whole pipeline run over it."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thumb_pipeline.cli.console import ExitCode, JsonOption, gauge, print_json, say
+from thumb_pipeline.cli.generate import generate_library
+from thumb_pipeline.cli.stats import print_coverage
+from thumb_pipeline.stages.demo import make_demo_frames
+from thumb_pipeline.stages.inventory import discover
+from thumb_pipeline.stages.library import Refused, initialise, open_library
+from thumb_pipeline.stages.measure import measure
+from thumb_pipeline.stages.plan import Selection
+from thumb_pipeline.stages.sheets import write_contact_sheet
+
+DEFAULT_FOLDER = ".demo-library"
+_MARKER = "demo"
+_STATE = ".thumb_pipeline"
+
+
+def demo(
+    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to make it.")] = DEFAULT_FOLDER,
+    json: JsonOption = False,
+) -> None:
+    """Make a small library of generated skies and run the whole pipeline over it."""
+    root = Path(folder)
+    _refuse_strangers(root)
+    initialise(folder)
+    library = open_library(folder)
+    os.makedirs(library.state, exist_ok=True)
+    (Path(library.state) / _MARKER).touch()
+    say(f"drawing two cameras, three timelapses in {folder} …")
+    with gauge("drawing") as progress:
+        make_demo_frames(root, on_progress=progress.show)
+    say("running the pipeline (one frame is truncated on purpose) …")
+    done, run_ids, stopped = generate_library(library, Selection())
+    if stopped:
+        say(f"thumb-pipeline: {stopped}")
+        raise typer.Exit(ExitCode.STOPPED)
+    with library.lease() as lease:
+        sheet = write_contact_sheet(library, discover(library).keys, lease)
+    if json:
+        print_json({"library": library.root, **asdict(done), "run_ids": run_ids, "contact_sheet": sheet})
+        return
+    print_coverage(measure(library))
+    typer.echo(
+        f"{done.rendered:,} variants rendered and {done.unchanged + done.adopted:,} as they were "
+        f"in {done.duration_s:.1f} s; {done.failed} source failed: it is truncated"
+    )
+    typer.echo(f"contact sheet: {sheet}")
+    typer.echo(f"next, look at the runs in the browser: {_command()} up --library {folder}")
+
+
+def _refuse_strangers(root: Path) -> None:
+    """The demo writes frames, so it never does in a folder that holds somebody's pictures."""
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise Refused(f"{root} is a file; name a folder for the demo: thumb-pipeline demo DIR")
+    is_ours = (root / _STATE / _MARKER).exists()
+    if not is_ours and {entry.name for entry in root.iterdir()} - {_STATE}:
+        raise Refused(f"{root} is not empty and no demo; name another folder: thumb-pipeline demo DIR")
+
+
+def _command() -> str:
+    return os.environ.get("THUMB_PIPELINE_COMMAND", "thumb-pipeline")

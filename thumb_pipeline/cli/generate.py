@@ -1,0 +1,157 @@
+"""`thumb-pipeline generate`: makes what is missing or stale.
+
+Lists and plans first; Dagster is started only when there is something to do, and its run is what the UI shows.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from thumb_pipeline.cli.console import (
+    ExitCode,
+    JsonOption,
+    LibraryOption,
+    chosen_library,
+    gauge,
+    human_bytes,
+    human_seconds,
+    print_json,
+    say,
+)
+from thumb_pipeline.cli.selection import (
+    AcceptShrinkOption,
+    ForceOption,
+    RetryFailedOption,
+    SourcesOption,
+    TimelapsesOption,
+    TrustExistingOption,
+    VariantsOption,
+    selection_of,
+)
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.library import Lease, Library
+
+if TYPE_CHECKING:
+    from thumb_pipeline.stages.plan import Selection
+    from thumb_pipeline.stages.work_orders import WorkOrder
+
+_SHOWN_FAILURES = 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Summary:
+    """What `generate` came to; `sources`, `failed`, `pending` count sources, the others variants."""
+
+    sources: int
+    rendered: int = 0
+    adopted: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    pending: int = 0
+    n_bytes: int = 0
+    duration_s: float = 0.0
+
+
+def generate(
+    library: LibraryOption = None,
+    timelapse: TimelapsesOption = None,
+    source: SourcesOption = None,
+    variant: VariantsOption = None,
+    force: ForceOption = False,
+    retry_failed: RetryFailedOption = False,
+    trust_existing: TrustExistingOption = False,
+    accept_shrink: AcceptShrinkOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make every variant that is missing, stale or corrupt."""
+    opened = chosen_library(library)
+    selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)
+    done, run_ids, stopped = generate_library(opened, selection)
+    if json:
+        print_json({**asdict(done), "run_ids": run_ids})
+    else:
+        _print(done, run_ids)
+    if stopped:
+        say(f"thumb-pipeline: {stopped}")
+        raise typer.Exit(ExitCode.STOPPED)
+    if done.failed:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def generate_library(library: Library, selection: "Selection") -> tuple[Summary, list[str], str | None]:
+    """Plans and carries out; returns the summary, the ids of the runs, and why it stopped part-way, if it did."""
+    from thumb_pipeline.stages import recording, work_orders
+    from thumb_pipeline.stages.plan import make_plan
+
+    started = time.monotonic()
+    with library.lease() as lease:
+        _clean_up_after_killed(library)
+        with gauge("examining") as progress:
+            plan = make_plan(library, selection, lease, on_progress=progress.show)
+        for folder in plan.unmatched:
+            say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")
+        recording.record(library, plan)
+        if not selection.sources:
+            recording.keep_plan(library, plan, sorted(plan.rows["timelapse"].unique()))
+        done = Summary(
+            sources=plan.n_sources,
+            adopted=plan.n_adopted,
+            unchanged=plan.n_valid,
+            failed=plan.n_failed,
+            pending=plan.n_pending,
+        )
+        run_ids, stopped = [], None
+        if plan.n_adopted or not plan.rows.is_empty():
+            from thumb_pipeline.cli import runs
+
+            run_id = runs.new_run_id()
+            order = work_orders.place(library, plan, run_id)
+            del plan  # a plan of half a million sources is not needed twice
+            stopped = _carry_out(library, order, run_id, lease, done, statistics=not selection.sources)
+            run_ids.append(run_id)
+    done.duration_s = round(time.monotonic() - started, 3)
+    return done, run_ids, stopped
+
+
+def _carry_out(
+    library: Library, order: "WorkOrder", run_id: str, lease: Lease, done: Summary, *, statistics: bool
+) -> str | None:
+    from thumb_pipeline.cli import runs
+
+    with gauge("rendering") as progress:
+        outcome = runs.carry_out(
+            library, run_id, lease, on_source=lambda n: progress.show(n, order.n_sources), statistics=statistics
+        )
+    for counts in outcome.done.by_timelapse.values():
+        done.rendered += counts.rendered
+        done.unchanged += counts.unchanged
+        done.failed += counts.failed
+        done.pending += counts.pending
+        done.n_bytes += counts.n_bytes
+    for source, reason, detail in outcome.done.failures[:_SHOWN_FAILURES]:
+        say(f"{source}: {reason} ({detail})")
+    return outcome.stopped
+
+
+def _clean_up_after_killed(library: Library) -> None:
+    dead = recovery.dead_leases(library)
+    if not dead:
+        return
+    from thumb_pipeline.cli import runs
+
+    n_files = recovery.clean_up(library)
+    with runs.instance_of(library) as instance:
+        runs.fail_abandoned_runs(library, instance)
+    recovery.forget(library, dead)
+    say(f"an earlier command was killed; cleaned up after it ({n_files} unfinished files)")
+
+
+def _print(done: Summary, run_ids: list[str]) -> None:
+    typer.echo(
+        f"{done.sources:,} sources: {done.rendered:,} variants rendered, {done.adopted:,} adopted, "
+        f"{done.unchanged:,} unchanged; {done.failed:,} sources failed, {done.pending:,} pending"
+    )
+    if run_ids:
+        typer.echo(f"wrote {human_bytes(done.n_bytes)} in {human_seconds(done.duration_s)}, run {run_ids[0]}")

@@ -1,0 +1,30 @@
+"""`thumb-pipeline init`: makes a folder a library."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, print_json
+from thumb_pipeline.stages.library import Refused, initialise
+
+
+def init(
+    folder: Annotated[
+        str | None, typer.Argument(metavar="[DIR]", help="The folder that holds (or will hold) cameras/.")
+    ] = None,
+    library: Annotated[str | None, typer.Option("--library", envvar=LIBRARY_VARIABLE, help="The same as DIR.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a folder a library by writing thumbs.toml; changes nothing where there is one."""
+    root = folder or library
+    if not root:
+        raise Refused("name the folder: thumb-pipeline init DIR")
+    is_new = initialise(root)
+    path = os.path.join(os.path.realpath(root), "thumbs.toml")
+    if json:
+        print_json({"library": os.path.realpath(root), "settings": path, "created": is_new})
+    elif is_new:
+        typer.echo(f"{path} written: look through it, then: thumb-pipeline generate --library {root}")
+    else:
+        typer.echo(f"{path} is there already; nothing was changed")

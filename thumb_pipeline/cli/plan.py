@@ -1,0 +1,78 @@
+"""`thumb-pipeline plan`: says what `generate` would do, and changes nothing."""
+
+import typer
+
+from thumb_pipeline.cli.console import (
+    JsonOption,
+    LibraryOption,
+    chosen_library,
+    gauge,
+    human_bytes,
+    human_seconds,
+    print_json,
+    print_table,
+    say,
+)
+from thumb_pipeline.cli.selection import (
+    AcceptShrinkOption,
+    ForceOption,
+    RetryFailedOption,
+    SourcesOption,
+    TimelapsesOption,
+    TrustExistingOption,
+    VariantsOption,
+    selection_of,
+)
+from thumb_pipeline.domain.plans import Reason
+
+
+def plan(
+    library: LibraryOption = None,
+    timelapse: TimelapsesOption = None,
+    source: SourcesOption = None,
+    variant: VariantsOption = None,
+    force: ForceOption = False,
+    retry_failed: RetryFailedOption = False,
+    trust_existing: TrustExistingOption = False,
+    accept_shrink: AcceptShrinkOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Say what generate would make, and why; nothing is changed."""
+    from thumb_pipeline.stages import work_orders
+    from thumb_pipeline.stages.plan import make_plan
+
+    opened = chosen_library(library)
+    selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)
+    with opened.lease() as lease, gauge("examining") as progress:
+        made = make_plan(opened, selection, lease, on_progress=progress.show)
+    order = work_orders.describe(opened, made, "plan")
+    by_reason = {reason.value: order.by_reason.get(reason.value, 0) for reason in Reason}
+    for folder in made.unmatched:
+        say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")
+    if json:
+        print_json(
+            {
+                "sources": made.n_sources,
+                "by_reason": by_reason,
+                "variants": order.n_variants,
+                "predicted_s": order.predicted_s,
+                "n_bytes": order.n_bytes,
+                "adopted": made.n_adopted,
+                "unchanged": made.n_valid,
+                "failed": made.n_failed,
+                "pending": made.n_pending,
+            }
+        )
+        return
+    rows = [[name.replace("_", " "), f"{n:,}"] for name, n in by_reason.items() if n]
+    print_table("To be made", ["reason", "variants"], [*rows, ["all", f"{order.n_variants:,}"]])
+    typer.echo(
+        f"{made.n_sources:,} sources: {made.n_valid:,} variants are right, {made.n_adopted:,} to be adopted, "
+        f"{made.n_failed:,} sources failed before, {made.n_pending:,} are still being written"
+    )
+    if order.n_variants:
+        written = human_bytes(order.n_variants * made.bytes_per_variant)
+        typer.echo(
+            f"reads {human_bytes(order.n_bytes)}, writes about {written}, "
+            f"takes about {human_seconds(order.predicted_s)} here"
+        )

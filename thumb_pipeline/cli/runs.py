@@ -1,0 +1,100 @@
+"""The one module of the command line that starts and reads Dagster runs.
+
+It works on the library's own instance, `<state>/dagster`, so that the UI of `up` shows what commands did.
+"""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from thumb_pipeline.cli.instance import write_instance_file
+from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.work_orders import fold
+
+LEASE_TAG = "thumb_pipeline/lease"
+_IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+@dataclass(slots=True, kw_only=True)
+class RunOutcome:
+    """How a run ended: what its chunks did, and in a sentence why it did not get to its end."""
+
+    run_id: str
+    done: ChunkResult = field(default_factory=ChunkResult)
+    stopped: str | None = None
+
+
+def new_run_id() -> str:
+    """An id for a run that is about to start; its order of work is placed under it."""
+    return str(uuid.uuid4())
+
+
+@contextmanager
+def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
+    """The library's own Dagster instance, made where there is none yet."""
+    write_instance_file(library)
+    os.environ["DAGSTER_HOME"] = library.dagster_home
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
+    """Marks runs as failed whose process was killed: Dagster itself does not notice for runs inside a command."""
+    for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS)):
+        lease_id = record.dagster_run.tags.get(LEASE_TAG)
+        if lease_id and recovery.is_abandoned(library, lease_id):
+            instance.report_run_failed(
+                record.dagster_run, "The process of this run was killed; the next generate goes on where it stopped."
+            )
+
+
+def carry_out(
+    library: Library,
+    run_id: str,
+    lease: Lease,
+    *,
+    on_source: Callable[[int], None],
+    statistics: bool,
+) -> RunOutcome:
+    """Runs the job `generate` over the order of work placed under `run_id`, in this process."""
+    outcome = RunOutcome(run_id=run_id)
+    results: list[ChunkResult] = []
+    with instance_of(library) as instance:
+        fail_abandoned_runs(library, instance)
+        definitions = build_definitions(library=library.root, on_source=on_source, on_chunk=results.append)
+        job = definitions.resolve_job_def("generate")
+        config = {
+            "ops": {"report_order": {"config": {"statistics": statistics}}},
+            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+        }
+        try:
+            result = job.execute_in_process(
+                run_config=config,
+                instance=instance,
+                run_id=run_id,
+                tags={LEASE_TAG: lease.id},
+                raise_on_error=False,
+            )
+            if not result.success:
+                outcome.stopped = _reason(result)
+        finally:
+            outcome.done = fold(results)
+    return outcome
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            if data.user_failure_data is not None and data.user_failure_data.description:
+                return str(data.user_failure_data.description)
+            if data.error is not None:
+                return data.error.message.strip()
+    return f"run {result.run_id} failed; look at it in the UI: thumb-pipeline up"

@@ -1,0 +1,47 @@
+"""The code location: assembles the definitions and defines nothing.
+
+`dagster -m thumb_pipeline.definitions` and any workspace load `defs`; tests and the command line call
+`build_definitions` with resources of their own. Loading does no I/O and needs no environment variable.
+"""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from thumb_pipeline.defs.assets.inventory import image_inventory
+from thumb_pipeline.defs.assets.plan import missing_thumbnails
+from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
+from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.jobs import generate
+from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.stages.render import ChunkResult
+
+
+def build_definitions(
+    *,
+    library: str = "",
+    on_source: Callable[[int], None] | None = None,
+    on_chunk: Callable[[ChunkResult], None] | None = None,
+) -> dg.Definitions:
+    """The whole code location.
+
+    Args:
+        library: folder of the library; empty takes it from the environment when a run needs it.
+        on_source: told by chunks rendered in this process how many of their sources are done.
+        on_chunk: given what each of them did.
+    """
+    return dg.Definitions(
+        assets=[image_inventory, missing_thumbnails, thumbnails, coverage_statistics, disk_usage_statistics],
+        jobs=[generate],
+        resources={
+            "library": LibraryResource(root=library),
+            "progress": ProgressResource(tell=on_source, keep=on_chunk),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The code location as Dagster loads it."""
+    return build_definitions()

@@ -1,0 +1,33 @@
+"""`image_inventory`: which sources exist."""
+
+import dagster as dg
+
+from thumb_pipeline.datasets.schemas import INVENTORY
+from thumb_pipeline.defs.config import InventoryConfig
+from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.reporting import inventory_metadata
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.inventory import accept
+from thumb_pipeline.stages.plan import refuse_shrunken, surveys
+
+
+@dg.asset(
+    partitions_def=timelapse_partitions,
+    group_name="thumbnails",
+    kinds={"polars", "parquet"},
+)
+def image_inventory(
+    context: dg.AssetExecutionContext, config: InventoryConfig, library: LibraryResource
+) -> dg.MaterializeResult[None]:
+    """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
+    opened = library.open(context.instance)
+    keys = list(context.partition_keys)
+    try:
+        found = list(surveys(opened, keys))
+        refuse_shrunken(config.selection(keys), [shrinkage for part in found for shrinkage in part.shrunken])
+    except REFUSALS as refused:
+        raise dg.Failure(description=str(refused), allow_retries=False) from refused
+    for part in found:
+        accept(opened, part)
+    return dg.MaterializeResult(metadata=inventory_metadata(opened.inventory.read(keys), INVENTORY))

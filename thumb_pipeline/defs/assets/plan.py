@@ -1,0 +1,37 @@
+"""`missing_thumbnails`: what is to be made, and why; a record to read, never the only input of `thumbnails`."""
+
+import dagster as dg
+
+from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.defs.assets.inventory import image_inventory
+from thumb_pipeline.defs.config import PlanConfig
+from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.stages import recording, work_orders
+from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.plan import make_plan
+
+
+@dg.asset(
+    partitions_def=timelapse_partitions,
+    deps=[image_inventory],
+    group_name="thumbnails",
+    kinds={"polars", "parquet"},
+)
+def missing_thumbnails(
+    context: dg.AssetExecutionContext, config: PlanConfig, library: LibraryResource
+) -> dg.MaterializeResult[None]:
+    """The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason."""
+    opened = library.open(context.instance)
+    keys = list(context.partition_keys)
+    try:
+        with opened.lease() as lease:
+            plan = make_plan(opened, config.selection(keys), lease)
+    except REFUSALS as refused:
+        raise dg.Failure(description=str(refused), allow_retries=False) from refused
+    recording.keep_plan(opened, plan, keys)
+    shown = plan.rows.select("timelapse", "source_name", "variant", "reason")
+    order = work_orders.describe(opened, plan, context.run_id)
+    metadata = {**plan_metadata(order.by_reason, PLAN), **prediction_metadata(order)}
+    return dg.MaterializeResult(metadata={**metadata, "first_rows": table(shown, limit=20)})

@@ -1,0 +1,37 @@
+"""`coverage_statistics` and `disk_usage_statistics`: numbers over the whole library, from fresh listings."""
+
+import dagster as dg
+
+from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.reporting import coverage_metadata, disk_usage_metadata
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.measure import Measurement, measure
+
+
+@dg.asset(
+    deps=[thumbnails],
+    group_name="statistics",
+    kinds={"polars"},
+)
+def coverage_statistics(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
+    """How many of the variants that must exist do, by variant and by timelapse."""
+    return dg.MaterializeResult(metadata=coverage_metadata(_measured(library.open(context.instance))))
+
+
+@dg.asset(
+    deps=[thumbnails],
+    group_name="statistics",
+    kinds={"polars"},
+)
+def disk_usage_statistics(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
+    """Files and bytes in the variant folders, by variant and by timelapse."""
+    return dg.MaterializeResult(metadata=disk_usage_metadata(_measured(library.open(context.instance))))
+
+
+def _measured(library: Library) -> Measurement:
+    try:
+        return measure(library)
+    except REFUSALS as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -1,0 +1,61 @@
+"""What a person may set when launching: typed, bounded, described. Shared by assets and jobs."""
+
+import dagster as dg
+from pydantic import Field
+
+from thumb_pipeline.stages.plan import Selection
+
+
+class InventoryConfig(dg.Config):
+    """How a listing is judged."""
+
+    accept_shrink: bool = Field(
+        default=False,
+        description="Believe a listing that is empty or lost many sources. Check first that the disk is mounted.",
+    )
+
+    def selection(self, keys: list[str]) -> Selection:
+        """The selection of these timelapses."""
+        return Selection(timelapses=tuple(keys), accept_shrink=self.accept_shrink)
+
+
+class PlanConfig(InventoryConfig):
+    """What is planned for the run's timelapses; the defaults make what is missing or stale."""
+
+    force: bool = Field(default=False, description="Render again what is right already.")
+    retry_failed: bool = Field(default=False, description="Try refused sources again although nothing changed.")
+    trust_existing: bool = Field(
+        default=False,
+        description="Adopt variants that another program made, if they decode and fit their box.",
+    )
+    sources: list[str] = Field(default=[], description="Only these sources (file names in frames/); empty means all.")
+    variants: list[str] = Field(default=[], description="Only these variants; empty means all.")
+
+    def selection(self, keys: list[str]) -> Selection:
+        """The selection of these timelapses."""
+        return Selection(
+            timelapses=tuple(keys),
+            sources=tuple(self.sources),
+            variants=tuple(self.variants),
+            force=self.force,
+            retry_failed=self.retry_failed,
+            trust_existing=self.trust_existing,
+            accept_shrink=self.accept_shrink,
+        )
+
+
+class GenerateConfig(PlanConfig):
+    """What the `generate` job is to do."""
+
+    timelapses: list[str] = Field(
+        default=[], description="Keys like camera-1/timelapse-2; empty means the whole library."
+    )
+
+
+class ReportConfig(dg.Config):
+    """What is reported when a plan was carried out."""
+
+    statistics: bool = Field(
+        default=True,
+        description="Measure coverage and disk usage of the whole library afterwards, from a fresh listing.",
+    )

@@ -1,0 +1,165 @@
+"""The ops behind `thumbnails` and `generate`: cut a plan into chunks, render each, fold what they did.
+
+They hand each other small values and the name of an order of work on disk, so that any executor can spread them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST, PLAN
+from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
+from thumb_pipeline.defs.partitions import register_timelapses
+from thumb_pipeline.defs.reporting import (
+    by_timelapse,
+    coverage_metadata,
+    disk_usage_metadata,
+    inventory_metadata,
+    plan_metadata,
+    table,
+    thumbnails_metadata,
+)
+from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.stages import recording, render, work_orders
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.inventory import discover
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.measure import measure
+from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
+from thumb_pipeline.stages.sheets import newest_thumbnails_base64
+from thumb_pipeline.stages.work_orders import WorkOrder
+
+RENDER_POOL = "render"
+"""One chunk at a time keeps all cores busy; the instance file says how many may run."""
+
+_MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
+
+
+def place_order(library: Library, selection: Selection, order_id: str) -> WorkOrder:
+    """Plans, records what is right already, and writes the rest down as an order of work."""
+    try:
+        with library.lease() as lease:
+            plan = make_plan(library, selection, lease)
+            recording.record(library, plan)
+            return work_orders.place(library, plan, order_id)
+    except REFUSALS as refused:
+        raise dg.Failure(description=str(refused), allow_retries=False) from refused
+
+
+def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
+    """One output a chunk; the keys are the same when a failed run is repeated."""
+    for chunk in range(order.n_chunks):
+        yield dg.DynamicOutput({"order": order.id, "chunk": chunk}, mapping_key=f"chunk_{chunk:03d}")
+
+
+@dg.op(
+    out=dg.DynamicOut(dict),
+    ins={"missing_thumbnails": dg.In(dg.Nothing)},
+)
+def cut_plan(
+    context: dg.OpExecutionContext, config: PlanConfig, library: LibraryResource
+) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
+    """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks."""
+    opened = library.open(context.instance)
+    yield from chunk_outputs(place_order(opened, config.selection(list(context.partition_keys)), context.run_id))
+
+
+@dg.op(
+    out=dg.DynamicOut(dict),
+)
+def take_order(
+    context: dg.OpExecutionContext, config: GenerateConfig, library: LibraryResource
+) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
+    """Takes the order that the command line placed for this run, or plans what the config selects, and cuts it."""
+    opened = library.open(context.instance)
+    register_timelapses(context.instance, discover(opened).keys)
+    if work_orders.is_placed(opened, context.run_id):
+        order = work_orders.read(opened, context.run_id)
+    else:
+        order = place_order(opened, config.selection(config.timelapses), context.run_id)
+    yield from chunk_outputs(order)
+
+
+@dg.op(pool=RENDER_POOL)
+def render_chunk(
+    context: dg.OpExecutionContext,
+    chunk: dict[str, Any],
+    library: LibraryResource,
+    progress: dg.ResourceParam[ProgressResource],
+) -> dict[str, Any]:
+    """Renders one chunk with several worker processes and records it as it goes."""
+    opened = library.open(context.instance)
+    rows = work_orders.chunk_rows(opened, chunk["order"], chunk["chunk"])
+    n_sources = rows.select("timelapse", "source_name").n_unique()
+    try:
+        with opened.lease() as lease:
+            done = render.render_chunk(
+                opened, rows, lease, run_id=context.run_id, on_source=progress.listener(context.log, n_sources)
+            )
+    except INTERRUPTIONS as error:
+        raise dg.Failure(description=str(error)) from error
+    progress.finished(done)
+    return {"order": chunk["order"], **asdict(done)}
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def fold_chunks(context: dg.OpExecutionContext, results: list[dict[str, Any]], library: LibraryResource) -> None:
+    """Adds up what the chunks did and reports it on the asset."""
+    opened = library.open(context.instance)
+    keys = list(context.partition_keys)
+    order, result = _folded(opened, results, context.run_id)
+    metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=_sheet(opened, keys))
+    if len(keys) > 1:
+        metadata["by_timelapse"] = table(by_timelapse(order, result), limit=1000)
+    context.add_output_metadata(metadata)
+    work_orders.discard(opened, order.id)
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def report_order(
+    context: dg.OpExecutionContext, config: ReportConfig, results: list[dict[str, Any]], library: LibraryResource
+) -> None:
+    """Adds up what the chunks did and reports it for every timelapse with work."""
+    opened = library.open(context.instance)
+    order, result = _folded(opened, results, context.run_id)
+    keys = sorted(order.found)
+    for number, key in enumerate(keys):
+        sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
+        found = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=sheet)
+        _materialized(context, "image_inventory", key, inventory_metadata(opened.inventory.read([key]), INVENTORY))
+        _materialized(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
+        _materialized(context, "thumbnails", key, found)
+    if config.statistics:
+        measured = measure(opened)
+        _materialized(context, "coverage_statistics", None, coverage_metadata(measured))
+        _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
+    work_orders.discard(opened, order.id)
+
+
+def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:
+    context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
+
+
+def _folded(library: Library, results: list[dict[str, Any]], order_id: str) -> tuple[WorkOrder, ChunkResult]:
+    order = work_orders.read(library, results[0]["order"] if results else order_id)
+    return order, work_orders.fold([_chunk_result(result) for result in results])
+
+
+def _chunk_result(written: dict[str, Any]) -> ChunkResult:
+    counts = {key: TimelapseCounts(**value) for key, value in written["by_timelapse"].items()}
+    return ChunkResult(
+        by_timelapse=counts,
+        slowest=[(name, ms) for name, ms in written["slowest"]],
+        failures=[(name, reason, detail) for name, reason, detail in written["failures"]],
+        duration_s=written["duration_s"],
+    )
+
+
+def _sheet(library: Library, keys: list[str]) -> str | None:
+    if len(keys) != 1:
+        return None
+    with library.lease() as lease:
+        return newest_thumbnails_base64(library, keys[0], lease)

@@ -1,0 +1,83 @@
+"""What assets and ops are given: the library, and somebody to tell about progress. Thin; the stages do the work."""
+
+import os
+import time
+from collections.abc import Callable
+
+import dagster as dg
+from pydantic import Field
+
+from thumb_pipeline.stages.library import Library, Refused, open_library
+from thumb_pipeline.stages.render import ChunkResult
+
+LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
+DEMO_LIBRARY = ".demo-library"
+
+
+class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself
+    """The library that this code location works on. Opened when a run needs it, never at import."""
+
+    root: str = Field(
+        default="",
+        description=(
+            f"Folder of the library (it holds thumbs.toml). Empty takes {LIBRARY_VARIABLE}, "
+            f"and without that the demo's library, {DEMO_LIBRARY} in the current directory."
+        ),
+    )
+
+    def open(self, instance: dg.DagsterInstance) -> Library:
+        """The opened library.
+
+        Raises:
+            dagster.Failure: with the remedy; there is no point in retrying.
+        """
+        root = self.root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
+        try:
+            library = open_library(root)
+        except Refused as refused:
+            hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
+            raise dg.Failure(description=f"{refused}{hint}", allow_retries=False) from refused
+        _refuse_foreign_instance(instance, library)
+        return library
+
+
+def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> None:
+    """The dagster.yaml in the project's root belongs to the demo; other libraries keep their history apart."""
+    own_home = os.environ.get("DAGSTER_HOME") or instance.is_ephemeral
+    if own_home or library.root == os.path.realpath(DEMO_LIBRARY):
+        return
+    raise dg.Failure(
+        description=(
+            f"this Dagster instance keeps the history of {DEMO_LIBRARY} and must not mix it with {library.root}; "
+            f"start that library's own: thumb-pipeline up --library {library.root}"
+        ),
+        allow_retries=False,
+    )
+
+
+class ProgressResource:
+    """Tells somebody how many sources of a chunk are done; in a plain run, Dagster's log, every ten seconds."""
+
+    def __init__(
+        self, tell: Callable[[int], None] | None = None, keep: Callable[[ChunkResult], None] | None = None
+    ) -> None:
+        self._tell = tell
+        self._keep = keep
+        self._told_at = time.monotonic()
+
+    def listener(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
+        """A function to call with the number of sources done, out of `n_sources`."""
+        return self._tell or self._logger(log, n_sources)
+
+    def finished(self, result: ChunkResult) -> None:
+        """Hands on what a chunk did to a caller in the same process."""
+        if self._keep is not None:
+            self._keep(result)
+
+    def _logger(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
+        def tell(n_done: int) -> None:
+            if time.monotonic() - self._told_at >= 10 or n_done == n_sources:
+                self._told_at = time.monotonic()
+                log.info(f"{n_done} of {n_sources} sources rendered")
+
+        return tell

@@ -1,0 +1,181 @@
+"""Writes a plan down as an order of work that other processes can carry out, cut into chunks.
+
+An order is a folder below `<state>/plans/`: the rows with their chunk numbers, and what the plan found besides. It
+stays until it is carried out, so that a run that failed can be resumed from it.
+"""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, dataclass, field
+from math import ceil
+
+import polars as pl
+
+from thumb_pipeline.domain.plans import State
+from thumb_pipeline.stages.examine import ADOPTED
+from thumb_pipeline.stages.library import Library, publish_durably
+from thumb_pipeline.stages.plan import Plan
+from thumb_pipeline.stages.render import ChunkResult
+
+_CHUNK_S = 60.0
+_MAX_CHUNKS = 64
+_KEEP_S = 7 * 24 * 3600
+
+
+@dataclass(slots=True, kw_only=True)
+class FoundCounts:
+    """What a plan found in one timelapse: sources, variants to make by reason, and variants that need nothing."""
+
+    sources: int = 0
+    by_reason: dict[str, int] = field(default_factory=dict)
+    unchanged: int = 0
+    adopted: int = 0
+    failed: int = 0
+    pending: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkOrder:
+    """A plan on disk.
+
+    Attributes:
+        id: names its folder.
+        n_chunks: chunks are numbered from 0.
+        n_sources: sources with something to make.
+        n_variants: variants to make; a fixed denominator for progress.
+        n_bytes: bytes of those sources.
+        predicted_s: wall time it should take here.
+        by_reason: variants by the reason they are made for.
+        found: by timelapse with work, or with something adopted.
+    """
+
+    id: str
+    n_chunks: int
+    n_sources: int
+    n_variants: int
+    n_bytes: int
+    predicted_s: float
+    by_reason: dict[str, int]
+    found: dict[str, FoundCounts] = field(default_factory=dict)
+
+
+def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
+    """The order that a plan amounts to; nothing is written."""
+    rows = plan.rows
+    sources = rows.unique(["timelapse", "source_name"])
+    predicted_s = rows.height * plan.ms_per_variant / 1000 / library.workers
+    reasons = rows.group_by("reason").len("n").sort("reason")
+    return WorkOrder(
+        id=order_id,
+        n_chunks=min(_MAX_CHUNKS, ceil(predicted_s / _CHUNK_S)) if rows.height else 0,
+        n_sources=sources.height,
+        n_variants=rows.height,
+        n_bytes=int(sources["source_n_bytes"].sum()),
+        predicted_s=round(predicted_s, 1),
+        by_reason=dict(zip(reasons["reason"].to_list(), reasons["n"].to_list(), strict=True)),
+        found=_found(plan),
+    )
+
+
+def place(library: Library, plan: Plan, order_id: str) -> WorkOrder:
+    """Writes a plan down; newest captures are in the first chunk, and no source is in two."""
+    order = describe(library, plan, order_id)
+    folder = _folder(library, order_id)
+    os.makedirs(folder, exist_ok=True)
+    plan_rows = _chunked(plan.rows, order.n_chunks)
+    plan_rows.write_parquet(os.path.join(folder, "rows.parquet"), compression="zstd")
+    publish_durably(os.fsencode(os.path.join(folder, "order.json")), json.dumps(asdict(order)).encode())
+    _discard_old(library)
+    return order
+
+
+def is_placed(library: Library, order_id: str) -> bool:
+    """Whether an order waits to be carried out."""
+    return os.path.exists(os.path.join(_folder(library, order_id), "order.json"))
+
+
+def read(library: Library, order_id: str) -> WorkOrder:
+    """An order that was placed.
+
+    Raises:
+        FileNotFoundError: it was carried out, or is older than a week.
+    """
+    with open(os.path.join(_folder(library, order_id), "order.json"), encoding="utf-8") as file:
+        written = json.load(file)
+    found = {key: FoundCounts(**counts) for key, counts in written.pop("found").items()}
+    return WorkOrder(**written, found=found)
+
+
+def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
+    """The plan rows of one chunk."""
+    path = os.path.join(_folder(library, order_id), "rows.parquet")
+    return pl.scan_parquet(path, glob=False).filter(pl.col("chunk") == chunk).collect()
+
+
+def discard(library: Library, order_id: str) -> None:
+    """Removes an order that was carried out."""
+    shutil.rmtree(_folder(library, order_id), ignore_errors=True)
+
+
+def fold(results: list[ChunkResult]) -> ChunkResult:
+    """The sum of what chunks did."""
+    total = ChunkResult(duration_s=sum(result.duration_s for result in results))
+    for result in results:
+        for key, counts in result.by_timelapse.items():
+            total.by_timelapse[key] = total.by_timelapse[key] + counts if key in total.by_timelapse else counts
+        total.slowest = sorted([*total.slowest, *result.slowest], key=lambda s: -s[1])[:5]
+        total.failures = [*total.failures, *result.failures][:50]
+    return total
+
+
+def _found(plan: Plan) -> dict[str, FoundCounts]:
+    """Only timelapses with work, or with something adopted, enter a run."""
+    found: dict[str, FoundCounts] = {}
+    for part in plan.parts:
+        busy = {*part.rows["timelapse"].unique(), *part.adopted["timelapse"].unique()}
+        for key, n in _count(part.survey.sources, busy):
+            found[key] = FoundCounts(sources=n)
+        for key, n in _count(part.survey.sources.filter(pl.col("state") == "pending"), busy):
+            found[key].pending = n
+        for key, n in _count(part.failed, busy):
+            found[key].failed = n
+        for key, reason, n in part.rows.group_by("timelapse", "reason").len("n").sort("reason").iter_rows():
+            found[key].by_reason[reason] = n
+        for key, state, n in part.tally.group_by("timelapse", "state").agg(pl.col("n").sum()).iter_rows():
+            if key in busy and state == State.VALID.value:
+                found[key].unchanged = n
+            if key in busy and state == ADOPTED:
+                found[key].adopted = n
+    return found
+
+
+def _count(rows: pl.DataFrame, keys: set[str]) -> list[tuple[str, int]]:
+    counted = rows.filter(pl.col("timelapse").is_in(list(keys))).group_by("timelapse").len("n")
+    return [(str(key), int(n)) for key, n in counted.iter_rows()]
+
+
+def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
+    if n_chunks == 0:
+        return rows
+    order = (
+        rows.group_by("timelapse", "source_name")
+        .agg(pl.col("captured_at").first())
+        .sort("captured_at", "timelapse", "source_name", descending=[True, False, False], nulls_last=True)
+        .with_row_index("place")
+    )
+    size = ceil(order.height / n_chunks)
+    numbers = order.select("timelapse", "source_name", chunk=(pl.col("place") // size).cast(pl.Int32))
+    return rows.drop("chunk").join(numbers, on=["timelapse", "source_name"]).select(rows.columns)
+
+
+def _discard_old(library: Library) -> None:
+    for name in os.listdir(library.plans):
+        folder = os.path.join(library.plans, name)
+        if time.time() - os.stat(folder).st_mtime > _KEEP_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(library: Library, order_id: str) -> str:
+    return os.path.join(library.plans, order_id)
