@@ -3,6 +3,7 @@
 The same names as `domain.names.variant_name`, computed column-wise; a property test holds the two together.
 """
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -36,6 +37,12 @@ def expected_variants(sources: pl.LazyFrame, specs: Sequence[VariantSpec]) -> pl
         )
         for spec in specs
     )
+
+
+def is_source_name() -> pl.Expr:
+    """Whether the column `source_name` is neither hidden nor temporary: `domain.names.is_left_out`, column-wise."""
+    endings = "|".join(re.escape(ending.decode()) for ending in names.TEMPORARY_ENDINGS)
+    return ~pl.col("source_name").str.contains(f"^\\.|(?i:{endings})$")
 
 
 def variant_path(spec: VariantSpec) -> pl.Expr:

@@ -6,66 +6,84 @@ Set algebra only. A file whose record and listing disagree is marked for examina
 
 import polars as pl
 
+from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.plans import Reason, State
-from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
-WHO = ["timelapse", "source_name", "variant"]
+
+def records(recorded: pl.LazyFrame, spec: VariantSpec, *, decoder: str) -> pl.LazyFrame:
+    """What the comparison needs of one variant's manifest rows; much less than they hold, at half a million rows.
+
+    Args:
+        recorded: manifest rows.
+        spec: the variant's.
+        decoder: version of today's decoders; a refusal by others is worth another try.
+
+    Returns:
+        timelapse, source_name and, with the prefix `r_`: variant_path, source_n_bytes, source_mtime_ns, source_digest,
+        n_bytes, mtime_ns, is_refused, is_final (a refusal that would repeat itself), same_spec.
+    """
+    transient = [reason.value for reason in FailureReason if reason.is_transient]
+    kept = ("variant_path", "source_n_bytes", "source_mtime_ns", "source_digest", "n_bytes", "mtime_ns")
+    return recorded.filter(pl.col("variant") == spec.name).select(
+        "timelapse",
+        "source_name",
+        pl.col(kept).name.prefix("r_"),
+        r_is_refused=pl.col("state") == "failed",
+        r_is_final=(pl.col("decoder") == decoder) & ~pl.col("reason").is_in(transient),
+        r_same_spec=(pl.col("spec_fingerprint") == spec.fingerprint) & (pl.col("render_revision") == RENDER_REVISION),
+    )
 
 
 def variant_states(
-    expected: pl.LazyFrame,
+    sources: pl.LazyFrame,
     recorded: pl.LazyFrame,
     actual: pl.LazyFrame,
+    spec: VariantSpec,
     *,
-    decoder: str,
+    n_timelapses: int,
     retry_failed: bool = False,
 ) -> pl.LazyFrame:
-    """The state of every expected variant.
+    """The state of one variant of every source that must have it.
 
     Args:
-        expected: timelapse, source_name, n_bytes, mtime_ns, source_state, captured_at, variant, spec_fingerprint,
-            variant_path.
-        recorded: manifest rows.
-        actual: timelapse, variant_path, n_bytes, mtime_ns of the files in variant folders.
-        decoder: version of today's decoders; a refusal by others is worth another try.
+        sources: timelapse, source_name, n_bytes, mtime_ns, state, captured_at.
+        recorded: what `records` gives.
+        actual: timelapse, variant_path, n_bytes, mtime_ns of the files in the variant's folders.
+        spec: the variant's.
+        n_timelapses: how many the tables hold; one makes the joins simpler.
         retry_failed: whether to try refused ones again although nothing changed.
 
     Returns:
-        `expected` with `state` (a `State` or `Reason`), `is_present`, `known_digest` and `superseded_path`.
+        timelapse, source_name, n_bytes, mtime_ns, captured_at, variant_path, `state` (a `State` or `Reason`),
+        `is_present`, `known_digest`, `superseded_path`.
     """
-    record = recorded.select(*WHO, pl.exclude(*WHO).name.prefix("r_"))
-    files = actual.select("timelapse", "variant_path", pl.col("n_bytes", "mtime_ns").name.prefix("a_"))
-    paths = files.select("timelapse", r_variant_path="variant_path", r_file_stands=pl.lit(True))
+    where = ["timelapse"] if n_timelapses > 1 else []
+    record = recorded if n_timelapses > 1 else recorded.drop("timelapse")
+    files = actual.select(*where, "variant_path", pl.col("n_bytes", "mtime_ns").name.prefix("a_"))
+    stands = actual.select(*where, r_variant_path="variant_path", r_file_stands=pl.lit(True))
     joined = (
-        expected.join(record, on=WHO, how="left")
-        .join(files, on=["timelapse", "variant_path"], how="left")
-        .join(paths, on=["timelapse", "r_variant_path"], how="left")
+        sources.rename({"state": "source_state"})
+        .with_columns(variant_path=variant_path(spec))
+        .join(record, on=[*where, "source_name"], how="left")
+        .join(files, on=[*where, "variant_path"], how="left")
     )
-    states = joined.with_columns(
-        state=_state(decoder, retry_failed=retry_failed), is_present=pl.col("a_n_bytes").is_not_null()
+    moved = joined.filter(~_same_path()).join(stands, on=[*where, "r_variant_path"], how="left")
+    stayed = joined.filter(_same_path().fill_null(True)).with_columns(r_file_stands=pl.lit(None, pl.Boolean))
+    states = pl.concat([stayed, moved]).with_columns(
+        state=_state(retry_failed=retry_failed), is_present=pl.col("a_n_bytes").is_not_null()
     )
     return states.with_columns(known_digest=_known_digest(), superseded_path=_superseded()).select(
-        pl.exclude("^[ra]_.*$")
+        pl.exclude("^[ra]_.*$", "source_state")
     )
 
 
-def superseded_only(states: pl.LazyFrame) -> pl.LazyFrame:
-    """Forgets superseded paths that another variant is expected at (names or folders were swapped)."""
-    wanted = states.select("timelapse", superseded_path="variant_path", is_wanted=pl.lit(True))
-    return (
-        states.join(wanted.unique(), on=["timelapse", "superseded_path"], how="left")
-        .with_columns(superseded_path=pl.when(pl.col("is_wanted").is_null()).then("superseded_path"))
-        .drop("is_wanted")
-    )
-
-
-def _state(decoder: str, *, retry_failed: bool) -> pl.Expr:
-    has_record, has_file = pl.col("r_state").is_not_null(), pl.col("a_n_bytes").is_not_null()
-    was_refused = pl.col("r_state") == "failed"
-    transient = [reason.value for reason in FailureReason if reason.is_transient]
-    stands = _same_source() & _same_spec() & (pl.col("r_decoder") == decoder) & ~pl.col("r_reason").is_in(transient)
-    moved = has_record & ~was_refused & ~has_file & pl.col("r_file_stands") & ~_same_path()
+def _state(*, retry_failed: bool) -> pl.Expr:
+    has_record, has_file = pl.col("r_is_refused").is_not_null(), pl.col("a_n_bytes").is_not_null()
+    was_refused = pl.col("r_is_refused")
+    stands = _same_source() & pl.col("r_same_spec") & pl.col("r_is_final")
+    moved = has_record & ~was_refused & ~has_file & pl.col("r_file_stands")
     return (
         pl.when(pl.col("source_state") == "pending")
         .then(pl.lit(State.PENDING.value))
@@ -83,7 +101,7 @@ def _state(decoder: str, *, retry_failed: bool) -> pl.Expr:
         .then(pl.lit(State.EXAMINE.value))
         .when(~_same_source())
         .then(pl.lit(Reason.STALE_SOURCE.value))
-        .when(~_same_spec())
+        .when(~pl.col("r_same_spec"))
         .then(pl.lit(Reason.STALE_SPEC.value))
         .otherwise(pl.lit(State.VALID.value))
     )
@@ -91,12 +109,6 @@ def _state(decoder: str, *, retry_failed: bool) -> pl.Expr:
 
 def _same_source() -> pl.Expr:
     return (pl.col("r_source_n_bytes") == pl.col("n_bytes")) & (pl.col("r_source_mtime_ns") == pl.col("mtime_ns"))
-
-
-def _same_spec() -> pl.Expr:
-    return (pl.col("r_spec_fingerprint") == pl.col("spec_fingerprint")) & (
-        pl.col("r_render_revision") == RENDER_REVISION
-    )
 
 
 def _same_path() -> pl.Expr:
@@ -109,9 +121,10 @@ def _as_recorded() -> pl.Expr:
 
 def _known_digest() -> pl.Expr:
     """The digest that makes a touched source's variants right as they are; only where all else is."""
-    only_touched = (pl.col("state") == Reason.STALE_SOURCE.value) & (pl.col("r_state") == "made") & _same_spec()
+    stale = pl.col("state") == Reason.STALE_SOURCE.value
+    only_touched = stale & ~pl.col("r_is_refused") & pl.col("r_same_spec")
     return pl.when(only_touched & (pl.col("r_source_n_bytes") == pl.col("n_bytes"))).then("r_source_digest")
 
 
 def _superseded() -> pl.Expr:
-    return pl.when((pl.col("r_state") == "made") & ~_same_path() & pl.col("r_file_stands")).then("r_variant_path")
+    return pl.when(~pl.col("r_is_refused") & ~_same_path() & pl.col("r_file_stands")).then("r_variant_path")

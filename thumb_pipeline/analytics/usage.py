@@ -6,6 +6,8 @@ import polars as pl
 
 from thumb_pipeline.domain.variants import VariantSpec
 
+_WHEN = "(_([0-9]{8}|day[0-9]{3,6})_[0-9]{6})?"  # what the published name patterns have after the tag
+
 
 def variant_usage(files: pl.LazyFrame, specs: Sequence[VariantSpec]) -> pl.LazyFrame:
     """Files and bytes by timelapse and variant; whatever lies in a folder counts, expected or not.
@@ -23,7 +25,7 @@ def variant_usage(files: pl.LazyFrame, specs: Sequence[VariantSpec]) -> pl.LazyF
     n_in_folder = {spec.folder: sum(other.folder == spec.folder for other in specs) for spec in specs}
     variant = pl.lit(None, pl.String)
     for spec in specs:
-        bears_tag = name.str.contains(f"_{spec.tag}(_[^/]*)?\\.{spec.extension}$")
+        bears_tag = name.str.contains(rf"_{spec.tag}{_WHEN}\.{spec.extension}$")
         mine = folder == spec.folder
         variant = (
             pl.when(mine if n_in_folder[spec.folder] == 1 else mine & bears_tag)

@@ -11,8 +11,8 @@ from thumb_pipeline.cli.console import ExitCode, JsonOption, gauge, print_json, 
 from thumb_pipeline.cli.generate import generate_library
 from thumb_pipeline.cli.stats import print_coverage
 from thumb_pipeline.stages.demo import make_demo_frames
-from thumb_pipeline.stages.inventory import discover
 from thumb_pipeline.stages.library import Refused, initialise, open_library
+from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
 from thumb_pipeline.stages.plan import Selection
 from thumb_pipeline.stages.sheets import write_contact_sheet
@@ -34,8 +34,8 @@ def demo(
     os.makedirs(library.state, exist_ok=True)
     (Path(library.state) / _MARKER).touch()
     say(f"drawing two cameras, three timelapses in {folder} …")
-    with gauge("drawing") as progress:
-        make_demo_frames(root, on_progress=progress.show)
+    with library.lease() as lease, gauge("drawing") as progress:
+        make_demo_frames(library, lease, on_progress=progress.show)
     say("running the pipeline (one frame is truncated on purpose) …")
     done, run_ids, stopped = generate_library(library, Selection())
     if stopped:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from thumb_pipeline.stages.work_orders import WorkOrder
 
 _SHOWN_FAILURES = 20
+_CHEAP_TO_LIST = 50_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,8 +109,9 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
 
             run_id = runs.new_run_id()
             order = work_orders.place(library, plan, run_id)
-            del plan  # a plan of half a million sources is not needed twice
-            stopped = _carry_out(library, order, run_id, lease, done, statistics=not selection.sources)
+            statistics = not selection.sources and _is_worth_measuring(order.n_variants, plan.n_sources)
+            del plan  # half a million sources are not needed twice
+            stopped = _carry_out(library, order, run_id, lease, done, statistics=statistics)
             run_ids.append(run_id)
     done.duration_s = round(time.monotonic() - started, 3)
     return done, run_ids, stopped
@@ -133,6 +135,11 @@ def _carry_out(
     for source, reason, detail in outcome.done.failures[:_SHOWN_FAILURES]:
         say(f"{source}: {reason} ({detail})")
     return outcome.stopped
+
+
+def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
+    """Statistics list the whole library again: too dear after one frame in half a million, which changes no digit."""
+    return n_sources <= _CHEAP_TO_LIST or n_variants >= n_sources / 100
 
 
 def _clean_up_after_killed(library: Library) -> None:

@@ -89,14 +89,14 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
     log = open(os.path.join(library.state, _LOG), "ab")  # noqa: SIM115 -- inherited by the services
     with log:
         return {
-            name: subprocess.Popen(
+            name: subprocess.Popen(  # noqa: S603 -- Dagster's own commands, our own arguments
                 [sys.executable, os.path.join(scripts, command[0]), *command[1:]],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_restore_signals,
+                preexec_fn=_restore_signals,  # noqa: PLW1509 -- this process has no threads
             )
             for name, command in commands.items()
         }

@@ -10,7 +10,7 @@ Publishing and locking are handed in: this package knows Parquet, `storage` know
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -64,20 +64,34 @@ class Table:
         return sorted(found)
 
     def read(
-        self, keys: Sequence[str], *, columns: Iterable[str] | None = None, names: Sequence[str] | None = None
+        self, keys: Sequence[str], *, names: Sequence[str] | None = None, where: pl.Expr | None = None
     ) -> pl.DataFrame:
         """The current rows of some timelapses, in no particular order.
 
         Args:
             keys: whose; one without a slice has no rows.
-            columns: which, default all.
             names: only rows of these sources. Costs by the row groups they lie in, not by the slice.
+            where: only rows for which this holds.
         """
-        wanted = list(self.schema.columns) if columns is None else list(columns)
+        columns = list(self.schema.columns)
+        return self.query(
+            keys, lambda rows: (rows if where is None else rows.filter(where)).select(columns), names=names
+        )
+
+    def query(
+        self, keys: Sequence[str], ask: Callable[[pl.LazyFrame], pl.LazyFrame], *, names: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """The answer to a question about the current rows; only what it needs is read.
+
+        Args:
+            keys: the timelapses.
+            ask: the question, as a function of the rows.
+            names: only about these sources.
+        """
         for _ in range(_READ_ATTEMPTS):
             files = [file for key in keys for file in _active(self._folder(key))]
             try:
-                return self._rows(files, names).select(wanted).collect()
+                return ask(self._rows(files, names)).collect()
             except FileNotFoundError:
                 continue  # folded away while we read: look again
         raise FileNotFoundError(f"{self.root}/{self.schema.name} changes faster than it can be read; repeat")

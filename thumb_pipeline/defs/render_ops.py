@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST, PLAN
+from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.reporting import (
@@ -24,8 +24,8 @@ from thumb_pipeline.defs.reporting import (
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages import recording, render, work_orders
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
-from thumb_pipeline.stages.inventory import discover
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
 from thumb_pipeline.stages.plan import Selection, make_plan
 from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
@@ -129,7 +129,7 @@ def report_order(
     for number, key in enumerate(keys):
         sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
         found = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=sheet)
-        _materialized(context, "image_inventory", key, inventory_metadata(opened.inventory.read([key]), INVENTORY))
+        _materialized(context, "image_inventory", key, inventory_metadata(opened.inventory, [key]))
         _materialized(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
         _materialized(context, "thumbnails", key, found)
     if config.statistics:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import TableSchema
+from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.stages.measure import Measurement
 from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
 from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder
@@ -32,20 +33,32 @@ def table(rows: pl.DataFrame, *, limit: int = 50) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records) if records else dg.MetadataValue.table([], schema=dg.TableSchema([]))
 
 
-def inventory_metadata(sources: pl.DataFrame, schema: TableSchema) -> Metadata:
-    """What an inventory of one or more timelapses holds."""
-    span = sources.select(first=pl.col("captured_at").min(), last=pl.col("captured_at").max()).row(0)
-    basis = sources.group_by("captured_at_basis").len("sources").sort("captured_at_basis")
+def inventory_metadata(inventory: Table, keys: list[str]) -> Metadata:
+    """What the inventory of one or more timelapses holds."""
+    counted = inventory.query(keys, _inventory_numbers).row(0, named=True)
+    basis = inventory.query(
+        keys, lambda rows: rows.group_by("captured_at_basis").len("sources").sort("captured_at_basis")
+    )
     return {
-        "sources": dg.MetadataValue.int(sources.height),
-        "pending": dg.MetadataValue.int(sources.filter(pl.col("state") == "pending").height),
-        "bytes": dg.MetadataValue.int(int(sources["n_bytes"].sum())),
-        "first_capture": dg.MetadataValue.text(str(span[0])),
-        "last_capture": dg.MetadataValue.text(str(span[1])),
+        "sources": dg.MetadataValue.int(counted["sources"]),
+        "pending": dg.MetadataValue.int(counted["pending"]),
+        "bytes": dg.MetadataValue.int(counted["n_bytes"]),
+        "first_capture": dg.MetadataValue.text(str(counted["first"])),
+        "last_capture": dg.MetadataValue.text(str(counted["last"])),
         "captured_at_basis": table(basis),
-        "dagster/row_count": dg.MetadataValue.int(sources.height),
-        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(schema)),
+        "dagster/row_count": dg.MetadataValue.int(counted["sources"]),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(inventory.schema)),
     }
+
+
+def _inventory_numbers(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.select(
+        sources=pl.len(),
+        pending=(pl.col("state") == "pending").sum(),
+        n_bytes=pl.col("n_bytes").sum(),
+        first=pl.col("captured_at").min(),
+        last=pl.col("captured_at").max(),
+    )
 
 
 def plan_metadata(by_reason: Mapping[str, int], schema: TableSchema) -> Metadata:

@@ -83,14 +83,15 @@ def capture(name: str, exif: str | None, mtime_ns: int, clock: Clock, implied: d
     return Capture(captured_at=_EPOCH_START + timedelta(microseconds=mtime_ns // 1000), basis=Basis.MTIME, **order)
 
 
-_DAY = re.compile(r"(?:^|_)day(\d{3,6})_(\d{2})(\d{2})(\d{2})(?!\d)")
-_EPOCH = re.compile(r"(\d{10}|\d{13})(?!\d)")
+_DAY = re.compile(r"(?:^|_)day(\d{3,6})_(\d{2})(\d{2})(\d{2})(?!\d)", re.ASCII)
+_EPOCH = re.compile(r"(\d{10}|\d{13})(?!\d)", re.ASCII)
 _ISO_LIKE = re.compile(
     r"(?<!\d)(\d{4})([-_.:]?)(\d{2})\2(\d{2})"
-    r"(?:[T_ .-]|(?<=\d)(?=\d))?"
+    r"(?:(T)|[_ .-]|(?<=\d)(?=\d))?"
     r"(\d{2})([-_.:h]?)(\d{2})[-_.:m]?(\d{2})"
     r"(?:[.,](\d{1,6})\d{0,3}(?=Z|[+-]\d{2}:?\d{2}|$|\.[A-Za-z]))?"
-    r"(?!\d)(Z|[+-]\d{2}:?\d{2}(?!\d))?"
+    r"(?!\d)(Z|[+-]\d{2}:?\d{2}(?!\d))?",
+    re.ASCII,
 )
 
 
@@ -152,7 +153,9 @@ def _seconds(of_day: time) -> int:
 
 
 def _iso_instant(found: re.Match[str], timezone: tzinfo) -> datetime | None:
-    year, _, month, day, hour, _, minute, second, fraction, zone = found.groups()
+    year, _, month, day, joint, hour, _, minute, second, fraction, zone = found.groups()
+    if zone and zone != "Z" and ":" not in zone and joint is None:
+        zone = None  # `2023-06-13_03-11-46-0001.jpg` ends in a serial number
     offset = "+00:00" if zone == "Z" else zone or ""
     micros = (fraction or "").ljust(6, "0")
     try:

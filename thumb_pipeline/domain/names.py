@@ -19,7 +19,7 @@ _CANONICAL = re.compile(
     rb"(?P<stem>timelapse-(?P<id>[A-Za-z0-9.-]+))_(?P<when>(?:[0-9]{8}|day[0-9]{3,6})_[0-9]{6})\.jpg", re.DOTALL
 )
 _LOOKS_SHORTENED = re.compile(rb"~[0-9a-f]{32}\Z")
-_TEMPORARY_ENDINGS = (
+TEMPORARY_ENDINGS = (
     b".tmp",
     b".temp",
     b".part",
@@ -68,7 +68,7 @@ def is_left_out(name: bytes) -> bool:
     `.crdownload`, `.download`, `.swp` or `~`: what FTP servers, rsync, browsers and editors call a file while they
     write it.
     """
-    return name.startswith(b".") or name.lower().endswith(_TEMPORARY_ENDINGS)
+    return name.startswith(b".") or name.lower().endswith(TEMPORARY_ENDINGS)
 
 
 def variant_name(source: bytes, tag: str, extension: str) -> bytes:

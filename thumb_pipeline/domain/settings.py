@@ -73,7 +73,10 @@ class VariantTable(_Table):
         if not sides:
             raise ValueError("set max_width_px, max_height_px or both: a box may leave one side open, not two")
         if max(sides) > MAX_SIDE_PX[self.format]:
-            raise ValueError(f"{self.format} holds at most {MAX_SIDE_PX[self.format]} px a side; make the box smaller")
+            raise ValueError(
+                f'a side of {max(sides)} px: format "{self.format}" holds at most {MAX_SIDE_PX[self.format]} px; '
+                "make the box smaller"
+            )
         return self
 
 
@@ -89,6 +92,13 @@ class PolicyTable(_Table):
 
     variants: tuple[str, ...] | None = Field(default=None, min_length=1)
 
+    @field_validator("variants")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("name each variant once; remove the repetition")
+        return value
+
 
 def _timezone(value: object) -> object:
     try:
@@ -101,6 +111,15 @@ def _timezone(value: object) -> object:
 Timezone = Annotated[str, BeforeValidator(_timezone)]
 
 
+def _start_date(value: object) -> object:
+    if type(value) is date:
+        return value
+    raise ValueError("write a date without quotes and without a time, such as 2025-04-22")
+
+
+StartDate = Annotated[date, BeforeValidator(_start_date)]
+
+
 class CameraTable(_Table):
     """`[cameras."camera-1"]`: what differs for one camera."""
 
@@ -111,7 +130,7 @@ class CameraTable(_Table):
 class TimelapseTable(CameraTable):
     """`[timelapses."camera-1/timelapse-2"]`: what differs for one timelapse."""
 
-    start_date: date | None = None
+    start_date: StartDate | None = None
 
 
 class StorageTable(_Table):
@@ -125,15 +144,15 @@ class RenderingTable(_Table):
     """`[rendering]`: how many pictures at once and what one may cost."""
 
     workers: int = Field(default=0, ge=0, le=256, strict=True)
-    deadline_s: float = Field(default=60.0, gt=0, le=3600)
-    max_megapixels: float = Field(default=200.0, gt=0, le=4000)
+    deadline_s: float = Field(default=60.0, gt=0, le=3600, strict=True)
+    max_megapixels: float = Field(default=200.0, gt=0, le=4000, strict=True)
     max_memory_mb: int = Field(default=2048, ge=256, strict=True)
 
 
 class BrakesTable(_Table):
     """`[brakes]`: when a listing counts as shrunken and is not believed."""
 
-    max_shrink_ratio: float = Field(default=0.10, ge=0, le=1)
+    max_shrink_ratio: float = Field(default=0.10, ge=0, le=1, strict=True)
     min_shrink_sources: int = Field(default=5, ge=1, strict=True)
 
 
@@ -142,7 +161,7 @@ class Settings(_Table):
 
     timezone: Timezone = "UTC"
     background: Color = (255, 255, 255)
-    settle_interval_s: float = Field(default=2.0, ge=0, le=600)
+    settle_interval_s: float = Field(default=2.0, ge=0, le=600, strict=True)
     storage: StorageTable = StorageTable()
     rendering: RenderingTable = RenderingTable()
     brakes: BrakesTable = BrakesTable()

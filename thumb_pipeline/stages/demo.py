@@ -5,7 +5,7 @@ that broke off. Drawing them is `imaging.sky`'s business, thumbnails of them the
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from thumb_pipeline.domain import layout
 from thumb_pipeline.imaging.sky import sky_jpeg
-from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.storage import publishing
 
 _MIDNIGHT = datetime(2025, 4, 22, tzinfo=UTC)
 _LANDSCAPE, _PORTRAIT = (1920, 1080), (1080, 1920)
@@ -25,8 +27,6 @@ _KEPT_SHARE = 0.6
 
 _N_THREADS = 2
 """Pillow lets go of the interpreter's lock for most of a frame: two threads take two thirds of the time of one."""
-
-_LEASE_FOLDER = ".demo-frames"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +46,12 @@ def demo_frames() -> tuple[DemoFrame, ...]:
     return (*_every_ten_minutes(), *_hourly_on_numbered_days(), *_portraits())
 
 
-def make_demo_frames(root: Path, *, on_progress: Callable[[int, int], None] | None = None) -> int:
-    """Draw the frames that are not there yet; files that are there stay as they are.
+def make_demo_frames(library: Library, lease: Lease, *, on_progress: Callable[[int, int], None] | None = None) -> int:
+    """Draws the frames that are not there yet; files that are there stay as they are.
 
     Args:
-        root: the library's folder; made if missing.
+        library: the demo's.
+        lease: ours.
         on_progress: called after each frame with how many are drawn and how many this call has to draw.
 
     Returns:
@@ -59,15 +60,13 @@ def make_demo_frames(root: Path, *, on_progress: Callable[[int, int], None] | No
     Raises:
         CannotWrite: the disk refused; calling again goes on where this stopped.
     """
-    frames = demo_frames()
-    folders = {os.fsencode(os.path.dirname(root / frame.path)) for frame in frames}
+    root, frames = Path(library.root), demo_frames()
+    folders = sorted({os.path.dirname(root / frame.path) for frame in frames})
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
-    lease_folder = os.fspath(root / _LEASE_FOLDER)
-    with leases.hold_lease(lease_folder) as lease:
-        _remove_unfinished(folders, lease_folder)
-        missing = [frame for frame in frames if not os.path.lexists(root / frame.path)]
-        _draw(root, missing, lease.id, on_progress or (lambda _done, _total: None))
+    recovery.announce(library, lease, folders)
+    missing = [frame for frame in frames if not os.path.lexists(root / frame.path)]
+    _draw(root, missing, lease.id, on_progress or (lambda _done, _total: None))
     return len(missing)
 
 
@@ -99,14 +98,6 @@ def _encoded(frame: DemoFrame) -> bytes:
         captured_at=frame.taken_at if frame.has_exif_time else None,
     )
     return data[: int(len(data) * _KEPT_SHARE)] if frame.path.endswith(_BROKEN_OFF) else data
-
-
-def _remove_unfinished(folders: Iterable[bytes], lease_folder: str) -> None:
-    """Remove what a killed earlier call left half written; those of a call still at work stay."""
-    for folder in folders:
-        unfinished = [name for name in os.listdir(folder) if publishing.is_temporary(name)]
-        free = [name for name in unfinished if leases.is_free(lease_folder, publishing.writer_of(name))]
-        publishing.remove_temporaries(os.fsdecode(folder), free)
 
 
 def _every_ten_minutes() -> Iterator[DemoFrame]:

@@ -86,15 +86,20 @@ def _verdicts(
     tasks = list(_tasks(library, doubtful, trust_existing=trust_existing))
     answers: dict[int, list[ExamineAnswer]] = {}
     place = {id(task): number for number, task in enumerate(tasks)}
+    deadly: list[ExamineTask] = []
     n_done = 0
     with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
         for task, answer in pool.run(tasks):
             assert isinstance(task, ExamineTask)
-            found = answer if isinstance(answer, list) else _one_by_one(pool, task)
-            answers[place[id(task)]] = found
-            n_done += len(found)
+            if not isinstance(answer, list):
+                deadly.append(task)  # asked again when the pool is free: it takes one series of tasks at a time
+                continue
+            answers[place[id(task)]] = answer
+            n_done += len(answer)
             if on_progress is not None:
                 on_progress(n_done, doubtful.height)
+        for task in deadly:
+            answers[place[id(task)]] = _one_by_one(pool, task)
     rows = [asdict(answer) for number in range(len(tasks)) for answer in answers[number]]
     return pl.DataFrame(rows, schema=_VERDICT)
 

@@ -10,9 +10,8 @@ import polars as pl
 
 from thumb_pipeline.analytics.coverage import coverage
 from thumb_pipeline.analytics.usage import variant_usage
-from thumb_pipeline.stages.actual import list_variants
-from thumb_pipeline.stages.inventory import discover, list_sources
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import discover, list_sources, list_variants, sources_of
 from thumb_pipeline.stages.plan import expected_of
 
 
@@ -48,11 +47,12 @@ def measure(library: Library) -> Measurement:
         ArchiveUnavailable: a folder cannot be listed; a partial count would look like a whole one.
     """
     keys = discover(library).keys
+    folders = sorted({spec.folder for spec in library.settings.specs.values()})
     tallies, usages, n_sources = [pl.DataFrame(schema=_TALLY)], [pl.DataFrame(schema=_USAGE)], 0
     for key in keys:
-        sources = list_sources(library, key).files
+        sources = sources_of([list_sources(library, key)])
         n_sources += sources.height
-        files = list_variants(library, [key]).files
+        files = pl.concat([list_variants(library, [key], folder).files for folder in folders])
         tallies.append(_tally(library, sources, files, [key]))
         usages.append(variant_usage(files.lazy(), tuple(library.settings.specs.values())).collect())
     return summarise(library, pl.concat(tallies), pl.concat(usages), n_sources=n_sources, n_timelapses=len(keys))

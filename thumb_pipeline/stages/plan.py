@@ -10,25 +10,20 @@ from dataclasses import dataclass
 import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
-from thumb_pipeline.analytics.states import superseded_only, variant_states
-from thumb_pipeline.analytics.usage import variant_usage
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
-from thumb_pipeline.stages.actual import list_variants, look_at_variants
+from thumb_pipeline.stages.compare import Comparison, Cost, compare
 from thumb_pipeline.stages.examine import Progress, examine
-from thumb_pipeline.stages.inventory import Shrinkage, SourceListing, Survey, discover, list_sources, survey
+from thumb_pipeline.stages.inventory import Shrinkage, Survey, survey
 from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.listing import SourceListing, discover, list_sources
 from thumb_pipeline.storage.leases import Lease
 
 _BATCH_ROWS = 300_000
 _DEFAULT_VARIANT_MS = 30.0
 _DEFAULT_VARIANT_BYTES = 20_000.0
-_RECORDED = [
-    *("timelapse", "source_name", "variant", "state", "reason", "variant_path", "source_n_bytes", "source_mtime_ns"),
-    *("source_digest", "spec_fingerprint", "render_revision", "decoder", "n_bytes", "mtime_ns", "render_ms"),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +61,7 @@ class PlanPart:
         failed: timelapse and source_name of remembered refusals that stand.
         usage: timelapse, variant, n_files, n_bytes of what the variant folders hold.
         temporaries: unfinished files met in variant folders, by folder.
-        cost: recorded variants' number, total ms and total bytes: what predictions rest on.
+        cost: what recorded variants took; predictions rest on it.
     """
 
     survey: Survey
@@ -76,7 +71,7 @@ class PlanPart:
     failed: pl.DataFrame
     usage: pl.DataFrame
     temporaries: dict[str, list[bytes]]
-    cost: tuple[int, float, float]
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +114,14 @@ class Plan:
     @property
     def ms_per_variant(self) -> float:
         """What a variant took, in the mean of the recorded ones."""
-        n, ms, _ = (sum(values) for values in zip(*(part.cost for part in self.parts), (0, 0.0, 0.0), strict=True))
-        return ms / n if n and ms else _DEFAULT_VARIANT_MS
+        cost = sum((part.cost for part in self.parts), Cost())
+        return cost.ms / cost.n if cost.ms else _DEFAULT_VARIANT_MS
 
     @property
     def bytes_per_variant(self) -> float:
         """What a variant has, in the mean of the recorded ones."""
-        n, _, n_bytes = (sum(values) for values in zip(*(part.cost for part in self.parts), (0, 0.0, 0.0), strict=True))
-        return n_bytes / n if n and n_bytes else _DEFAULT_VARIANT_BYTES
+        cost = sum((part.cost for part in self.parts), Cost())
+        return cost.n_bytes / cost.n if cost.n_bytes else _DEFAULT_VARIANT_BYTES
 
 
 def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progress: Progress | None = None) -> Plan:
@@ -161,12 +156,15 @@ def _choose_timelapses(library: Library, selection: Selection) -> tuple[list[str
 
 
 def _batches(library: Library, keys: Sequence[str], only: Sequence[str] | None) -> Iterator[list[SourceListing]]:
+    """Listings of some timelapses at a time: many small ones, or a huge one alone."""
     batch: list[SourceListing] = []
+    n_listed = 0
     for key in keys:
         batch.append(list_sources(library, key, only=only))
-        if sum(listing.files.height for listing in batch) > _BATCH_ROWS:
+        n_listed += len(batch[-1].found.names)
+        if n_listed > _BATCH_ROWS:
             yield batch
-            batch = []
+            batch, n_listed = [], 0
     if batch:
         yield batch
 
@@ -176,31 +174,67 @@ def _plan_part(
 ) -> PlanPart:
     only = selection.sources or None
     found = survey(library, listings, only=only)
-    recorded = library.manifest.read(found.keys, columns=_RECORDED, names=only)
-    columns = ("timelapse", "source_name", "n_bytes", "mtime_ns", "captured_at")
-    expected = expected_of(library, found.sources.select(*columns, source_state="state"), found.keys)
-    actual = list_variants(library, found.keys) if only is None else look_at_variants(library, expected, recorded)
-    states = superseded_only(
-        variant_states(
-            expected.lazy(),
-            recorded.drop("render_ms").lazy(),
-            actual.files.lazy(),
+    chosen = [
+        spec for spec in library.settings.specs.values() if spec.name in selection.variants or not selection.variants
+    ]
+    compared = [
+        compare(
+            library,
+            found,
+            spec,
             decoder=decoder_version(),
+            only=only,
             retry_failed=selection.retry_failed,
+            keep_valid=selection.force,
         )
-    ).collect()
-    states = _selected(states, selection)
+        for spec in chosen
+    ]
+    states = _without_wanted(library, found, pl.concat([part.others for part in compared]))
+    if selection.force:
+        states = _forced(states)
     decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
-    made = recorded.filter(pl.col("state") == "made")
     return PlanPart(
         survey=found,
         rows=_rows_to_make(decided),
         adopted=adopted,
-        tally=decided.group_by("timelapse", "variant", "state", "is_present").agg(n=pl.len().cast(pl.Int64)),
+        tally=_tally(decided, compared, chosen),
         failed=decided.filter(pl.col("state") == State.FAILED.value).select("timelapse", "source_name").unique(),
-        usage=variant_usage(actual.files.lazy(), tuple(library.settings.specs.values())).collect(),
-        temporaries=actual.temporaries,
-        cost=(made.height, float(made["render_ms"].sum() or 0.0), float(made["n_bytes"].sum() or 0.0)),
+        usage=pl.concat([part.usage for part in compared]),
+        temporaries={folder: names for part in compared for folder, names in part.temporaries.items()},
+        cost=sum((part.cost for part in compared), Cost()),
+    )
+
+
+def _tally(decided: pl.DataFrame, compared: list[Comparison], specs: list[VariantSpec]) -> pl.DataFrame:
+    columns = ["timelapse", "variant", "state", "is_present", "n"]
+    counted = decided.group_by(columns[:-1]).agg(n=pl.len().cast(pl.Int64)).select(columns)
+    valid = [
+        part.n_valid.select(
+            "timelapse",
+            variant=pl.lit(spec.name),
+            state=pl.lit(State.VALID.value),
+            is_present=pl.lit(True),
+            n="n",
+        )
+        for part, spec in zip(compared, specs, strict=True)
+    ]
+    return pl.concat([counted, *valid])
+
+
+def _without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.DataFrame:
+    """Forgets superseded paths that another variant is expected at (names or folders were swapped)."""
+    moved = states.filter(pl.col("superseded_path").is_not_null())
+    if moved.is_empty():
+        return states
+    keys = moved["timelapse"].unique().to_list()
+    sources = found.sources.filter(pl.col("timelapse").is_in(keys))
+    wanted = expected_of(library, sources, keys).select(
+        "timelapse", superseded_path="variant_path", is_wanted=pl.lit(True)
+    )
+    return (
+        states.join(wanted, on=["timelapse", "superseded_path"], how="left")
+        .with_columns(superseded_path=pl.when(pl.col("is_wanted").is_null()).then("superseded_path"))
+        .drop("is_wanted")
     )
 
 
@@ -216,13 +250,9 @@ def expected_of(library: Library, sources: pl.DataFrame, keys: Sequence[str]) ->
     return pl.concat(groups).collect() if groups else expected_variants(sources.lazy(), ()).collect()
 
 
-def _selected(states: pl.DataFrame, selection: Selection) -> pl.DataFrame:
-    if selection.variants:
-        states = states.filter(pl.col("variant").is_in(selection.variants))
-    if selection.force:
-        forced = pl.when(pl.col("state") != State.PENDING.value).then(pl.lit(Reason.FORCED.value))
-        states = states.with_columns(state=forced.otherwise("state"), known_digest=pl.lit(None, pl.String))
-    return states
+def _forced(states: pl.DataFrame) -> pl.DataFrame:
+    forced = pl.when(pl.col("state") != State.PENDING.value).then(pl.lit(Reason.FORCED.value))
+    return states.with_columns(state=forced.otherwise("state"), known_digest=pl.lit(None, pl.String))
 
 
 def _rows_to_make(decided: pl.DataFrame) -> pl.DataFrame:

@@ -28,14 +28,15 @@ def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
     for key in keys:
         mine = rows.get(key, library.last_plan.schema.empty())
         identity = ["timelapse", *library.last_plan.schema.key]
-        before = library.last_plan.read([key], columns=identity)
+        before = library.last_plan.read([key]).select(identity)
         library.last_plan.merge(key, mine, removed=before.join(mine, on=identity, how="anti"))
 
 
 def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
     """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
     for (key,), gone in vanished.partition_by("timelapse", as_dict=True).items():
-        refused = library.manifest.read([str(key)], columns=["timelapse", "source_name", "variant", "state"])
-        stale = refused.filter(pl.col("state") == "failed").join(gone, on=["timelapse", "source_name"], how="semi")
-        if not stale.is_empty():
-            library.manifest.merge(str(key), library.manifest.schema.empty(), removed=stale.drop("state"))
+        refused = library.manifest.read(
+            [str(key)], names=gone["source_name"].to_list(), where=pl.col("state") == "failed"
+        )
+        identity = refused.select("timelapse", *library.manifest.schema.key)
+        library.manifest.merge(str(key), library.manifest.schema.empty(), removed=identity)

@@ -4,8 +4,8 @@ import os
 
 import polars as pl
 
+from thumb_pipeline.stages.dating import in_capture_order
 from thumb_pipeline.stages.examine import variant_file, worker_orders
-from thumb_pipeline.stages.inventory import in_capture_order
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import SheetAnswer, SheetTask
@@ -19,28 +19,35 @@ _FILE_CELL = (200, 150)
 
 def newest_thumbnails_base64(library: Library, key: str, lease: Lease) -> str | None:
     """A small JPEG of a timelapse's newest thumbnails in base64; None where it has none."""
-    files = _newest_files(library, [key], _UI_PICTURES)
+    files = _files(library, key, _UI_PICTURES, spread=False)
     answer = _made(library, lease, SheetTask(files=files, columns=6, cell=_UI_CELL, quality=60)) if files else None
     return answer.base64 if answer and answer.n_pictures else None
 
 
 def write_contact_sheet(library: Library, keys: list[str], lease: Lease) -> str | None:
-    """Writes a sheet of the newest thumbnails of some timelapses below the state folder; returns its path."""
+    """Writes a sheet of thumbnails, first to last capture of some timelapses; returns its path in the state folder."""
     each = max(1, _FILE_PICTURES // max(1, len(keys)))
-    files = tuple(file for key in keys for file in _newest_files(library, [key], each))
+    files = tuple(file for key in keys for file in _files(library, key, each, spread=True))
     path = os.path.join(library.state, "contact-sheet.jpg")
     task = SheetTask(files=files, columns=10, cell=_FILE_CELL, quality=85, target=os.fsencode(path))
     return path if files and _made(library, lease, task) else None
 
 
-def _newest_files(library: Library, keys: list[str], count: int) -> tuple[bytes, ...]:
+def _files(library: Library, key: str, count: int, *, spread: bool) -> tuple[bytes, ...]:
+    """Up to `count` thumbnails in the order of capture: the newest, or evenly spread over all."""
     smallest = _smallest_variant(library)
-    made = library.manifest.read(keys, columns=["timelapse", "source_name", "variant", "state", "variant_path"])
-    shown = made.lazy().filter((pl.col("state") == "made") & (pl.col("variant") == smallest))
-    sources = library.inventory.read(keys).lazy()
-    newest = in_capture_order(sources.join(shown, on=["timelapse", "source_name"], suffix="_made")).tail(count)
-    rows = newest.select("timelapse", "variant_path").collect().iter_rows()
-    return tuple(variant_file(library, key, path) for key, path in rows)
+    is_shown = (pl.col("state") == "made") & (pl.col("variant") == smallest)
+    order = library.inventory.query([key], lambda rows: in_capture_order(rows).select("source_name"))
+    # A few more than asked for: some of the newest may have failed.
+    names = order["source_name"].to_list() if spread else order["source_name"].tail(4 * count).to_list()
+    made = library.manifest.query(
+        [key], lambda rows: rows.filter(is_shown).select("source_name", "variant_path"), names=names
+    )
+    by_source = dict(made.iter_rows())
+    paths = [by_source[name] for name in names if name in by_source]
+    step = len(paths) / count if spread and len(paths) > count else 1.0
+    chosen = [paths[int(number * step)] for number in range(min(count, len(paths)))] if spread else paths[-count:]
+    return tuple(variant_file(library, key, path) for path in chosen)
 
 
 def _smallest_variant(library: Library) -> str:

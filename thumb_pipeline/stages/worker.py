@@ -39,6 +39,7 @@ from thumb_pipeline.stages.worker_tasks import (
     VariantOrder,
     WorkerOrders,
 )
+from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
 
 _IN_MEMORY_BYTES = 256 * 1024 * 1024
@@ -133,13 +134,16 @@ def _read_source(task: RenderTask) -> tuple[BinaryIO, str]:
 
 def _compare(descriptor: int, task: RenderTask) -> None:
     now = os.fstat(descriptor)
-    if (now.st_size, now.st_mtime_ns) != (task.n_bytes, task.mtime_ns):
+    if (now.st_size, mtime_ns(now)) != (task.n_bytes, task.mtime_ns):
         raise _Moved("changed since it was listed")
 
 
 def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
-    """The variant as it stands, where the source was only touched and its variant is whole."""
-    if order.known_digest != digest:
+    """The variant as it stands, where the source was only touched and its variant is whole.
+
+    What supersedes a file is made again: a kill came between its publication and the other's removal.
+    """
+    if order.known_digest != digest or order.superseded is not None:
         return None
     data, status = _read(order.target)
     found = inspect(data)
@@ -150,7 +154,7 @@ def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
         width_px=found.width_px,
         height_px=found.height_px,
         n_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        mtime_ns=mtime_ns(status),
         checksum=found.provenance.checksum,
     )
 
@@ -213,7 +217,7 @@ def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> Ex
         width_px=seen.width_px,
         height_px=seen.height_px,
         n_bytes=status.st_size if status else None,
-        mtime_ns=status.st_mtime_ns if status else None,
+        mtime_ns=mtime_ns(status) if status else None,
         checksum=note.checksum if note else hashlib.sha256(data).hexdigest()[:32],
         source_digest=note.source_digest if note else None,
     )

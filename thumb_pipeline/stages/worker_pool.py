@@ -159,7 +159,10 @@ def _received(worker: _Worker) -> Answer | None:
     head = worker.process.stdout.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
-    data = worker.process.stdout.read(LENGTH.unpack(head)[0])
+    n_bytes = LENGTH.unpack(head)[0]
+    data = worker.process.stdout.read(n_bytes)
+    if len(data) < n_bytes:
+        return None  # it was killed in the middle of its answer
     return _parsed(*json.loads(data))
 
 

@@ -7,7 +7,7 @@ could not be read. Writing is in `publishing`.
 import os
 import stat
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from thumb_pipeline.domain import names
@@ -41,6 +41,11 @@ def unavailable(path: str, error: OSError) -> ArchiveUnavailable:
     return ArchiveUnavailable(f"{path} cannot be read ({error.strerror}); check the disk, its mount, its permissions")
 
 
+def mtime_ns(status: os.stat_result) -> int:
+    """A file's mtime, cut to what 64 bits hold (1677 to 2262): disks keep later ones from broken clocks."""
+    return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
+
+
 def list_files(folder: str) -> FolderListing:
     """Every regular file directly in `folder`; links are not followed. A folder that does not exist is empty.
 
@@ -48,40 +53,56 @@ def list_files(folder: str) -> FolderListing:
         ArchiveUnavailable: the folder exists and cannot be read whole.
     """
     listing = FolderListing()
-    prefix = names.TEMPORARY_PREFIX
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith(prefix):
-                    listing.temporaries.append(os.fsencode(name))
-                    continue
-                if not entry.is_file(follow_symlinks=False):
-                    listing.others.append(_text(name))
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # deleted while we listed
-                listing.names.append(_text(name))
-                listing.n_bytes.append(status.st_size)
-                listing.mtimes_ns.append(status.st_mtime_ns)
-    except FileNotFoundError:
+            _take(entries, listing)
+    except FileNotFoundError as error:
+        if os.path.islink(folder):  # it leads to where a disk should be mounted
+            raise unavailable(folder, error) from error
         return FolderListing()
     except OSError as error:
         raise unavailable(folder, error) from error
+    listing.names = _texts(listing.names)
     return listing
+
+
+def _take(entries: Iterator[os.DirEntry[str]], listing: FolderListing) -> None:
+    """The inner loop of every listing, a million times over: names are looked up once and made texts later."""
+    prefix = names.TEMPORARY_PREFIX
+    add_name, add_size, add_mtime = listing.names.append, listing.n_bytes.append, listing.mtimes_ns.append
+    for entry in entries:
+        name = entry.name
+        if name.startswith(prefix):
+            listing.temporaries.append(os.fsencode(name))
+        elif entry.is_file(follow_symlinks=False):
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # deleted while we listed
+            try:
+                add_mtime(status.st_mtime_ns)
+            except OverflowError:
+                add_mtime(mtime_ns(status))
+            add_name(name)
+            add_size(status.st_size)
+        else:
+            listing.others.append(names.to_text(os.fsencode(name)))
 
 
 def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
     """The same columns for the files of `wanted` (names as text) that exist; costs as much as there are names.
 
+    What is no name of a file in a folder (`..`, one with a slash) does not exist.
+
     Raises:
         ArchiveUnavailable: a file's state cannot be told for another reason than its absence.
     """
     listing = FolderListing()
-    for text in wanted:
-        path = os.path.join(os.fsencode(folder), names.to_bytes(text))
+    for text in dict.fromkeys(wanted):
+        name = names.to_bytes(text)
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+            continue
+        path = os.path.join(os.fsencode(folder), name)
         try:
             status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -91,7 +112,7 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
         if stat.S_ISREG(status.st_mode):
             listing.names.append(text)
             listing.n_bytes.append(status.st_size)
-            listing.mtimes_ns.append(status.st_mtime_ns)
+            listing.mtimes_ns.append(mtime_ns(status))
         else:
             listing.others.append(text)
     return listing
@@ -106,8 +127,10 @@ def list_subfolders(folder: str) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(_text(entry.name) for entry in entries if entry.is_dir())
-    except FileNotFoundError:
+            return sorted(names.to_text(os.fsencode(entry.name)) for entry in entries if entry.is_dir())
+    except FileNotFoundError as error:
+        if os.path.islink(folder):  # it leads to where a disk should be mounted
+            raise unavailable(folder, error) from error
         raise
     except OSError as error:
         raise unavailable(folder, error) from error
@@ -139,7 +162,9 @@ def has_end_marker(path: bytes) -> bool:
     return False
 
 
-def _text(name: str) -> str:
-    if name.isascii() and "%" not in name and name.isprintable():
-        return name
-    return names.to_text(os.fsencode(name))
+def _texts(found: list[str]) -> list[str]:
+    """Names as texts; where all are plain, as they nearly always are, that is known at one glance."""
+    together = "".join(found)
+    if together.isascii() and together.isprintable() and "%" not in together:
+        return found
+    return [names.to_text(os.fsencode(name)) for name in found]

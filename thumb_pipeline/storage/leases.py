@@ -58,7 +58,7 @@ def is_free(folder: str, lease_id: str) -> bool:
 
 def note(folder: str, lease_id: str, text: str) -> None:
     """Adds a line to a lease that its successor reads when the holder was killed."""
-    with open(_lease_path(folder, lease_id), "a", encoding="utf-8") as file:
+    with open(_lease_path(folder, lease_id), "a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text + "\n")
 
 
@@ -71,7 +71,11 @@ def abandoned(folder: str) -> dict[str, list[str]]:
     found = {}
     for lease_id in present:
         if is_free(folder, lease_id):
-            with contextlib.suppress(FileNotFoundError), open(_lease_path(folder, lease_id), encoding="utf-8") as file:
+            path = _lease_path(folder, lease_id)
+            with (
+                contextlib.suppress(FileNotFoundError),
+                open(path, encoding="utf-8", errors="surrogateescape") as file,
+            ):
                 found[lease_id] = file.read().splitlines()
     return found
 

@@ -1,5 +1,6 @@
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,10 @@ from PIL import ExifTags, Image, ImageOps
 
 from thumb_pipeline.domain import layout
 from thumb_pipeline.stages.demo import demo_frames, make_demo_frames
-from thumb_pipeline.storage import publishing
+from thumb_pipeline.stages.library import initialise, open_library
 
 FRAMES = {frame.path: frame for frame in demo_frames()}
 FIRST = next(iter(FRAMES))
-LEFT_BEHIND = os.path.join(os.path.dirname(FIRST), publishing.temporary_name("deadbeef"))
 
 # All frames are drawn, once for the module: that takes some ten seconds.
 pytestmark = pytest.mark.slow
@@ -24,13 +24,19 @@ def progress() -> list[tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory, progress: list[tuple[int, int]]) -> Path:
-    """The demo library, drawn into a folder where one frame and a killed call's unfinished file lay before."""
+    """The demo library, drawn into a folder where one frame lay before."""
     root = tmp_path_factory.mktemp("demo library")
-    for path in (FIRST, LEFT_BEHIND):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"there before")
-    make_demo_frames(root, on_progress=lambda done, total: progress.append((done, total)))
+    (root / FIRST).parent.mkdir(parents=True)
+    (root / FIRST).write_bytes(b"there before")
+    initialise(str(root))
+    draw(root, lambda done, total: progress.append((done, total)))
     return root
+
+
+def draw(root: Path, on_progress: Callable[[int, int], None] | None = None) -> int:
+    opened = open_library(str(root))
+    with opened.lease() as lease:
+        return make_demo_frames(opened, lease, on_progress=on_progress)
 
 
 def is_whole(path: Path) -> bool:
@@ -79,7 +85,7 @@ def test_a_file_that_was_there_stays_as_it_was(library: Path) -> None:
 
 
 def test_a_second_call_adds_nothing(library: Path) -> None:
-    assert make_demo_frames(library) == 0
+    assert draw(library) == 0
 
 
 def test_progress_counts_up_to_what_was_missing(library: Path, progress: list[tuple[int, int]]) -> None:

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from thumb_pipeline.datasets.schemas import INVENTORY
 from thumb_pipeline.defs.config import InventoryConfig
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.reporting import inventory_metadata
@@ -30,4 +29,4 @@ def image_inventory(
         raise dg.Failure(description=str(refused), allow_retries=False) from refused
     for part in found:
         accept(opened, part)
-    return dg.MaterializeResult(metadata=inventory_metadata(opened.inventory.read(keys), INVENTORY))
+    return dg.MaterializeResult(metadata=inventory_metadata(opened.inventory, keys))

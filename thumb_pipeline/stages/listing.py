@@ -1,0 +1,156 @@
+"""Lists what lies in a library: its timelapses, their sources, their variant folders. Nothing is compared here.
+
+What changed since is `inventory`'s question, what is missing `plan`'s.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.analytics.expected import is_source_name
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_camera_folder, timelapse_key
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.storage.folders import FolderListing, list_files, list_subfolders, look_at
+
+LISTED = {"timelapse": pl.String, "source_name": pl.String, "n_bytes": pl.Int64, "mtime_ns": pl.Int64}
+"""A listing of files as a table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """The timelapses of a library.
+
+    Attributes:
+        keys: of the folders on the disk.
+        vanished: of those that have an inventory and no folder any more.
+        unmatched: folders below `cameras/` that are no camera's and no timelapse's, relative to the library.
+    """
+
+    keys: list[str]
+    vanished: list[str]
+    unmatched: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceListing:
+    """What lies in one `frames/` folder, hidden and temporary names included, and when it was looked at."""
+
+    key: str
+    found: FolderListing
+    looked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantListing:
+    """What lies in one variant folder of some timelapses.
+
+    Attributes:
+        files: timelapse, variant_path, n_bytes, mtime_ns.
+        temporaries: our own unfinished files, by folder.
+    """
+
+    files: pl.DataFrame
+    temporaries: dict[str, list[bytes]]
+
+
+def discover(library: Library) -> Discovery:
+    """Finds the library's timelapses, on the disk and in the inventory. A library without `cameras/` is empty.
+
+    Raises:
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    keys: list[str] = []
+    unmatched: list[str] = []
+    for camera in _subfolders(library.cameras):
+        if not is_camera_folder(camera):
+            unmatched.append(f"{CAMERAS_FOLDER}/{camera}")
+            continue
+        for timelapse in _subfolders(os.path.join(library.cameras, camera)):
+            try:
+                keys.append(timelapse_key(camera, timelapse))
+            except ValueError:
+                unmatched.append(f"{CAMERAS_FOLDER}/{camera}/{timelapse}")
+    return Discovery(keys=keys, vanished=sorted(set(library.inventory.keys()) - set(keys)), unmatched=unmatched)
+
+
+def list_sources(library: Library, key: str, *, only: Sequence[str] | None = None) -> SourceListing:
+    """Lists the `frames/` folder of one timelapse.
+
+    Args:
+        library: the library.
+        key: which timelapse.
+        only: looks at these source names alone (a sensor's hint); costs by their number, not by the archive.
+
+    Raises:
+        ArchiveUnavailable: the folder cannot be read; nothing may be concluded from it.
+    """
+    folder = library.frames(key)
+    found = list_files(folder) if only is None else look_at(folder, only)
+    return SourceListing(key=key, found=found, looked_at=datetime.now(UTC))
+
+
+def sources_of(listings: Sequence[SourceListing]) -> pl.DataFrame:
+    """The sources among what was listed (`LISTED` columns); hidden and temporary names are none."""
+    return as_table([(listing.key, listing.found) for listing in listings]).filter(is_source_name())
+
+
+def list_variants(library: Library, keys: Sequence[str], folder: str) -> VariantListing:
+    """Lists one variant folder of some timelapses.
+
+    Raises:
+        ArchiveUnavailable: a folder cannot be read.
+    """
+    listings, temporaries = [], {}
+    for key in keys:
+        path = os.path.join(library.variants(key), folder)
+        found = list_files(path)
+        listings.append((key, found))
+        if found.temporaries:
+            temporaries[path] = found.temporaries
+    return VariantListing(files=_as_variants(as_table(listings), folder), temporaries=temporaries)
+
+
+def look_at_variants(library: Library, paths: pl.DataFrame) -> VariantListing:
+    """The same confined to some paths (timelapse, variant_path); costs by their number."""
+    split = paths.drop_nulls().unique().with_columns(folder=pl.col("variant_path").str.split("/").list.first())
+    parts = [_as_variants(pl.DataFrame(schema=LISTED), "")]
+    for (key, folder), wanted in split.partition_by("timelapse", "folder", as_dict=True).items():
+        files = wanted["variant_path"].str.strip_prefix(f"{folder}/").to_list()
+        found = look_at(os.path.join(library.variants(str(key)), str(folder)), files)
+        parts.append(_as_variants(as_table([(str(key), found)]), str(folder)))
+    return VariantListing(files=pl.concat(parts), temporaries={})
+
+
+def as_table(listings: Sequence[tuple[str, FolderListing]]) -> pl.DataFrame:
+    """Folder listings under their timelapses' keys, as one table of `LISTED` columns."""
+    counts = [len(found.names) for _, found in listings]
+    keys = pl.DataFrame(
+        {"timelapse": [key for key, _ in listings], "n": counts}, schema={"timelapse": pl.String, "n": pl.UInt32}
+    )
+    return pl.DataFrame(
+        {
+            "timelapse": keys.filter(pl.col("n") > 0).select(pl.col("timelapse").repeat_by("n").explode()).to_series(),
+            "source_name": _joined([pl.Series(found.names, dtype=pl.String) for _, found in listings], pl.String),
+            "n_bytes": _joined([pl.Series(found.n_bytes, dtype=pl.Int64) for _, found in listings], pl.Int64),
+            "mtime_ns": _joined([pl.Series(found.mtimes_ns, dtype=pl.Int64) for _, found in listings], pl.Int64),
+        }
+    )
+
+
+def _joined(parts: list[pl.Series], kind: type[pl.DataType]) -> pl.Series:
+    return pl.concat(parts) if parts else pl.Series([], dtype=kind)
+
+
+def _as_variants(listed: pl.DataFrame, folder: str) -> pl.DataFrame:
+    path = pl.lit(folder + "/") + pl.col("source_name")
+    return listed.select("timelapse", path.alias("variant_path"), "n_bytes", "mtime_ns")
+
+
+def _subfolders(folder: str) -> Iterable[str]:
+    try:
+        return list_subfolders(folder)
+    except FileNotFoundError:
+        return []
