@@ -42,7 +42,7 @@ def expected_variants(sources: pl.LazyFrame, specs: Sequence[VariantSpec]) -> pl
 def is_source_name() -> pl.Expr:
     """Whether the column `source_name` is neither hidden nor temporary: `domain.names.is_left_out`, column-wise."""
     endings = "|".join(re.escape(ending.decode()) for ending in names.TEMPORARY_ENDINGS)
-    return ~pl.col("source_name").str.contains(f"^\\.|(?i:{endings})$")
+    return ~pl.col("source_name").str.contains(f"^\\.|(?i-u:{endings})$")
 
 
 def variant_path(spec: VariantSpec) -> pl.Expr:

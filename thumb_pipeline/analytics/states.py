@@ -127,4 +127,5 @@ def _known_digest() -> pl.Expr:
 
 
 def _superseded() -> pl.Expr:
-    return pl.when(~pl.col("r_is_refused") & ~_same_path() & pl.col("r_file_stands")).then("r_variant_path")
+    """The file of the last variant that was made, also where the one after it was refused."""
+    return pl.when(~_same_path() & pl.col("r_file_stands")).then("r_variant_path")

@@ -13,9 +13,10 @@ concurrency:
   runs:
     max_concurrent_runs: 4
   pools:
-    # One chunk keeps all cores busy; a second one keeps them so while the first ends.
+    # A rendering run keeps all cores busy; a second one keeps them so while the first starts or ends. Counted by run:
+    # slots of single ops stay taken when a process is killed.
     default_limit: 2
-    granularity: op
+    granularity: run
 
 run_monitoring:
   enabled: true

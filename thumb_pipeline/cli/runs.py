@@ -13,7 +13,7 @@ import dagster as dg
 
 from thumb_pipeline.cli.instance import write_instance_file
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages import recovery, work_orders
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
@@ -53,6 +53,7 @@ def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(
                 record.dagster_run, "The process of this run was killed; the next generate goes on where it stopped."
             )
+            work_orders.discard(library, record.dagster_run.run_id)
 
 
 def carry_out(
@@ -79,7 +80,7 @@ def carry_out(
                 run_config=config,
                 instance=instance,
                 run_id=run_id,
-                tags={LEASE_TAG: lease.id},
+                tags={LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
                 raise_on_error=False,
             )
             if not result.success:

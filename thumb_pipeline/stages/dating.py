@@ -9,7 +9,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
 from thumb_pipeline.datasets.slices import Table
-from thumb_pipeline.domain.captures import Basis, Clock, capture, implied_start
+from thumb_pipeline.domain.captures import Basis, Clock, capture, exif_instant, implied_start
 
 
 def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFrame:
@@ -35,30 +35,36 @@ def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFram
 
 def implied_by_exif(inventory: Table, key: str, clock: Clock) -> date | None:
     """The start date most frames with both a day number and an EXIF time agree on; None where none has both."""
-    has_both = (pl.col("captured_at_basis") == Basis.EXIF.value) & pl.col("day_number").is_not_null()
-    both = inventory.query([key], lambda rows: rows.filter(has_both).select("day_number", "captured_at"))
-    starts = [implied_start(day, instant, clock.timezone) for day, instant in both.iter_rows()]
+    has_both = pl.col("exif_captured_at").is_not_null() & pl.col("day_number").is_not_null()
+    both = inventory.query([key], lambda rows: rows.filter(has_both).select("day_number", "exif_captured_at"))
+    told = [(day, exif_instant(written, clock.timezone)) for day, written in both.iter_rows()]
+    starts = [implied_start(day, instant, clock.timezone) for day, instant in told if instant is not None]
     return max(sorted(set(starts)), key=starts.count) if starts else None
 
 
 def apply_implied_start(inventory: Table, key: str, clock: Clock) -> None:
     """Dates the numbered frames that have no EXIF of their own by those that have."""
-    implied = implied_by_exif(inventory, key, clock)
-    undated = (pl.col("captured_at_basis") == Basis.MTIME.value) & pl.col("day_number").is_not_null()
+    implied = implied_by_exif(inventory, key, clock) if clock.start_date is None else None
     if implied is None:
         return
-    rows = inventory.read([key], where=undated)
+    has_none = (pl.col("captured_at_basis") != Basis.EXIF.value) & pl.col("day_number").is_not_null()
+
+    def retold(rows: pl.DataFrame) -> pl.DataFrame:
+        """Those that another start was implied for before, or none."""
+        again = dated(rows.filter(has_none), clock, implied)
+        return again.join(rows, on=["source_name", "captured_at", "captured_at_basis"], how="anti")
+
+    rows = retold(inventory.read([key], where=has_none))
     if not rows.is_empty():
-        inventory.merge(key, rows, resolve=lambda current, _: dated(current.filter(undated), clock, implied))
+        inventory.merge(key, rows, resolve=lambda current, _: retold(current))
 
 
 def in_capture_order(sources: pl.LazyFrame) -> pl.LazyFrame:
-    """Sorts inventory rows as they were taken: by instant; undated numbered days by (day, time), after the dated."""
-    undated = pl.col("day_number").is_not_null() & (pl.col("captured_at_basis") == Basis.MTIME.value)
+    """Sorts inventory rows as they were taken: by instant; numbered ones by (day, time), whatever dates them, last."""
     return sources.sort(
         "timelapse",
-        pl.when(undated).then("day_number").fill_null(-1),
-        pl.when(undated).then("time_of_day_s").fill_null(-1),
+        pl.col("day_number").fill_null(-1),
+        pl.col("time_of_day_s").fill_null(-1),
         "captured_at",
         "source_name",
     )

@@ -73,7 +73,10 @@ def examine(
         return states, MANIFEST.empty()
     verdicts = _verdicts(library, doubtful, lease, trust_existing=trust_existing, on_progress=on_progress)
     decided = pl.concat([doubtful.drop("known_digest"), verdicts.select(pl.all().name.prefix("v_"))], how="horizontal")
-    decided = decided.with_columns(state=pl.col("v_reason").fill_null(ADOPTED), known_digest=pl.col("v_known_digest"))
+    # Its predecessor still stands: a kill came between the two. Made again, it takes the predecessor with it.
+    is_halfway = pl.col("v_reason").is_null() & pl.col("superseded_path").is_not_null() & ~pl.col("v_is_trusted")
+    verdict = pl.when(is_halfway).then(pl.lit(Reason.STALE_SPEC.value)).otherwise("v_reason")
+    decided = decided.with_columns(state=verdict.fill_null(ADOPTED), known_digest=pl.col("v_known_digest"))
     adopted = _manifest_rows(decided.filter(pl.col("state") == ADOPTED))
     rest = states.filter(pl.col("state") != State.EXAMINE.value)
     return pl.concat([rest, decided.select(rest.columns)]), adopted

@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
-from thumb_pipeline.domain.settings import BrakesTable
+from thumb_pipeline.domain.captures import time_in_name
 from thumb_pipeline.stages.dating import apply_implied_start, dated, implied_by_exif
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import LISTED, SourceListing, sources_of
 from thumb_pipeline.stages.settling import PENDING, SETTLED, settle
+from thumb_pipeline.storage.folders import holds_files
 
 _WHO = ["timelapse", "source_name"]
 _KNOWN = [*_WHO, "n_bytes", "mtime_ns", "state", "looked_at", "captured_at"]
@@ -71,9 +72,12 @@ def survey(library: Library, listings: Sequence[SourceListing], *, only: Sequenc
     known = library.inventory.query(keys, lambda rows: rows.select(_KNOWN), names=only)
     compared = _compared(listed, known, len(keys), looked_at, interval_s)
     settled = settle(library, compared.filter("is_fresh").select(list(LISTED)), over_at)
-    now_complete = compared.filter("stood_still").select(*LISTED, state=pl.lit(SETTLED))
-    changed = _rows_to_write(library, keys, pl.concat([settled, now_complete]), looked_at, only)
+    now_complete = compared.filter("stood_still").select(
+        *LISTED, state=pl.lit(SETTLED), looked_at=pl.lit(None, INSTANT)
+    )
     vanished = _vanished(known, compared, settled)
+    changed = _rows_to_write(library, keys, pl.concat([settled, now_complete]), looked_at, only)
+    changed = changed.join(vanished, on=_WHO, how="anti")
     rewritten = changed.select(_SURVEYED)
     kept = compared.filter("is_known").select(_SURVEYED).join(rewritten, on=_WHO, how="anti")
     return Survey(
@@ -81,7 +85,7 @@ def survey(library: Library, listings: Sequence[SourceListing], *, only: Sequenc
         sources=pl.concat([kept, rewritten]),
         changed=changed,
         vanished=vanished,
-        shrunken=_shrunken(known, vanished, library.settings.brakes) if only is None else [],
+        shrunken=_shrunken(library, known, vanished, only),
         n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
         others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
     )
@@ -112,7 +116,8 @@ def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
         return dated(rows, clock, None)
 
     library.inventory.merge(key, facts, resolve=resolve)
-    if facts["exif_captured_at"].is_not_null().any():
+    tells = facts["exif_captured_at"].is_not_null().any()
+    if tells or any(time_in_name(name, clock.timezone).day_number is not None for name in facts["source_name"]):
         apply_implied_start(library.inventory, key, clock)
 
 
@@ -173,13 +178,20 @@ def _rows_to_write(
 def _new_rows(now: pl.DataFrame | None, looked_at: datetime) -> pl.DataFrame:
     if now is None:
         return INVENTORY.empty()
-    rows = now.with_columns(first_seen_at=pl.lit(looked_at, INSTANT), looked_at=pl.lit(looked_at, INSTANT))
+    rows = now.with_columns(
+        first_seen_at=pl.lit(looked_at, INSTANT), looked_at=pl.col("looked_at").fill_null(looked_at)
+    )
     unknown = [pl.lit(None, kind).alias(name) for name, kind in INVENTORY.columns.items() if name not in rows.columns]
     return rows.with_columns(unknown).select(list(INVENTORY.columns))
 
 
 def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
-    """A source keeps its first sight, also when two surveys meet, and a changed one forgets what rendering learned."""
+    """A source keeps its first sight, also when two surveys meet, and a changed one forgets what rendering learned.
+
+    What another process filled in since we read stays: our row is older than it.
+    """
+    filled = current.filter(pl.col("digest").is_not_null())
+    incoming = incoming.join(filled, on=["source_name", "n_bytes", "mtime_ns", "clock"], how="anti")
     earlier = current.select("source_name", earlier=pl.col("first_seen_at"))
     return (
         incoming.join(earlier, on="source_name", how="left")
@@ -188,17 +200,19 @@ def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _shrunken(known: pl.DataFrame, vanished: pl.DataFrame, brakes: BrakesTable) -> list[Shrinkage]:
-    if vanished.is_empty():
-        return []
-    counts = (
-        known.group_by("timelapse")
-        .len("n_known")
-        .join(vanished.group_by("timelapse").len("n_lost"), on="timelapse")
-        .sort("timelapse")
-    )
-    return [
-        Shrinkage(timelapse=key, n_known=n_known, n_found=n_known - n_lost)
-        for key, n_known, n_lost in counts.iter_rows()
-        if n_lost == n_known or (n_lost >= brakes.min_shrink_sources and n_lost > brakes.max_shrink_ratio * n_known)
-    ]
+def _shrunken(
+    library: Library, known: pl.DataFrame, vanished: pl.DataFrame, only: Sequence[str] | None
+) -> list[Shrinkage]:
+    """Timelapses that lost everything, or many and more than a share; named sources are held against all of theirs."""
+    brakes = library.settings.brakes
+    lost = {str(key): int(n) for key, n in vanished.group_by("timelapse").len("n").sort("timelapse").iter_rows()}
+    if only is not None:
+        known = library.inventory.query(list(lost), lambda rows: rows.select("timelapse"))
+    had = dict(known.filter(pl.col("timelapse").is_in(list(lost))).group_by("timelapse").len("n").iter_rows())
+    found = []
+    for key, n_lost in lost.items():
+        n_known = had.get(key, n_lost)
+        is_gone = n_lost == n_known or (only is not None and not holds_files(library.frames(key)))
+        if is_gone or (n_lost >= brakes.min_shrink_sources and n_lost > brakes.max_shrink_ratio * n_known):
+            found.append(Shrinkage(timelapse=key, n_known=n_known, n_found=0 if is_gone else n_known - n_lost))
+    return found

@@ -193,6 +193,7 @@ def _plan_part(
     if selection.force:
         states = _forced(states)
     decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
+    decided = _retried_with_others(decided)
     return PlanPart(
         survey=found,
         rows=_rows_to_make(decided),
@@ -253,6 +254,17 @@ def expected_of(library: Library, sources: pl.DataFrame, keys: Sequence[str]) ->
 def _forced(states: pl.DataFrame) -> pl.DataFrame:
     forced = pl.when(pl.col("state") != State.PENDING.value).then(pl.lit(Reason.FORCED.value))
     return states.with_columns(state=forced.otherwise("state"), known_digest=pl.lit(None, pl.String))
+
+
+def _retried_with_others(decided: pl.DataFrame) -> pl.DataFrame:
+    """A source that is opened for one variant is tried in its refused ones too, so that it fails or not as a whole."""
+    is_refused = pl.col("state") == State.FAILED.value
+    if decided.filter(is_refused).is_empty():
+        return decided
+    opened = _rows_to_make(decided).select("timelapse", "source_name", is_opened=pl.lit(True)).unique()
+    retried = pl.when(is_refused & pl.col("is_opened")).then(pl.lit(Reason.RETRY.value)).otherwise("state")
+    joined = decided.join(opened, on=["timelapse", "source_name"], how="left", maintain_order="left")
+    return joined.with_columns(state=retried).drop("is_opened")
 
 
 def _rows_to_make(decided: pl.DataFrame) -> pl.DataFrame:

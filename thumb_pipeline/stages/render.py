@@ -124,7 +124,7 @@ class _Job:
     key: str
     source: str
     task: RenderTask
-    variants: list[tuple[str, str, str]]  # variant, variant_path, spec_fingerprint
+    variants: list[tuple[str, str, str, str | None]]  # variant, variant_path, spec_fingerprint, superseded_path
 
 
 def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
@@ -151,7 +151,8 @@ def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
             mtime_ns=first["source_mtime_ns"],
             variants=orders,
         )
-        variants = [(row["variant"], row["variant_path"], row["spec_fingerprint"]) for row in planned]
+        columns = ("variant", "variant_path", "spec_fingerprint", "superseded_path")
+        variants = [tuple(row[column] for column in columns) for row in planned]
         yield _Job(key, first["source_name"], task, variants)
 
 
@@ -210,7 +211,7 @@ class _Recorder:
         job: _Job,
         answer: RenderAnswer,
         variant: VariantAnswer,
-        place: tuple[str, str, str],
+        place: tuple[str, str, str, str | None],
         counts: TimelapseCounts,
     ) -> None:
         if variant.outcome == Outcome.MOVED:
@@ -228,7 +229,8 @@ class _Recorder:
                 "origin": None if is_refused else "rendered",
                 "reason": variant.reason,
                 "detail": variant.detail,
-                "variant_path": place[1],
+                # A refused successor leaves its predecessor known, which goes when the successor comes.
+                "variant_path": (place[3] if is_refused else None) or place[1],
                 "source_n_bytes": job.task.n_bytes,
                 "source_mtime_ns": job.task.mtime_ns,
                 "source_digest": answer.digest,

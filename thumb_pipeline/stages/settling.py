@@ -5,9 +5,11 @@ Never by their age alone: clocks of cameras and file servers differ, and slow wr
 
 import os
 import time
+from datetime import UTC, datetime
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import INSTANT
 from thumb_pipeline.domain import names
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import LISTED, as_table
@@ -29,7 +31,8 @@ def settle(library: Library, fresh: pl.DataFrame, over_at: float) -> pl.DataFram
         over_at: monotonic time at which the interval is over for all of them.
 
     Returns:
-        The same columns as they are now, with `state`; files that vanished meanwhile are left out.
+        The same columns as they are now, with `state`, and `looked_at` where they were looked at again; files that
+        vanished meanwhile are left out.
     """
     complete = pl.Series(
         [_is_complete(library, key, name, over_at) for key, name, *_ in fresh.iter_rows()], dtype=pl.Boolean
@@ -39,7 +42,8 @@ def settle(library: Library, fresh: pl.DataFrame, over_at: float) -> pl.DataFram
         time.sleep(max(0.0, over_at - time.monotonic()))
     again = _look_again(library, waiting).join(waiting.select(*_SAME, stood_still=pl.lit(True)), on=_SAME, how="left")
     state = pl.when(pl.col("stood_still").is_null()).then(pl.lit(PENDING)).otherwise(pl.lit(SETTLED))
-    return pl.concat([fresh.filter(complete).select(*_SAME, state=pl.lit(SETTLED)), again.select(*_SAME, state=state)])
+    at_once = fresh.filter(complete).select(*_SAME, state=pl.lit(SETTLED), looked_at=pl.lit(None, INSTANT))
+    return pl.concat([at_once, again.select(*_SAME, state=state, looked_at=pl.lit(datetime.now(UTC), INSTANT))])
 
 
 def _is_complete(library: Library, key: str, name: str, until: float) -> bool:

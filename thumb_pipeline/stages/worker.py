@@ -19,7 +19,7 @@ from dataclasses import asdict
 from typing import BinaryIO
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.domain.names import name_digest
+from thumb_pipeline.domain.names import name_digest, to_text
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
@@ -201,8 +201,14 @@ def _remove_superseded(path: bytes, origin: Origin) -> None:
     found = inspect(data)
     if status is None or isinstance(found, Failure) or found.provenance is None:
         return
-    if found.provenance.source_name_digest == origin.name_digest:
+    if found.provenance.source_name_digest != origin.name_digest:
+        return
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        return  # somebody else removed it
+    except OSError as error:
+        raise CannotWrite(f"cannot remove {to_text(path)}: {error.strerror}; let this user write there") from error
 
 
 def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> ExamineAnswer:

@@ -118,6 +118,21 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
     return listing
 
 
+def holds_files(folder: str) -> bool:
+    """Whether there is any regular file in `folder`; stops at the first.
+
+    Raises:
+        ArchiveUnavailable: the folder exists and cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.is_file(follow_symlinks=False) for entry in entries)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise unavailable(folder, error) from error
+
+
 def list_subfolders(folder: str) -> list[str]:
     """Names (as text) of the folders directly in `folder`, links to folders included, in order.
 

@@ -79,38 +79,41 @@ def publish(target: bytes, data: bytes, *, writer: str, durable: bool = False) -
 
 def sync_folder(folder: bytes | str) -> None:
     """Makes the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(folder)
 
 
 def settle_on_disk(paths: list[bytes]) -> None:
     """Makes already published files survive a power cut, before a record claims that they exist.
 
     A few are synced one by one; for many, one sync of everything costs less than a journal commit each.
+
+    Raises:
+        CannotWrite: the disk lost what it had taken.
     """
     if len(paths) > 64:
         os.sync()
         return
-    for path in paths:
+    for path in [*paths, *{os.path.dirname(path) for path in paths}]:
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            _sync(path)
         except FileNotFoundError:
             continue  # somebody replaced or removed it since; the next listing tells
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    for folder in {os.path.dirname(path) for path in paths}:
-        sync_folder(folder)
+        except OSError as error:
+            raise CannotWrite(_explained(error, names.to_text(path))) from error
 
 
 def remove_temporaries(folder: str, temporaries: list[bytes]) -> int:
     """Removes unfinished files whose writers are gone; returns how many went."""
     root = os.fsencode(folder)
     return sum(_unlink_quietly(os.path.join(root, name)) for name in temporaries)
+
+
+def _sync(path: bytes | str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _opened(temporary: bytes, folder: bytes) -> BinaryIO:

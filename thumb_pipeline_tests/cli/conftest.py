@@ -1,0 +1,99 @@
+"""The console script as a user runs it, on libraries of small generated frames."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+COMMAND = str(Path(sys.executable).with_name("thumb-pipeline"))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A finished command: exit code, its JSON document (or what it printed), what it said on the way."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Runs `thumb-pipeline ARGS` to its end."""
+
+    def run_command(*args: object, cwd: Path | None = None) -> Ended:
+        process = subprocess.run(
+            [COMMAND, *map(os.fsencode, map(str, args))],
+            capture_output=True,
+            env=clean_environment(),
+            cwd=cwd,
+            timeout=120,
+            check=False,
+        )
+        return Ended(process.returncode, process.stdout.decode(), process.stderr.decode())
+
+    return run_command
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without anything that would choose a library or an instance."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER", "THUMB_PIPELINE"))}
+
+
+def jpeg(size: tuple[int, int] = (320, 240), color: tuple[int, int, int] = (200, 80, 40)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, color).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+class Archive:
+    """A library's folder and ways to do to it what cameras and operators do."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def frames(self, key: str = "camera-1/timelapse-1") -> Path:
+        return self.root / "cameras" / key / "frames"
+
+    def add(self, name: str, data: bytes | None = None, key: str = "camera-1/timelapse-1") -> Path:
+        path = self.frames(key) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(color=(len(name) * 7 % 256, sum(name.encode()) % 256, 90)) if data is None else data)
+        return path
+
+    def fill(self, count: int, key: str = "camera-1/timelapse-1") -> None:
+        number = key.rsplit("-", 1)[1]
+        for index in range(count):
+            self.add(f"timelapse-{number}_20250422_{index // 60:02d}{index % 60:02d}00.jpg", key=key)
+
+    def variants(self) -> dict[str, bytes]:
+        """Every file in a variant folder, by its path in the library."""
+        found = [path for folder in ("thumbnails", "smalls") for path in self.root.glob(f"cameras/*/*/{folder}/*")]
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+
+    def leftovers(self) -> list[Path]:
+        """Unfinished files anywhere below the library, its state included."""
+        return [path for path in self.root.rglob(".tp-*")] + [path for path in self.root.rglob("*.lease")]
+
+
+@pytest.fixture
+def archive(tmp_path: Path, run: Run) -> Archive:
+    """An initialised, empty library."""
+    root = tmp_path / "library"
+    assert run("init", root).code == 0
+    return Archive(root)

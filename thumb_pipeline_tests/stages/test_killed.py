@@ -1,0 +1,115 @@
+"""A process that is killed while it renders, and the one after it."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from thumb_pipeline.stages import recovery
+from thumb_pipeline_tests.stages.archives import Archive, states
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from thumb_pipeline.stages import recording
+from thumb_pipeline.stages.library import open_library
+from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.render import render_chunk
+library = open_library(sys.argv[1])
+with library.lease() as lease:
+    plan = make_plan(library, Selection(), lease)
+    recording.record(library, plan)
+    print("planned", flush=True)
+    render_chunk(library, plan.rows, lease, run_id="killed", on_source=lambda n: print(n, flush=True))
+    sys.stdin.read()
+"""
+
+
+def rendering(archive: Archive) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, archive.root, Path(__file__).parents[2]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "planned\n"
+    return process
+
+
+def children(pid: int) -> list[int]:
+    said = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], check=False, capture_output=True, text=True)
+    return [int(line) for line in said.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_moment_and_a_second_run_end_as_if_nothing_had_happened(archive: Archive) -> None:
+    for n in range(40):
+        archive.frame(f"{n}.jpg", size=(400, 300), color=n)
+    before, chance = states(archive.frames()), random.Random(3)
+    for _ in range(4):
+        process = rendering(archive)
+        time.sleep(chance.uniform(0.0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    for _ in range(100):
+        if len(recovery.dead_leases(archive.library)) >= 4:
+            break
+        time.sleep(0.01)  # the last worker ends with its parent, not before it
+    dead = recovery.dead_leases(archive.library)
+    assert len(dead) == 4
+    found = archive.run()
+    recovery.forget(archive.library, dead)
+    assert found.failed == found.pending == 0
+    assert found.rendered + found.adopted + found.unchanged == 80
+    assert len(archive.variant_files()) == 80
+    assert not list(archive.root.rglob(".tp-*"))
+    assert not list((archive.root / ".thumb_pipeline" / "leases").iterdir())
+    assert archive.run().counts == {"unchanged": 80}
+    assert states(archive.frames()) == before
+
+
+@pytest.mark.slow
+def test_workers_end_with_their_parent(archive: Archive) -> None:
+    for n in range(40):
+        archive.frame(f"{n}.jpg", size=(1200, 900), color=n)
+    process = rendering(archive)
+    assert process.stdout is not None
+    process.stdout.readline()
+    workers = children(process.pid)
+    assert workers
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 5
+    while any(is_alive(worker) for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(is_alive(worker) for worker in workers)
+
+
+def test_folders_announced_before_a_kill_are_cleaned_up_even_if_no_plan_meets_them(archive: Archive) -> None:
+    folder = archive.root / "elsewhere"
+    folder.mkdir()
+    library = archive.library
+    os.makedirs(library.lease_folder)
+    Path(library.lease_folder, "0badf00d.lease").write_text(f"{folder}\n{archive.root}/gone\n")
+    (folder / ".tp-0badf00d-1-1").write_bytes(b"half")
+    (folder / "whole.jpg").write_bytes(b"mine")
+    assert recovery.clean_up(library) == 1
+    assert os.listdir(folder) == ["whole.jpg"]
+    assert recovery.dead_leases(library) == ["0badf00d"]
+    recovery.forget(library, ["0badf00d"])
+    assert recovery.dead_leases(library) == []
