@@ -139,6 +139,13 @@ class StorageTable(_Table):
     state: str = Field(default=".thumb_pipeline", min_length=1)
     variants: str = Field(default=".", min_length=1)
 
+    @field_validator("state", "variants")
+    @classmethod
+    def _is_a_path(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError("no path has a NUL in it; remove it")
+        return value
+
 
 class RenderingTable(_Table):
     """`[rendering]`: how many pictures at once and what one may cost."""

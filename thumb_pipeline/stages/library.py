@@ -6,7 +6,7 @@ What is done with a library is in the other stages; what the settings may say in
 import os
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST, PLAN, TableSchema
@@ -88,8 +88,19 @@ class Library:
 
     @contextmanager
     def lease(self) -> Iterator[Lease]:
-        """Holds this process's lease."""
-        with leases.hold_lease(self.lease_folder) as lease:
+        """Holds this process's lease.
+
+        Raises:
+            Refused: the state folder cannot be written.
+        """
+        with ExitStack() as held:
+            try:
+                lease = held.enter_context(leases.hold_lease(self.lease_folder))
+            except OSError as error:
+                raise Refused(
+                    f"{self.state} cannot be written ({error.strerror}); let this user write there, "
+                    f"or name another folder as storage.state in {SETTINGS_NAME}"
+                ) from error
             yield lease
 
     def _table(self, schema: TableSchema) -> Table:

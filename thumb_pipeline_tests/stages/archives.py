@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from PIL import ExifTags, Image
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.stages import recording, recovery
+from thumb_pipeline.stages.inventory import Survey, accept, survey
 from thumb_pipeline.stages.library import Library, open_library
+from thumb_pipeline.stages.listing import list_sources
 from thumb_pipeline.stages.plan import Plan, Selection, make_plan
 from thumb_pipeline.stages.render import ChunkResult, render_chunk
 
@@ -189,3 +192,15 @@ def touch(path: Path, seconds: int = 10) -> None:
     """Moves a file's mtime and nothing else."""
     later = os.stat(path).st_mtime_ns + seconds * 1_000_000_000
     os.utime(path, ns=(later, later))
+
+
+def surveyed(archive: Archive, *, keys: Sequence[str] = (KEY,), only: Sequence[str] | None = None) -> Survey:
+    """Lists, surveys and accepts."""
+    found = survey_only(archive, keys=keys, only=only)
+    accept(archive.library, found)
+    return found
+
+
+def survey_only(archive: Archive, *, keys: Sequence[str] = (KEY,), only: Sequence[str] | None = None) -> Survey:
+    library = archive.library
+    return survey(library, [list_sources(library, key, only=only) for key in keys], only=only)

@@ -130,3 +130,14 @@ def test_a_library_may_be_reached_through_a_link(tmp_path: Path) -> None:
     root = library(tmp_path / "library")
     (tmp_path / "link").symlink_to(root)
     assert open_library(str(tmp_path / "link")).root == str(root)
+
+
+@pytest.mark.parametrize("key", ["state", "variants"])
+def test_a_path_that_no_disk_takes_is_refused(tmp_path: Path, key: str) -> None:
+    assert f"storage.{key} = " in refusal(library(tmp_path, f'[storage]\n{key} = "a\\u0000b"'))
+
+
+def test_a_state_folder_that_cannot_be_made_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    opened = open_library(str(library(tmp_path, '[storage]\nstate = "thumbs.toml"')))
+    with pytest.raises(Refused, match=r"cannot be written .*storage\.state"), opened.lease():
+        pass

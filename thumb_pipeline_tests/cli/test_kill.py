@@ -1,0 +1,84 @@
+import os
+import signal
+import subprocess
+import time
+
+import dagster as dg
+import pytest
+
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+
+pytestmark = pytest.mark.slow
+
+N_FRAMES = 60
+
+
+@pytest.mark.parametrize("after_s", [0.5, 1.2, 1.8, 2.4, 3.2])
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_a_killed_generate_is_put_right_by_the_next(
+    archive: Archive, run: Run, after_s: float, whole_group: bool
+) -> None:
+    frame = jpeg((1920, 1080))
+    for index in range(N_FRAMES):
+        archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
+    command = [COMMAND, "generate", "--library", str(archive.root)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL, env=clean_environment())
+    time.sleep(after_s)
+    os.killpg(process.pid, signal.SIGKILL) if whole_group else process.kill()
+    process.wait()
+
+    again = run("generate", "--library", archive.root, "--json")
+
+    assert again.code == 0, again.err
+    counts = again.json
+    assert counts["rendered"] + counts["adopted"] + counts["unchanged"] == 2 * N_FRAMES
+    assert len(archive.variants()) == 2 * N_FRAMES
+    assert archive.leftovers() == []
+    assert not any(status in _run_statuses(archive) for status in ("STARTED", "STARTING", "CANCELING"))
+    assert _workers_on(archive) == []
+    assert run("generate", "--library", archive.root, "--json").json["unchanged"] == 2 * N_FRAMES
+
+
+def test_ctrl_c_stops_part_way_and_keeps_what_was_finished(archive: Archive, run: Run) -> None:
+    frame = jpeg((1920, 1080))
+    for index in range(400):
+        archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
+    command = [COMMAND, "generate", "--library", str(archive.root)]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, env=clean_environment())
+    _wait_for_variants(archive, 20)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 3, said.decode()
+    n_finished = len(archive.variants())
+    assert n_finished >= 20
+    assert archive.leftovers() == []
+    again = run("generate", "--library", archive.root, "--json").json
+    assert again["rendered"] <= 800 - n_finished + 4
+    assert again["rendered"] + again["unchanged"] + again["adopted"] == 800
+
+
+def _wait_for_variants(archive: Archive, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(list(archive.root.glob("cameras/*/*/*/*_thumb_*"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _run_statuses(archive: Archive) -> set[str]:
+    home = archive.root / ".thumb_pipeline/dagster"
+    if not (home / "history").exists():
+        return set()
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        return {run.status.value for run in instance.get_runs()}
+
+
+def _workers_on(archive: Archive) -> list[str]:
+    """Worker processes that hold a lease of this library."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue  # it has just ended
+        found += [pid for link in links if link.startswith(str(archive.root / ".thumb_pipeline/leases"))]
+    return found
