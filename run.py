@@ -76,6 +76,9 @@ def hand_on(arguments: "list[str]") -> int:
     if arguments[:1] == ["test"]:
         os.chdir(ROOT)
         become(PYTEST + (arguments[1:] or PYTEST_DEFAULTS))
+    import shlex
+
+    os.environ["THUMB_PIPELINE_COMMAND"] = "python3 " + shlex.quote(sys.argv[0])  # so that its hints can be typed
     become([CONSOLE_SCRIPT, *arguments])
     return REFUSED
 

@@ -5,11 +5,12 @@ Exit codes: 0 done, 1 done but some sources failed or something is not valid, 2 
 """
 
 import sys
+from typing import NoReturn
 
 import typer
 
 from thumb_pipeline import __version__
-from thumb_pipeline.cli.console import ExitCode, complain
+from thumb_pipeline.cli.console import STOPPED, ExitCode, complain
 from thumb_pipeline.cli.demo import demo
 from thumb_pipeline.cli.generate import generate
 from thumb_pipeline.cli.init import init
@@ -56,5 +57,17 @@ def main() -> None:
         complain(str(error))
         sys.exit(ExitCode.STOPPED)
     except KeyboardInterrupt:
-        complain("stopped; what was finished is kept, repeat the command to go on")
-        sys.exit(ExitCode.STOPPED)
+        _stopped()
+    except SystemExit as ended:
+        if ended.code != _TYPER_STOPPED:
+            raise
+        _stopped()
+
+
+_TYPER_STOPPED = 130
+"""What Typer makes of Ctrl-C while a command runs."""
+
+
+def _stopped() -> NoReturn:
+    complain(STOPPED)
+    sys.exit(ExitCode.STOPPED)

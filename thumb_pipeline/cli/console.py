@@ -5,6 +5,7 @@ Standard output carries results; everything said on the way goes to standard err
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.stages.library import Library, Refused, open_library
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
+COMMAND_VARIABLE = "THUMB_PIPELINE_COMMAND"
+"""Set by `run.py`: how its user starts this program."""
+
+STOPPED = "stopped; what was finished is kept, repeat the command to go on"
 _PLAIN_LINE_EVERY_S = 5.0
 
 
@@ -64,6 +69,11 @@ def source_text(argument: str) -> str:
     return argument
 
 
+def where_frames_go(library: Library) -> str:
+    """What to do about a library without sources."""
+    return f"there are no frames yet: put them into {library.cameras}/camera-1/timelapse-1/frames/"
+
+
 def say(line: str) -> None:
     """One line for the operator, on standard error."""
     sys.stderr.write(line + "\n")
@@ -87,6 +97,16 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def command_line(*arguments: str) -> str:
+    """A command of ours as its user would type it."""
+    return f"{os.environ.get(COMMAND_VARIABLE) or 'thumb-pipeline'} {shlex.join(arguments)}"
+
+
+def counted(n: int, noun: str) -> str:
+    """How many of something, such as 1 source or 1,200 sources."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def human_bytes(n_bytes: float) -> str:
@@ -118,7 +138,8 @@ class Gauge:
         self._what = what
         self._bar = bar
         self._task = None if bar is None else bar.add_task(what, total=None)
-        self._started = self._told_at = time.monotonic()
+        self._told_at = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def show(self, n_done: int, n_all: int) -> None:
         """Updates the display."""
@@ -126,9 +147,12 @@ class Gauge:
             self._bar.update(self._task, completed=n_done, total=n_all)
             return
         now = time.monotonic()
+        if self._first is None:
+            self._first = n_done, now  # what came before was starting up, not work
         if now - self._told_at >= _PLAIN_LINE_EVERY_S:
             self._told_at = now
-            rate = n_done / (now - self._started)
+            n_first, started = self._first
+            rate = (n_done - n_first) / (now - started) if now > started else 0.0
             left = human_seconds((n_all - n_done) / rate) if rate else "unknown"
             say(f"{self._what}: {n_done} of {n_all}, {rate:.1f}/s, {left} left")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli.console import ExitCode, JsonOption, gauge, print_json, say
+from thumb_pipeline.cli.console import ExitCode, JsonOption, command_line, gauge, print_json, say
 from thumb_pipeline.cli.generate import generate_library
 from thumb_pipeline.cli.stats import print_coverage
 from thumb_pipeline.stages.demo import make_demo_frames
@@ -26,7 +26,7 @@ def demo(
     folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to make it.")] = DEFAULT_FOLDER,
     json: JsonOption = False,
 ) -> None:
-    """Make a small library of generated skies and run the whole pipeline over it."""
+    """Draw a small library and run the whole pipeline over it."""
     root = Path(folder)
     _refuse_strangers(root)
     initialise(folder)
@@ -51,8 +51,9 @@ def demo(
         f"{done.rendered:,} variants rendered and {done.unchanged + done.adopted:,} as they were "
         f"in {done.duration_s:.1f} s; {done.failed} source failed: it is truncated"
     )
-    typer.echo(f"contact sheet: {sheet}")
-    typer.echo(f"next, look at the runs in the browser: {_command()} up --library {folder}")
+    if sheet:
+        typer.echo(f"contact sheet: {os.path.join(folder, os.path.relpath(sheet, library.root))}")
+    typer.echo(f"next, look at the runs in the browser: {command_line('up', '--library', folder)}")
 
 
 def _refuse_strangers(root: Path) -> None:
@@ -60,11 +61,7 @@ def _refuse_strangers(root: Path) -> None:
     if not root.exists():
         return
     if not root.is_dir():
-        raise Refused(f"{root} is a file; name a folder for the demo: thumb-pipeline demo DIR")
+        raise Refused(f"{root} is a file; name a folder for the demo: {command_line('demo')} DIR")
     is_ours = (root / _STATE / _MARKER).exists()
     if not is_ours and {entry.name for entry in root.iterdir()} - {_STATE}:
-        raise Refused(f"{root} is not empty and no demo; name another folder: thumb-pipeline demo DIR")
-
-
-def _command() -> str:
-    return os.environ.get("THUMB_PIPELINE_COMMAND", "thumb-pipeline")
+        raise Refused(f"{root} is not empty and no demo; name another folder: {command_line('demo')} DIR")

@@ -14,11 +14,13 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
+    counted,
     gauge,
     human_bytes,
     human_seconds,
     print_json,
     say,
+    where_frames_go,
 )
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
@@ -74,6 +76,10 @@ def generate(
         print_json({**asdict(done), "run_ids": run_ids})
     else:
         _print(done, run_ids)
+        if not done.sources:
+            say(where_frames_go(opened))
+        if done.failed and not run_ids:
+            say("sources that failed are not tried again until they change; --retry-failed tries and names them")
     if stopped:
         say(f"thumb-pipeline: {stopped}")
         raise typer.Exit(ExitCode.STOPPED)
@@ -108,7 +114,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
             from thumb_pipeline.cli import runs
 
             run_id = runs.new_run_id()
-            order = work_orders.place(library, plan, run_id)
+            order = work_orders.place(library, plan, run_id, lease=lease)
             statistics = not selection.sources and _is_worth_measuring(order.n_variants, plan.n_sources)
             del plan  # half a million sources are not needed twice
             stopped = _carry_out(library, order, run_id, lease, done, statistics=statistics)
@@ -147,8 +153,10 @@ def _clean_up_after_killed(library: Library) -> None:
     if not dead:
         return
     from thumb_pipeline.cli import runs
+    from thumb_pipeline.stages import work_orders
 
     n_files = recovery.clean_up(library)
+    work_orders.discard_abandoned(library)
     with runs.instance_of(library) as instance:
         runs.fail_abandoned_runs(library, instance)
     recovery.forget(library, dead)
@@ -157,8 +165,8 @@ def _clean_up_after_killed(library: Library) -> None:
 
 def _print(done: Summary, run_ids: list[str]) -> None:
     typer.echo(
-        f"{done.sources:,} sources: {done.rendered:,} variants rendered, {done.adopted:,} adopted, "
-        f"{done.unchanged:,} unchanged; {done.failed:,} sources failed, {done.pending:,} pending"
+        f"{counted(done.sources, 'source')}: {counted(done.rendered, 'variant')} rendered, {done.adopted:,} adopted, "
+        f"{done.unchanged:,} unchanged; {counted(done.failed, 'source')} failed, {done.pending:,} pending"
     )
     if run_ids:
         typer.echo(f"wrote {human_bytes(done.n_bytes)} in {human_seconds(done.duration_s)}, run {run_ids[0]}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, print_json
+from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, command_line, print_json
 from thumb_pipeline.stages.library import Refused, initialise
 
 
@@ -16,15 +16,18 @@ def init(
     library: Annotated[str | None, typer.Option("--library", envvar=LIBRARY_VARIABLE, help="The same as DIR.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a folder a library by writing thumbs.toml; changes nothing where there is one."""
+    """Make a folder a library: write its thumbs.toml.
+
+    Where there is one already, nothing is changed.
+    """
     root = folder or library
     if not root:
-        raise Refused("name the folder: thumb-pipeline init DIR")
+        raise Refused("name the folder that holds cameras/: init DIR")
     is_new = initialise(root)
     path = os.path.join(os.path.realpath(root), "thumbs.toml")
     if json:
         print_json({"library": os.path.realpath(root), "settings": path, "created": is_new})
     elif is_new:
-        typer.echo(f"{path} written: look through it, then: thumb-pipeline generate --library {root}")
+        typer.echo(f"{path} written: look through it, then: {command_line('generate', '--library', root)}")
     else:
         typer.echo(f"{path} is there already; nothing was changed")

@@ -6,12 +6,14 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
+    counted,
     gauge,
     human_bytes,
     human_seconds,
     print_json,
     print_table,
     say,
+    where_frames_go,
 )
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
@@ -67,9 +69,11 @@ def plan(
     rows = [[name.replace("_", " "), f"{n:,}"] for name, n in by_reason.items() if n]
     print_table("To be made", ["reason", "variants"], [*rows, ["all", f"{order.n_variants:,}"]])
     typer.echo(
-        f"{made.n_sources:,} sources: {made.n_valid:,} variants are right, {made.n_adopted:,} to be adopted, "
-        f"{made.n_failed:,} sources failed before, {made.n_pending:,} are still being written"
+        f"{counted(made.n_sources, 'source')}: {made.n_valid:,} variants are right, {made.n_adopted:,} to be adopted; "
+        f"{counted(made.n_failed, 'source')} failed before, {made.n_pending:,} still being written"
     )
+    if not made.n_sources:
+        say(where_frames_go(opened))
     if order.n_variants:
         written = human_bytes(order.n_variants * made.bytes_per_variant)
         typer.echo(

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
+from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.instance import write_instance_file
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.stages import recovery, work_orders
+from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
+_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 LEASE_TAG = "thumb_pipeline/lease"
 _IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
@@ -53,7 +55,6 @@ def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
             instance.report_run_failed(
                 record.dagster_run, "The process of this run was killed; the next generate goes on where it stopped."
             )
-            work_orders.discard(library, record.dagster_run.run_id)
 
 
 def carry_out(
@@ -94,6 +95,8 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
+            if data.error is not None and data.error.cls_name == _INTERRUPTED:
+                return STOPPED
             if data.user_failure_data is not None and data.user_failure_data.description:
                 return str(data.user_failure_data.description)
             if data.error is not None:

@@ -3,7 +3,15 @@
 import polars as pl
 import typer
 
-from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, human_bytes, print_json, print_table
+from thumb_pipeline.cli.console import (
+    JsonOption,
+    LibraryOption,
+    chosen_library,
+    counted,
+    human_bytes,
+    print_json,
+    print_table,
+)
 from thumb_pipeline.stages.measure import Measurement, measure
 
 
@@ -23,7 +31,7 @@ def stats(library: LibraryOption = None, json: JsonOption = False) -> None:
     print_coverage(measured)
     rows = [[name, f"{n:,}", human_bytes(n_bytes)] for name, n, n_bytes in measured.disk_usage.iter_rows()]
     print_table("Disk usage", ["variant", "files", "bytes"], rows)
-    typer.echo(f"{measured.n_sources:,} sources in {measured.n_timelapses:,} timelapses")
+    typer.echo(f"{counted(measured.n_sources, 'source')} in {counted(measured.n_timelapses, 'timelapse')}")
 
 
 def print_coverage(measured: Measurement) -> None:
@@ -31,7 +39,9 @@ def print_coverage(measured: Measurement) -> None:
     by_timelapse = measured.coverage_by_timelapse
     rows = []
     if by_timelapse["timelapse"].n_unique() <= _SHOWN_TIMELAPSES:
-        rows = [_row(f"{row[0]}  {row[1]}", *row[2:]) for row in by_timelapse.iter_rows()]
+        order = pl.Enum(measured.coverage["variant"])  # as in the settings, here as in the total
+        ordered = by_timelapse.sort("timelapse", pl.col("variant").cast(order))
+        rows = [_row(f"{row[0]}  {row[1]}", *row[2:]) for row in ordered.iter_rows()]
     rows += [_row(f"all  {row[0]}", *row[1:]) for row in measured.coverage.iter_rows()]
     print_table("Coverage", ["timelapse  variant", "required", "present", "ratio"], rows)
 

@@ -21,6 +21,7 @@ import typer
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, LibraryOption, chosen_library, print_json, say
 from thumb_pipeline.cli.instance import write_instance_file
 from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.recovery import die_with_parent
 
 _HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port
 _LOG = "up.log"
@@ -36,7 +37,7 @@ def up(
     ] = 3000,
     json: JsonOption = False,
 ) -> None:
-    """Start the web UI and the daemon for a library; Ctrl-C stops both."""
+    """Start a library's web UI and daemon; Ctrl-C stops both."""
     opened = chosen_library(library)
     write_instance_file(opened)
     with _only_one(opened):
@@ -96,14 +97,15 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_restore_signals,  # noqa: PLW1509 -- this process has no threads
+                preexec_fn=_prepare_service,  # noqa: PLW1509 -- this process has no threads
             )
             for name, command in commands.items()
         }
 
 
-def _restore_signals() -> None:
+def _prepare_service() -> None:
     """A script's background job starts with SIGINT ignored, and Dagster then ignores SIGTERM as well."""
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -123,7 +123,7 @@ def _listed(
 
 
 def _cost(library: Library, keys: Sequence[str], spec: VariantSpec, only: Sequence[str] | None) -> Cost:
-    made = (pl.col("variant") == spec.name) & (pl.col("state") == "made")
+    made = (pl.col("variant") == spec.name) & pl.col("render_ms").is_not_null() & (pl.col("state") == "made")
     sums = (pl.len(), pl.col("render_ms").sum(), pl.col("n_bytes").sum())
     n, ms, n_bytes = library.manifest.query(keys, lambda rows: rows.filter(made).select(sums), names=only).row(0)
     return Cost(n=int(n), ms=float(ms or 0.0), n_bytes=float(n_bytes or 0.0))

@@ -10,6 +10,9 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import unavailable
 
+die_with_parent = leases.die_with_parent
+"""For processes that must not outlive the command that started them."""
+
 
 def announce(library: Library, lease: leases.Lease, folders: list[str]) -> None:
     """Notes in our lease, before the first file is written, which folders we are about to write to."""

@@ -242,7 +242,7 @@ class _Recorder:
                 "n_bytes": variant.n_bytes,
                 "mtime_ns": variant.mtime_ns,
                 "checksum": variant.checksum,
-                "render_ms": variant.ms,
+                "render_ms": variant.ms if variant.outcome == Outcome.MADE else None,
                 "run_id": self._run_id,
                 "recorded_at": datetime.now(UTC),
             }

@@ -14,11 +14,13 @@ from math import ceil
 import polars as pl
 
 from thumb_pipeline.domain.plans import State
+from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.examine import ADOPTED
-from thumb_pipeline.stages.library import Library, publish_durably
+from thumb_pipeline.stages.library import Lease, Library, publish_durably
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 
+_LEASE = "lease"
 _CHUNK_S = 60.0
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
@@ -79,11 +81,16 @@ def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
     )
 
 
-def place(library: Library, plan: Plan, order_id: str) -> WorkOrder:
-    """Writes a plan down; newest captures are in the first chunk, and no source is in two."""
+def place(library: Library, plan: Plan, order_id: str, *, lease: Lease | None = None) -> WorkOrder:
+    """Writes a plan down; newest captures are in the first chunk, and no source is in two.
+
+    With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay a week.
+    """
     order = describe(library, plan, order_id)
     folder = _folder(library, order_id)
     os.makedirs(folder, exist_ok=True)
+    if lease is not None:
+        publish_durably(os.fsencode(os.path.join(folder, _LEASE)), lease.id.encode())
     plan_rows = _chunked(plan.rows, order.n_chunks)
     plan_rows.write_parquet(os.path.join(folder, "rows.parquet"), compression="zstd")
     publish_durably(os.fsencode(os.path.join(folder, "order.json")), json.dumps(asdict(order)).encode())
@@ -117,6 +124,18 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
 def discard(library: Library, order_id: str) -> None:
     """Removes an order that was carried out."""
     shutil.rmtree(_folder(library, order_id), ignore_errors=True)
+
+
+def discard_abandoned(library: Library) -> None:
+    """Removes the orders of processes that were killed."""
+    for name in _names(library):
+        try:
+            with open(os.path.join(library.plans, name, _LEASE), encoding="ascii") as file:
+                lease_id = file.read()
+        except FileNotFoundError:
+            continue
+        if recovery.is_abandoned(library, lease_id):
+            discard(library, name)
 
 
 def fold(results: list[ChunkResult]) -> ChunkResult:
@@ -171,10 +190,17 @@ def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
 
 
 def _discard_old(library: Library) -> None:
-    for name in os.listdir(library.plans):
+    for name in _names(library):
         folder = os.path.join(library.plans, name)
         if time.time() - os.stat(folder).st_mtime > _KEEP_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names(library: Library) -> list[str]:
+    try:
+        return os.listdir(library.plans)
+    except FileNotFoundError:
+        return []
 
 
 def _folder(library: Library, order_id: str) -> str:

@@ -5,7 +5,6 @@ source a row. It imports what rendering needs and nothing else. Its parent is `w
 """
 
 import base64
-import ctypes
 import hashlib
 import io
 import json
@@ -40,11 +39,11 @@ from thumb_pipeline.stages.worker_tasks import (
     WorkerOrders,
 )
 from thumb_pipeline.storage.folders import mtime_ns
+from thumb_pipeline.storage.leases import die_with_parent
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
 
 _IN_MEMORY_BYTES = 256 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class _Moved(Exception):
@@ -73,8 +72,7 @@ def _restrict(orders: WorkerOrders) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory_bytes, orders.max_memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
 
 
 def _answer(task: Task, orders: WorkerOrders) -> Answer:

@@ -5,12 +5,17 @@ could still write has ended. Who reads the free ones, and what is cleaned up aft
 """
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import secrets
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class LockTimeout(Exception):
@@ -84,6 +89,12 @@ def forget(folder: str, lease_id: str) -> None:
     """Removes an abandoned lease once everything after it is cleaned up."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_lease_path(folder, lease_id))
+
+
+def die_with_parent() -> None:
+    """Has the kernel end this process with its parent; Linux only, closed pipes must do elsewhere."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ class Archive:
 
     def leftovers(self) -> list[Path]:
         """Unfinished files anywhere below the library, its state included."""
-        return [path for path in self.root.rglob(".tp-*")] + [path for path in self.root.rglob("*.lease")]
+        return list(self.root.rglob(".tp-*")) + list(self.root.rglob("*.lease"))
 
 
 @pytest.fixture

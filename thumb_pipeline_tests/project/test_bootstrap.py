@@ -91,6 +91,14 @@ def test_a_finished_set_up_hands_on_at_once_and_keeps_folder_arguments_and_exit_
     assert (done.returncode, done.stderr) == (7, "")
 
 
+def test_the_command_knows_how_its_user_started_it(checkout: Path, bootstrap: ModuleType, tmp_path: Path) -> None:
+    make_complete(bootstrap)
+    program = Path(bootstrap.CONSOLE_SCRIPT)
+    program.write_text('#!/bin/sh\nprintf "%s" "$THUMB_PIPELINE_COMMAND"\n')
+    done = run(checkout, "demo", folder=tmp_path)
+    assert done.stdout == f"python3 '{checkout / 'run.py'}'"
+
+
 def test_tests_run_in_the_checkout_with_two_workers(checkout: Path, bootstrap: ModuleType, tmp_path: Path) -> None:
     make_complete(bootstrap)
     done = run(checkout, "test", folder=tmp_path)
