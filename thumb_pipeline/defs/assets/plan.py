@@ -32,6 +32,6 @@ def missing_thumbnails(
         raise dg.Failure(description=str(refused), allow_retries=False) from refused
     recording.keep_plan(opened, plan, keys)
     shown = plan.rows.select("timelapse", "source_name", "variant", "reason")
-    order = work_orders.describe(opened, plan, context.run_id)
+    order = work_orders.describe(opened, plan, context.run.run_id)
     metadata = {**plan_metadata(order.by_reason, PLAN), **prediction_metadata(order)}
     return dg.MaterializeResult(metadata={**metadata, "first_rows": table(shown, limit=20)})
