@@ -71,7 +71,7 @@ def source_text(argument: str) -> str:
 
 def where_frames_go(library: Library) -> str:
     """What to do about a library without sources."""
-    return f"there are no frames yet: put them into {library.cameras}/camera-1/timelapse-1/frames/"
+    return f"there are no frames; they belong into folders like {library.cameras}/camera-1/timelapse-1/frames/"
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Writes the Dagster instance file of a library: what its UI, daemon and commands share."""
+"""Writes the Dagster files of a library: what its UI, daemon and commands share, and what code they load."""
 
 import os
 
@@ -40,14 +40,32 @@ nux:
 """
 
 
-def write_instance_file(library: Library) -> None:
-    """Makes `<state>/dagster/dagster.yaml` what this version wants it to be."""
-    path = os.path.join(library.dagster_home, "dagster.yaml")
+WORKSPACE = """\
+# What the UI and the daemon of this library load; thumb-pipeline writes this file.
+load_from:
+  - python_module:
+      module_name: thumb_pipeline.definitions
+      location_name: thumb_pipeline
+"""
+
+
+def write_instance_files(library: Library) -> None:
+    """Makes `<state>/dagster/dagster.yaml` and `workspace.yaml` what this version wants them to be."""
     os.makedirs(library.dagster_home, exist_ok=True)
+    _write(os.path.join(library.dagster_home, "dagster.yaml"), INSTANCE_SETTINGS)
+    _write(workspace_file(library), WORKSPACE)
+
+
+def workspace_file(library: Library) -> str:
+    """The path of the file that says what code to load."""
+    return os.path.join(library.dagster_home, "workspace.yaml")
+
+
+def _write(path: str, text: str) -> None:
     try:
         with open(path, encoding="utf-8") as file:
-            is_current = file.read() == INSTANCE_SETTINGS
+            is_current = file.read() == text
     except FileNotFoundError:
         is_current = False
     if not is_current:
-        publish_durably(os.fsencode(path), INSTANCE_SETTINGS.encode())
+        publish_durably(os.fsencode(path), text.encode())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from thumb_pipeline.cli.console import STOPPED
-from thumb_pipeline.cli.instance import write_instance_file
+from thumb_pipeline.cli.instance import write_instance_files
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
@@ -41,7 +41,7 @@ def new_run_id() -> str:
 @contextmanager
 def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     """The library's own Dagster instance, made where there is none yet."""
-    write_instance_file(library)
+    write_instance_files(library)
     os.environ["DAGSTER_HOME"] = library.dagster_home
     with dg.DagsterInstance.get() as instance:
         yield instance

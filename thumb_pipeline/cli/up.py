@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, LibraryOption, chosen_library, print_json, say
-from thumb_pipeline.cli.instance import write_instance_file
+from thumb_pipeline.cli.instance import workspace_file, write_instance_files
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
 
@@ -39,7 +39,7 @@ def up(
 ) -> None:
     """Start a library's web UI and daemon; Ctrl-C stops both."""
     opened = chosen_library(library)
-    write_instance_file(opened)
+    write_instance_files(opened)
     with _only_one(opened):
         chosen = _free_port(port)
         services = _start(opened, chosen)
@@ -81,10 +81,10 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
         LIBRARY_VARIABLE: library.root,
         "PYTHONUNBUFFERED": "1",
     }
-    module = ["-m", "thumb_pipeline.definitions"]
+    workspace = ["-w", workspace_file(library)]
     commands = {
-        "web UI": ["dagster-webserver", "-h", _HOST, "-p", str(port), *module],
-        "daemon": ["dagster-daemon", "run", *module],
+        "web UI": ["dagster-webserver", "-h", _HOST, "-p", str(port), *workspace],
+        "daemon": ["dagster-daemon", "run", *workspace],
     }
     scripts = sysconfig.get_path("scripts")
     log = open(os.path.join(library.state, _LOG), "ab")  # noqa: SIM115 -- inherited by the services

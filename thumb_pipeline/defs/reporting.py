@@ -25,12 +25,15 @@ def column_schema(schema: TableSchema) -> dg.TableSchema:
 def table(rows: pl.DataFrame, *, limit: int = 50) -> dg.TableMetadataValue:
     """The first rows of a table, readable in the UI."""
     records = [
-        dg.TableRecord(
-            {name: value if isinstance(value, str | int | float | bool) else str(value) for name, value in row.items()}
-        )
-        for row in rows.head(limit).to_dicts()
+        dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows.head(limit).to_dicts()
     ]
     return dg.MetadataValue.table(records) if records else dg.MetadataValue.table([], schema=dg.TableSchema([]))
+
+
+def _cell(value: object) -> str | int | float | bool:
+    if isinstance(value, float):
+        return round(value, 4)
+    return value if isinstance(value, str | int | bool) else "-" if value is None else str(value)
 
 
 def inventory_metadata(inventory: Table, keys: list[str]) -> Metadata:

@@ -85,7 +85,7 @@ def survey(library: Library, listings: Sequence[SourceListing], *, only: Sequenc
         sources=pl.concat([kept, rewritten]),
         changed=changed,
         vanished=vanished,
-        shrunken=_shrunken(library, known, vanished, only),
+        shrunken=_shrunken(library, known, vanished, changed, only),
         n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
         others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
     )
@@ -201,18 +201,28 @@ def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame
 
 
 def _shrunken(
-    library: Library, known: pl.DataFrame, vanished: pl.DataFrame, only: Sequence[str] | None
+    library: Library, known: pl.DataFrame, vanished: pl.DataFrame, changed: pl.DataFrame, only: Sequence[str] | None
 ) -> list[Shrinkage]:
-    """Timelapses that lost everything, or many and more than a share; named sources are held against all of theirs."""
+    """Timelapses that are empty now, or have many and more than a share fewer sources than they had.
+
+    Renamed sources are as many as before. Of named sources (`only`) the others of their timelapses are taken to stand.
+    """
     brakes = library.settings.brakes
-    lost = {str(key): int(n) for key, n in vanished.group_by("timelapse").len("n").sort("timelapse").iter_rows()}
+    lost = _counts(vanished)
     if only is not None:
-        known = library.inventory.query(list(lost), lambda rows: rows.select("timelapse"))
-    had = dict(known.filter(pl.col("timelapse").is_in(list(lost))).group_by("timelapse").len("n").iter_rows())
+        known = library.inventory.query(list(lost), lambda rows: rows.select(_WHO))
+    had, new = _counts(known), _counts(changed.join(known, on=_WHO, how="anti"))
     found = []
-    for key, n_lost in lost.items():
+    for key, n_lost in sorted(lost.items()):
         n_known = had.get(key, n_lost)
-        is_gone = n_lost == n_known or (only is not None and not holds_files(library.frames(key)))
-        if is_gone or (n_lost >= brakes.min_shrink_sources and n_lost > brakes.max_shrink_ratio * n_known):
-            found.append(Shrinkage(timelapse=key, n_known=n_known, n_found=0 if is_gone else n_known - n_lost))
+        n_found = n_known - n_lost + new.get(key, 0)
+        if only is not None and not holds_files(library.frames(key)):
+            n_found = 0
+        n_fewer = n_known - n_found
+        if n_found == 0 or (n_fewer >= brakes.min_shrink_sources and n_fewer > brakes.max_shrink_ratio * n_known):
+            found.append(Shrinkage(timelapse=key, n_known=n_known, n_found=n_found))
     return found
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, int]:
+    return {str(key): int(n) for key, n in rows.group_by("timelapse").len("n").iter_rows()}

@@ -243,6 +243,15 @@ def test_a_vanished_timelapse_folder_stops_a_plan(archive: Archive) -> None:
         archive.run()
 
 
+def test_renamed_frames_are_no_shrinkage(archive: Archive) -> None:
+    for number in range(8):
+        archive.frame(f"IMG_{number}.jpg")
+    archive.run()
+    for path in sorted(archive.frames().iterdir()):
+        path.rename(path.with_name("renamed_" + path.name))
+    assert survey_only(archive).shrunken == []
+
+
 def test_a_shrunken_archive_is_believed_when_accepted(archive: Archive) -> None:
     fill(archive, 3)
     lose(archive, 3)
