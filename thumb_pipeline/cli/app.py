@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 done but some sources failed or something is not valid, 2 
 (usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
 """
 
+import signal
 import sys
 from typing import NoReturn
 
@@ -48,6 +49,7 @@ def options(
 
 def main() -> None:
     """Runs the command line; every way out has an exit code and, but for success, a sentence on standard error."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
     try:
         app(standalone_mode=True)
     except REFUSALS as refused:

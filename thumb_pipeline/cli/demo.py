@@ -23,10 +23,18 @@ _STATE = ".thumb_pipeline"
 
 
 def demo(
-    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to make it.")] = DEFAULT_FOLDER,
+    directory: Annotated[
+        str | None, typer.Argument(metavar="[DIR]", help=f"Where to make it; {DEFAULT_FOLDER} unless named.")
+    ] = None,
+    library: Annotated[str | None, typer.Option("--library", help="The same as DIR.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Draw a small library and run the whole pipeline over it."""
+    folder = directory or library or DEFAULT_FOLDER
+    _make(folder, json=json)
+
+
+def _make(folder: str, *, json: bool) -> None:
     root = Path(folder)
     _refuse_strangers(root)
     initialise(folder)

@@ -2,7 +2,7 @@
 
 import os
 
-from thumb_pipeline.stages.library import Library, publish_durably
+from thumb_pipeline.stages.library import Library, Refused, publish_durably
 
 INSTANCE_SETTINGS = """\
 # The Dagster instance of this library; thumb-pipeline writes this file. SQLite keeps runs and events beside it.
@@ -50,8 +50,18 @@ load_from:
 
 
 def write_instance_files(library: Library) -> None:
-    """Makes `<state>/dagster/dagster.yaml` and `workspace.yaml` what this version wants them to be."""
-    os.makedirs(library.dagster_home, exist_ok=True)
+    """Makes `<state>/dagster/dagster.yaml` and `workspace.yaml` what this version wants them to be.
+
+    Raises:
+        Refused: the state folder cannot be written.
+    """
+    try:
+        os.makedirs(library.dagster_home, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"{library.state} cannot be written ({error.strerror}); let this user write there, "
+            "or name another folder as storage.state in thumbs.toml"
+        ) from error
     _write(os.path.join(library.dagster_home, "dagster.yaml"), INSTANCE_SETTINGS)
     _write(workspace_file(library), WORKSPACE)
 

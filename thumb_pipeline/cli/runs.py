@@ -43,8 +43,24 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     """The library's own Dagster instance, made where there is none yet."""
     write_instance_files(library)
     os.environ["DAGSTER_HOME"] = library.dagster_home
-    with dg.DagsterInstance.get() as instance:
+    with _opened(library) as instance:
         yield instance
+
+
+def make_instance(library: Library) -> None:
+    """Makes the library's Dagster instance where there is none yet, before several processes open it at once."""
+    with instance_of(library):
+        pass
+
+
+def _opened(library: Library) -> dg.DagsterInstance:
+    """Opens the instance, one process at a time: two that meet a new one both create its tables, and one fails."""
+    with library.locked(os.path.join(library.dagster_home, ".opening")):
+        instance = dg.DagsterInstance.get()
+        instance.get_runs(limit=1)
+        instance.get_dynamic_partitions("timelapse")
+        instance.all_instigator_state()
+        return instance
 
 
 def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:

@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, LibraryOption, chosen_library, print_json, say
-from thumb_pipeline.cli.instance import workspace_file, write_instance_files
+from thumb_pipeline.cli.instance import workspace_file
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
 
@@ -39,8 +39,8 @@ def up(
 ) -> None:
     """Start a library's web UI and daemon; Ctrl-C stops both."""
     opened = chosen_library(library)
-    write_instance_files(opened)
     with _only_one(opened):
+        _make_instance(opened)
         chosen = _free_port(port)
         services = _start(opened, chosen)
         try:
@@ -49,9 +49,16 @@ def up(
             _end(services)
 
 
+def _make_instance(library: Library) -> None:
+    from thumb_pipeline.cli.runs import make_instance
+
+    make_instance(library)
+
+
 @contextlib.contextmanager
 def _only_one(library: Library) -> Iterator[None]:
     """Two daemons on one instance are not supported by Dagster; a lock that dies with us prevents them."""
+    os.makedirs(library.dagster_home, exist_ok=True)
     with open(os.path.join(library.dagster_home, "up.lock"), "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -103,6 +103,12 @@ class Library:
                 ) from error
             yield lease
 
+    @contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process."""
+        with leases.locked(path):
+            yield
+
     def _table(self, schema: TableSchema) -> Table:
         return Table(
             schema=schema, root=os.path.join(self.state, "datasets"), publish=publish_durably, locked=leases.locked

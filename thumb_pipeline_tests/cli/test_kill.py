@@ -39,14 +39,15 @@ def test_a_killed_generate_is_put_right_by_the_next(
     assert run("generate", "--library", archive.root, "--json").json["unchanged"] == 2 * N_FRAMES
 
 
-def test_ctrl_c_stops_part_way_and_keeps_what_was_finished(archive: Archive, run: Run) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_part_way_and_keeps_what_was_finished(archive: Archive, run: Run, how: signal.Signals) -> None:
     frame = jpeg((1920, 1080))
     for index in range(400):
         archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
     command = [COMMAND, "generate", "--library", str(archive.root)]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, env=clean_environment())
     _wait_for_variants(archive, 20)
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(how)
     _, said = process.communicate(timeout=20)
     assert process.returncode == 3, said.decode()
     n_finished = len(archive.variants())
@@ -55,6 +56,22 @@ def test_ctrl_c_stops_part_way_and_keeps_what_was_finished(archive: Archive, run
     again = run("generate", "--library", archive.root, "--json").json
     assert again["rendered"] <= 800 - n_finished + 4
     assert again["rendered"] + again["unchanged"] + again["adopted"] == 800
+
+
+def test_two_commands_at_once_on_a_new_library_both_succeed(archive: Archive, run: Run) -> None:
+    archive.fill(40)
+    command = [COMMAND, "generate", "--library", str(archive.root), "--json"]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment())
+        for _ in range(2)
+    ]
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said.decode()
+    assert len(archive.variants()) == 80
+    again = run("generate", "--library", archive.root, "--json").json
+    assert (again["rendered"], again["unchanged"]) == (0, 80)
+    assert _run_statuses(archive) == {"SUCCESS"}
 
 
 def _wait_for_variants(archive: Archive, count: int) -> None:

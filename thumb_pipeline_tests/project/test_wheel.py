@@ -41,6 +41,10 @@ def test_the_wheel_holds_every_module_of_the_package(wheel: zipfile.ZipFile) -> 
     assert modules - set(wheel.namelist()) == set()
 
 
+def test_the_wheel_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:
+    assert "thumb_pipeline/py.typed" in wheel.namelist()
+
+
 def test_the_wheel_holds_nothing_but_the_package_and_its_metadata(wheel: zipfile.ZipFile) -> None:
     assert {name.partition("/")[0] for name in wheel.namelist()} == {"thumb_pipeline", DIST_INFO}
     assert [name for name in wheel.namelist() if "__pycache__" in name] == []

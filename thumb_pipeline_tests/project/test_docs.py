@@ -1,0 +1,375 @@
+"""The documentation says what the code does: tables, keys, options, folders and links are held against it."""
+
+import ast
+import dataclasses
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import typer
+import yaml
+from pydantic import BaseModel
+from typer.testing import CliRunner
+
+from thumb_pipeline.cli.app import app
+from thumb_pipeline.cli.console import ExitCode
+from thumb_pipeline.cli.generate import Summary
+from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, WORKSPACE
+from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.captures import Basis
+from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.domain.plans import Reason
+from thumb_pipeline.domain.settings import CameraTable, PolicyTable, Settings, TimelapseTable, VariantTable
+from thumb_pipeline.stages.demo import demo_frames
+from thumb_pipeline.stages.library import DEFAULT_SETTINGS, initialise, open_library
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = sorted(
+    path
+    for path in REPOSITORY.rglob("*.md")
+    if not any(part.startswith(".") for part in path.relative_to(REPOSITORY).parts)
+)
+NOTHING = "\N{EN DASH}"
+
+
+def page(name: str) -> str:
+    return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+
+
+def table(text: str, first_header: str) -> list[list[str]]:
+    """The cells of the one table whose first header this is."""
+    found = re.findall(rf"^\| {re.escape(first_header)} \|.*\n\|[-|]+\n((?:\|.*\n?)+)", text, re.MULTILINE)
+    assert len(found) == 1, f"{len(found)} tables start with {first_header}"
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in found[0].splitlines()]
+
+
+def code(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+# Settings
+
+
+def settings_keys() -> dict[str, list[Any]]:
+    """Every key of thumbs.toml with its defaults; those of tables with names of their own stand for all of them."""
+    built_in = [table.model_dump(mode="json") for table in Settings().variants.values()]
+    found = dict(_leaves(Settings(), ""))
+    for name, field in VariantTable.model_fields.items():
+        found[f"variants.NAME.{name}"] = (
+            [variant[name] for variant in built_in]
+            if field.is_required() or name.startswith("max_")
+            else [field.get_default()]
+        )
+    found |= _leaves(CameraTable(), "cameras.CAMERA.")
+    found |= _leaves(TimelapseTable(), "timelapses.KEY.")
+    return found
+
+
+def _leaves(model: BaseModel, prefix: str) -> Iterator[tuple[str, list[Any]]]:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{name}.")
+        elif not isinstance(value, dict):
+            yield f"{prefix}{name}", [value]
+
+
+def written_as(value: Any) -> str:
+    """A default as `thumbs.toml` would say it."""
+    if isinstance(value, tuple):
+        value = "#" + bytes(value).hex()
+    return json.dumps(value)
+
+
+def test_the_table_of_settings_has_every_key_and_no_other() -> None:
+    documented = [code(row[0])[0] for row in table(README, "Key")]
+    assert sorted(documented) == sorted(settings_keys())
+
+
+def test_the_table_of_settings_has_the_true_defaults() -> None:
+    known = settings_keys()
+    documented = {code(row[0])[0]: code(row[1]) for row in table(README, "Key")}
+    expected = {key: [written_as(v) for v in values if v is not None] for key, values in known.items()}
+    assert documented == expected
+
+
+def test_a_key_without_a_default_says_so() -> None:
+    assert all(row[1] == NOTHING for row in table(README, "Key") if not code(row[1]))
+
+
+def test_the_written_settings_show_what_the_table_promises() -> None:
+    said = tomllib.loads(DEFAULT_SETTINGS)
+    for key, values in settings_keys().items():
+        head, _, rest = key.partition(".")
+        if head in ("cameras", "timelapses", "policy") or values == [None]:
+            continue
+        tables = list(said["variants"].values()) if head == "variants" else [said[head] if rest else said]
+        shown = [one[key.rsplit(".", 1)[-1]] for one in tables]
+        assert shown == [json.loads(written_as(v)) for v in (values * len(tables))[: len(tables)]], key
+
+
+def test_every_policy_key_is_in_the_table() -> None:
+    assert set(PolicyTable.model_fields) == {"variants"}
+
+
+# The command line
+
+
+def commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return dict(group.commands)
+
+
+def options_of(command: Any) -> set[str]:
+    found = {opt for parameter in command.params if parameter.param_type_name == "option" for opt in parameter.opts}
+    return found - {"--help"}
+
+
+def test_every_command_is_documented_and_every_documented_one_exists() -> None:
+    documented = [code(row[0])[0].split()[1] for row in table(README, "Command")]
+    assert documented == list(commands())
+
+
+def test_every_option_is_documented_with_the_commands_that_take_it() -> None:
+    documented = {code(row[0])[0].split()[0]: set(code(row[1])) for row in table(README, "Option")}
+    taken = {
+        option: {name for name, command in commands().items() if option in options_of(command)}
+        for option in set().union(*map(options_of, commands().values()))
+    }
+    assert documented == taken
+
+
+def test_options_that_any_page_shows_exist() -> None:
+    known = set().union(*map(options_of, commands().values()))
+    shown = {
+        option
+        for path in PAGES
+        for line in re.findall(
+            r"(?:thumb-pipeline|run\.py) (?:demo|init|plan|generate|stats|up)[^`\n]*", path.read_text()
+        )
+        for option in re.findall(r"--[a-z-]+", line)
+    }
+    assert shown <= known
+
+
+def test_no_summary_in_the_help_is_cut_off() -> None:
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
+    assert "..." not in shown.partition("Commands:")[2]
+
+
+def test_the_exit_codes_are_those_of_the_code() -> None:
+    documented = {int(code): re.split(r"\W", meaning)[0] for code, meaning in table(README, "Exit code")}
+    assert documented == {exit_code.value: exit_code.name.lower() for exit_code in ExitCode}
+
+
+def keys_in(document: Any) -> set[str]:
+    """Every key of a document, but for the names of variants."""
+    if not isinstance(document, dict):
+        return set()
+    return (set(document) - set(Settings().variants)) | set().union(set(), *map(keys_in, document.values()))
+
+
+def documented_keys(command: str) -> set[str]:
+    return {key for row in table(README, "Command") if code(row[0])[0].split()[1] == command for key in code(row[2])}
+
+
+def printed_keys(command: str) -> set[str]:
+    """Keys of the document a command prints, from its source: for those too slow to run here."""
+    source = (REPOSITORY / "thumb_pipeline" / "cli" / f"{command}.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print_json":
+            document = node.args[0]
+            assert isinstance(document, ast.Dict)
+            return {key.value for key in document.keys if isinstance(key, ast.Constant)}
+    raise AssertionError(f"{command} prints no document")
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    initialise(str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["init", "plan", "generate", "stats"])
+def test_the_documented_json_keys_are_the_printed_ones(library: Path, command: str) -> None:
+    ended = CliRunner().invoke(app, [command, "--library", str(library), "--json"])
+    assert ended.exit_code == 0, ended.output
+    assert documented_keys(command) == keys_in(json.loads(ended.stdout))
+
+
+def test_the_documented_json_keys_of_up_are_the_printed_ones() -> None:
+    assert documented_keys("up") == printed_keys("up")
+
+
+def test_the_documented_json_keys_of_demo_are_those_of_generate_and_its_own() -> None:
+    assert documented_keys("demo") - {"generate"} == printed_keys("demo") - {"run_ids"}
+    assert documented_keys("generate") == {field.name for field in dataclasses.fields(Summary)} | {"run_ids"}
+
+
+def test_the_reasons_of_a_plan_are_all_documented() -> None:
+    assert {reason.value for reason in Reason} <= documented_keys("plan")
+
+
+def test_the_shown_output_of_the_demo_counts_the_frames_of_the_demo() -> None:
+    by_timelapse: dict[str, int] = {}
+    for frame in demo_frames():
+        _, camera, timelapse, *_ = frame.path.split("/")
+        key = f"{camera}/{timelapse}"
+        by_timelapse[key] = by_timelapse.get(key, 0) + 1
+    shown = {key: int(n) for key, n in re.findall(r"│ (camera-\S+)  thumbnail +│ +(\d+) │", README)}
+    assert shown == by_timelapse
+
+
+# Assets and instances
+
+
+def test_the_table_of_assets_is_the_definitions() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    partitions: dict[str, str] = {}
+    for node in graph.asset_nodes:
+        definition = node.partitions_def
+        name = definition.name if isinstance(definition, dg.DynamicPartitionsDefinition) else None
+        partitions[node.key.to_user_string()] = f"`{name}`" if name else NOTHING
+    assert {code(row[0])[0]: row[1] for row in table(README, "Asset")} == partitions
+
+
+def test_both_instance_files_say_the_same_but_for_the_places() -> None:
+    root = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
+    places = {"storage", "local_artifact_storage", "compute_logs"}
+    assert places <= set(root)
+    assert {key: value for key, value in root.items() if key not in places} == yaml.safe_load(INSTANCE_SETTINGS)
+
+
+def test_the_instance_of_the_root_lies_where_the_demo_keeps_its_own() -> None:
+    root = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
+    assert root["storage"]["sqlite"]["base_dir"] == f"{demo_folder()}/.thumb_pipeline/dagster"
+
+
+def demo_folder() -> str:
+    (folder,) = [p.default for p in commands()["demo"].params if p.param_type_name == "argument"]
+    return str(folder)
+
+
+def test_the_workspace_names_the_code_location_of_the_project() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    (place,) = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
+    assert place["python_module"]["location_name"] == project["code_location_name"]
+    assert place["python_module"]["module_name"] == f"{project['root_module']}.definitions"
+
+
+def test_up_loads_the_same_code_location_as_the_workspace_of_the_root() -> None:
+    (place,) = yaml.safe_load((REPOSITORY / "workspace.yaml").read_text(encoding="utf-8"))["load_from"]
+    del place["python_module"]["working_directory"]  # the package may not be installed there
+    assert yaml.safe_load(WORKSPACE) == {"load_from": [place]}
+
+
+# Lists
+
+
+def test_the_list_of_failures_is_the_closed_one() -> None:
+    documented = {code(row[0])[0]: row[3] for row in table(page("failures.md"), "Reason")}
+    expected = {reason.value: "every time" if reason.is_transient else "when it changes" for reason in FailureReason}
+    assert documented == expected
+
+
+def test_the_endings_that_are_left_out_are_those_of_the_code() -> None:
+    documented = [code(row[0])[0].encode() for row in table(page("names-and-times.md"), "Ending")]
+    assert documented == list(names.TEMPORARY_ENDINGS)
+
+
+def test_the_documented_bases_of_captured_at_are_all_there_are() -> None:
+    documented = {code(row[0])[0] for row in table(page("names-and-times.md"), "Basis")}
+    assert documented == {basis.value for basis in Basis}
+
+
+def test_the_shown_names_of_variants_are_the_true_ones() -> None:
+    rows = table(page("names-and-times.md"), "Form")
+    shown = [(code(source)[0], code(variant)[0]) for _, source, variant in rows if code(source)]
+    assert len(shown) == 3
+    for source, variant in shown:
+        assert names.variant_name(source.encode(), "thumb", "jpg") == variant.encode()
+
+
+def test_the_shown_texts_of_names_are_the_true_ones() -> None:
+    rows = table(page("names-and-times.md"), "Name")
+    shown = [(b"".join(map(str.encode, code(name))), code(text)[0]) for name, text in rows if "byte" not in name]
+    shown.append((b"sky\xff.jpg", next(code(text)[0] for name, text in rows if "byte FF" in name)))
+    assert [names.to_text(name) for name, _ in shown] == [text for _, text in shown]
+
+
+# Maps
+
+
+def test_every_folder_of_the_map_exists_and_every_layer_is_in_it() -> None:
+    (text,) = [block for block in blocks(README) if block.startswith("thumb_pipeline/")]
+    mapped = {line.split()[0] for line in text.splitlines()}
+    assert [folder for folder in sorted(mapped) if not (REPOSITORY / folder).is_dir()] == []
+    packages = {f"thumb_pipeline/{init.parent.name}/" for init in (REPOSITORY / "thumb_pipeline").glob("*/__init__.py")}
+    assert packages <= mapped
+
+
+def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
+    (text,) = [block for block in blocks(README) if block.startswith("LIBRARY/")]
+    mapped = {line.split()[0] for line in text.splitlines()[1:]}
+    opened, key = open_library(str(library)), "camera-1/timelapse-2"
+    folders = [opened.lease_folder, opened.plans, opened.dagster_home, opened.inventory.root, opened.frames(key)]
+    folders += [f"{opened.variants(key)}/{spec.folder}" for spec in opened.settings.specs.values()]
+    assert mapped == {SETTINGS_NAME, *(str(Path(folder).relative_to(opened.root)) + "/" for folder in folders)}
+
+
+def test_the_state_page_explains_every_folder_of_the_state(library: Path) -> None:
+    opened = open_library(str(library))
+    tables = [opened.inventory, opened.manifest, opened.last_plan]
+    folders = [opened.lease_folder, opened.plans, opened.dagster_home]
+    folders += [f"{one.root}/{one.schema.name}" for one in tables]
+    expected = {str(Path(folder).relative_to(opened.state)) + "/" for folder in folders}
+    documented = {path for row in table(page("state.md"), "Path") for path in code(row[0]) if path.endswith("/")}
+    assert documented == expected
+
+
+# Pages
+
+
+def anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_relative_link_leads_somewhere(path: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        place = path.parent / file if file else path
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_decision_is_listed() -> None:
+    folder = REPOSITORY / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    listed = re.findall(r"\]\((\d[^)]*\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == records
+
+
+def test_the_changelog_has_a_section_for_what_is_not_released() -> None:
+    assert "\n## [Unreleased]\n" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (REPOSITORY / "thumb_pipeline" / "py.typed").is_file()
