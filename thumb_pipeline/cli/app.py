@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 done but some sources failed or something is not valid, 2 
 
 import signal
 import sys
+import traceback
 from typing import NoReturn
 
 import typer
@@ -60,6 +61,10 @@ def main() -> None:
         sys.exit(ExitCode.STOPPED)
     except KeyboardInterrupt:
         _stopped()
+    except Exception:  # noqa: BLE001 -- whatever it is, exit code 1 would say that the work was done
+        traceback.print_exc()
+        complain("stopped by a fault of the program; what was finished is kept. Please report the lines above")
+        sys.exit(ExitCode.STOPPED)
     except SystemExit as ended:
         if ended.code != _TYPER_STOPPED:
             raise

@@ -1,5 +1,6 @@
 """Writes the Dagster files of a library: what its UI, daemon and commands share, and what code they load."""
 
+import json
 import os
 
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
@@ -62,8 +63,36 @@ def write_instance_files(library: Library) -> None:
             f"{library.state} cannot be written ({error.strerror}); let this user write there, "
             "or name another folder as storage.state in thumbs.toml"
         ) from error
+    os.makedirs(command_home(library), exist_ok=True)
     _write(os.path.join(library.dagster_home, "dagster.yaml"), INSTANCE_SETTINGS)
+    _write(os.path.join(command_home(library), "dagster.yaml"), _command_settings(library))
     _write(workspace_file(library), WORKSPACE)
+
+
+def command_home(library: Library) -> str:
+    """The folder from which commands open the instance: the same storage, but their output stays on the terminal."""
+    return os.path.join(library.dagster_home, "command")
+
+
+def _command_settings(library: Library) -> str:
+    """Dagster would redirect a command's own output into files, and leave the processes that copy it back behind."""
+    home = json.dumps(library.dagster_home)  # a JSON string is a YAML string, whatever the path is made of
+    return f"""\
+storage:
+  sqlite:
+    base_dir: {home}
+
+local_artifact_storage:
+  module: dagster.core.storage.root
+  class: LocalArtifactStorage
+  config:
+    base_dir: {home}
+
+compute_logs:
+  module: dagster.core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+
+{INSTANCE_SETTINGS}"""
 
 
 def workspace_file(library: Library) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import dagster as dg
 
 from thumb_pipeline.cli.console import STOPPED
-from thumb_pipeline.cli.instance import write_instance_files
+from thumb_pipeline.cli.instance import command_home, write_instance_files
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
@@ -42,7 +42,7 @@ def new_run_id() -> str:
 def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     """The library's own Dagster instance, made where there is none yet."""
     write_instance_files(library)
-    os.environ["DAGSTER_HOME"] = library.dagster_home
+    os.environ["DAGSTER_HOME"] = command_home(library)
     with _opened(library) as instance:
         yield instance
 

@@ -26,6 +26,11 @@ _MAX_SMALL_FILES = 16
 _ROW_GROUP = 32_768
 _READ_ATTEMPTS = 20
 
+
+class SliceDamaged(Exception):
+    """A table's file cannot be read; the message names it and says what can be done."""
+
+
 Resolve = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
 """(current rows with the incoming keys, incoming rows) -> the rows to write."""
 
@@ -94,6 +99,8 @@ class Table:
                 return ask(self._rows(files, names)).collect()
             except FileNotFoundError:
                 continue  # folded away while we read: look again
+            except pl.exceptions.ComputeError as error:
+                raise SliceDamaged(_damage(files, error)) from error
         raise FileNotFoundError(f"{self.root}/{self.schema.name} changes faster than it can be read; repeat")
 
     def merge(
@@ -217,6 +224,18 @@ def _remove_superseded(folder: str, published: str) -> None:
     for name in os.listdir(folder):
         if name != _LOCK and name not in keep:
             os.unlink(os.path.join(folder, name))
+
+
+def _damage(files: list[_File], error: Exception) -> str:
+    for file in files:
+        try:
+            pl.read_parquet(file.path)
+        except (pl.exceptions.ComputeError, OSError) as cause:
+            return (
+                f"{file.path} cannot be read ({cause}); restore it, or delete its folder: what it recorded is then "
+                "found again from the files themselves, without rendering"
+            )
+    return f"a table cannot be read: {error}"
 
 
 def _n_rows(files: list[_File]) -> int:

@@ -97,11 +97,15 @@ def render_chunk(
     try:
         with opened.lease() as lease:
             done = render.render_chunk(
-                opened, rows, lease, run_id=context.run_id, on_source=progress.listener(context.log, n_sources)
+                opened,
+                rows,
+                lease,
+                run_id=context.run_id,
+                on_source=progress.listener(context.log, n_sources),
+                on_end=progress.finished,
             )
     except INTERRUPTIONS as error:
         raise dg.Failure(description=str(error)) from error
-    progress.finished(done)
     return {"order": chunk["order"], **asdict(done)}
 
 

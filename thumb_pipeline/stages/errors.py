@@ -3,12 +3,13 @@
 A bad picture is none of these: it is a row.
 """
 
+from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.stages.library import Refused
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken
 
-REFUSALS = (Refused, ArchiveUnavailable)
+REFUSALS = (Refused, ArchiveUnavailable, SliceDamaged)
 """Nothing was changed; the message says what to do first."""
 
 INTERRUPTIONS = (CannotWrite, NameTaken, LockTimeout)

@@ -84,7 +84,13 @@ class ChunkResult:
 
 
 def render_chunk(
-    library: Library, rows: pl.DataFrame, lease: Lease, *, run_id: str, on_source: SourceDone | None = None
+    library: Library,
+    rows: pl.DataFrame,
+    lease: Lease,
+    *,
+    run_id: str,
+    on_source: SourceDone | None = None,
+    on_end: Callable[[ChunkResult], None] | None = None,
 ) -> ChunkResult:
     """Renders the variants of some plan rows and records them as it goes.
 
@@ -97,6 +103,7 @@ def render_chunk(
         lease: ours; left-over files bear its id.
         run_id: goes into the records.
         on_source: told how many sources are done.
+        on_end: given what was done also when the chunk does not get to its end.
 
     Raises:
         CannotWrite: the disk does not take files; what was made until then is recorded.
@@ -113,7 +120,9 @@ def render_chunk(
                     on_source(n_done)
     finally:
         recorder.flush()
-    recorder.result.duration_s = time.monotonic() - started
+        recorder.result.duration_s = time.monotonic() - started
+        if on_end is not None:
+            on_end(recorder.result)
     return recorder.result
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -139,6 +140,18 @@ def test_an_empty_listing_is_refused_until_it_is_accepted(archive: Archive, gene
     assert "3 sources recorded, 0 found" in refused.err
     assert generate("--accept-shrink").code == 0
     assert generate().json["sources"] == 0
+
+
+def test_a_damaged_table_is_named_with_the_remedy_and_the_remedy_works(archive: Archive, generate: Any) -> None:
+    archive.fill(2)
+    generate()
+    [damaged] = (archive.root / ".thumb_pipeline/datasets/manifest").rglob("*.parquet")
+    damaged.write_bytes(b"PAR1 no more")
+    refused = generate()
+    assert refused.code == 2
+    assert str(damaged) in refused.err
+    shutil.rmtree(damaged.parent)
+    assert generate().json["adopted"] == 4
 
 
 def test_a_library_without_cameras_is_empty(archive: Archive, generate: Any) -> None:

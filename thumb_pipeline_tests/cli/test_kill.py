@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -44,12 +45,15 @@ def test_ctrl_c_stops_part_way_and_keeps_what_was_finished(archive: Archive, run
     frame = jpeg((1920, 1080))
     for index in range(400):
         archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
-    command = [COMMAND, "generate", "--library", str(archive.root)]
-    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, env=clean_environment())
+    command = [COMMAND, "generate", "--library", str(archive.root), "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, start_new_session=True, env=clean_environment(), **pipes)
     _wait_for_variants(archive, 20)
     process.send_signal(how)
-    _, said = process.communicate(timeout=20)
+    printed, said = process.communicate(timeout=20)
     assert process.returncode == 3, said.decode()
+    assert b"Traceback" not in said
+    assert json.loads(printed)["rendered"] > 20  # the pictures in flight need not be among them
     n_finished = len(archive.variants())
     assert n_finished >= 20
     assert archive.leftovers() == []
