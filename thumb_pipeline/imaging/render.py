@@ -17,10 +17,18 @@ from thumb_pipeline.domain.geometry import Framing, Size, framing
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import MAX_SIDE_PX, RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.chain import Link, chain
-from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.imaging.provenance import seal
 from thumb_pipeline.imaging.refusals import ENCODER_COMPLAINTS, Refused, words
-from thumb_pipeline.imaging.results import DEFAULT_LIMITS, Limits, Origin, Picture, Rendering, SourceFacts
+from thumb_pipeline.imaging.results import (
+    DEFAULT_FRAME_AT,
+    DEFAULT_LIMITS,
+    FrameAt,
+    Limits,
+    Origin,
+    Picture,
+    Rendering,
+    SourceFacts,
+)
 from thumb_pipeline.imaging.steps.crop import crop
 from thumb_pipeline.imaging.steps.decode import decode
 from thumb_pipeline.imaging.steps.encode import encode
@@ -38,7 +46,7 @@ from thumb_pipeline.imaging.steps.tasks import FinishTask, ShrinkTask, Source, w
 from thumb_pipeline.imaging.steps.to_srgb import to_srgb
 from thumb_pipeline.imaging.steps.to_working_mode import to_working_mode
 
-__all__ = ["DECODE", "FINISH", "SHRINK", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
+__all__ = ["DECODE", "FINISH", "SHRINK", "FrameAt", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
 
 DECODE: tuple[Callable[[Source], None], ...] = (
     identify_format,
@@ -63,7 +71,12 @@ _NEXT_REDUCING_GAP = 2.0
 
 
 def render(
-    stream: BinaryIO, specs: Sequence[VariantSpec], *, origin: Origin, limits: Limits = DEFAULT_LIMITS
+    stream: BinaryIO,
+    specs: Sequence[VariantSpec],
+    *,
+    origin: Origin,
+    limits: Limits = DEFAULT_LIMITS,
+    frame_at: FrameAt = DEFAULT_FRAME_AT,
 ) -> Rendering | Failure:
     """Decodes a source once and makes all its variants.
 
@@ -72,6 +85,7 @@ def render(
         specs: the variants to make.
         origin: what the variants' provenance says about the source.
         limits: how large the source may be.
+        frame_at: which frame of a video to take.
 
     Returns:
         The rendering, in which single variants may have failed, or the reason why the source cannot be decoded.
@@ -79,7 +93,7 @@ def render(
     with warnings.catch_warnings():
         # Pillow warns about metadata that is not read here; what matters about pixels it raises.
         warnings.simplefilter("ignore")
-        source = Source(stream=stream, specs=specs, limits=limits)
+        source = Source(stream=stream, specs=specs, limits=limits, frame_at=frame_at)
         try:
             for step in DECODE:
                 step(source)
@@ -95,7 +109,6 @@ def _facts(source: Source) -> SourceFacts:
         width_px=width,
         height_px=height,
         exif_captured_at=source.exif.captured_at,
-        decoder=decoder_version(),
     )
 
 

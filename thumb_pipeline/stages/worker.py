@@ -23,7 +23,7 @@ from thumb_pipeline.domain.names import name_digest
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
-from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.imaging.render import FrameAt, Limits, Origin, Picture, render
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
@@ -162,7 +162,8 @@ def _make(
     if not wanted:
         return []
     specs = [order.spec for order in wanted]
-    rendering = render(stream, specs, origin=origin, limits=Limits(max_pixels=orders.max_pixels))
+    limits, frame_at = Limits(max_pixels=orders.max_pixels), FrameAt(seconds=orders.frame_at_s)
+    rendering = render(stream, specs, origin=origin, limits=limits, frame_at=frame_at)
     if isinstance(rendering, Failure):
         return [_refused(rendering) for _ in wanted]
     facts = rendering.source

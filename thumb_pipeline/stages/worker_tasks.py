@@ -24,12 +24,14 @@ class WorkerOrders:
         deadline_s: seconds one task may take; then the kernel ends the worker.
         max_pixels: most pixels held decoded.
         max_memory_bytes: address space it may use.
+        frame_at_s: seconds into a video at which its frame is taken; None for a tenth of its duration.
     """
 
     writer: str
     deadline_s: float
     max_pixels: int
     max_memory_bytes: int
+    frame_at_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
-"""Step: decode the pixels, of an animation those of its first frame."""
+"""Step: decode the pixels; of an animation or a document the first, of a video the chosen frame."""
 
+from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import decoding
 from thumb_pipeline.imaging.steps.tasks import Source, whole
 
@@ -11,5 +12,6 @@ def decode(source: Source) -> None:
         source.header.load()
     source.pixels = source.header
     if source.pixels.size != announced:
-        source.stored_size = source.pixels.size
+        if not (isinstance(source.header, ForeignFile) and source.header.shrinks_on_load):
+            source.stored_size = source.pixels.size
         source.region = whole(source.pixels.size)

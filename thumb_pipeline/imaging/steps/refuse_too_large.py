@@ -1,6 +1,7 @@
 """Step: refuse by its header what would take too much memory or time to decode."""
 
 from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import Refused, decoding
 from thumb_pipeline.imaging.steps.tasks import Source
 
@@ -18,11 +19,13 @@ def refuse_too_large(source: Source) -> None:
 
 
 def _buffers_all(source: Source) -> bool:
-    """Whether libjpeg keeps every coefficient in memory, so that shrinking on load saves none of it.
+    """Whether the decoder keeps all of the source in memory, so that shrinking on load saves none of it.
 
-    It does so for progressive files and for files with one scan for each component; the header of the first scan
+    libjpeg does so for progressive files and for files with one scan for each component; the header of the first scan
     ends where reading the file's header stopped.
     """
+    if isinstance(source.header, ForeignFile):
+        return not source.header.shrinks_on_load
     if source.format not in ("JPEG", "MPO") or source.header.info.get("progressive"):
         return True
     n_components = len(source.header.getbands())

@@ -1,4 +1,4 @@
-"""Step: let a JPEG decoder produce fewer pixels, where every variant is smaller than the source."""
+"""Step: let a decoder that can produce fewer pixels, where every variant is smaller than the source."""
 
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -11,10 +11,9 @@ from thumb_pipeline.imaging.steps.tasks import Source, as_upright, whole
 def shrink_on_load(source: Source) -> None:
     """Sets `region`, and tells the decoder the smallest of its scales that still covers the largest need."""
     source.region = whole(source.stored_size)
-    if not isinstance(source.header, JpegImageFile):
-        return
+    mode = "YCbCr" if _stays_in_planes(source) else None
     with decoding(source.stream, source.format):
-        drafted = source.header.draft("YCbCr" if _stays_in_planes(source, source.header) else None, _need(source))
+        drafted = source.header.draft(mode, _need(source))
     if drafted is not None:
         source.region = drafted[1]
 
@@ -25,13 +24,16 @@ def _need(source: Source) -> Size:
     return as_upright(largest, source.exif.orientation)
 
 
-def _stays_in_planes(source: Source, header: JpegImageFile) -> bool:
+def _stays_in_planes(source: Source) -> bool:
     """Whether luma and colours can stay apart on the whole way from JPEG to JPEG.
 
     libjpeg refuses to make luma from files that store red, green and blue. Which those are it learns as here: from
     JFIF's marker, else from Adobe's, else from the names of the components.
     """
-    if header.mode != "RGB" or any(spec.format is not OutputFormat.JPEG for spec in source.specs):
+    header = source.header
+    if not isinstance(header, JpegImageFile) or header.mode != "RGB":
+        return False
+    if any(spec.format is not OutputFormat.JPEG for spec in source.specs):
         return False
     if "jfif" in header.info:
         return True

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from thumb_pipeline.domain.geometry import Framing, Size
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.exif import ExifFacts
-from thumb_pipeline.imaging.results import Limits
+from thumb_pipeline.imaging.results import DEFAULT_FRAME_AT, FrameAt, Limits
 
 Region = tuple[float, float, float, float]
 
@@ -28,6 +28,7 @@ class Source:
         stream: the bytes, seekable.
         specs: the variants that will be made.
         limits: how large the source may be.
+        frame_at: which frame of a video to take.
         format: the decoder's name of the format.
         header: the opened file; its pixels come with `decode`.
         stored_size: width and height of the picture as it is stored, before any shrinking.
@@ -40,6 +41,7 @@ class Source:
     stream: BinaryIO
     specs: Sequence[VariantSpec]
     limits: Limits
+    frame_at: FrameAt = DEFAULT_FRAME_AT
     format: str = ""
     header: ImageFile.ImageFile = field(init=False)
     stored_size: Size = (0, 0)
