@@ -29,6 +29,7 @@ from thumb_pipeline.imaging.results import (
     Rendering,
     SourceFacts,
 )
+from thumb_pipeline.imaging.steps.await_room import await_room
 from thumb_pipeline.imaging.steps.crop import crop
 from thumb_pipeline.imaging.steps.decode import decode
 from thumb_pipeline.imaging.steps.encode import encode
@@ -54,6 +55,7 @@ DECODE: tuple[Callable[[Source], None], ...] = (
     read_metadata,
     shrink_on_load,
     refuse_too_large,
+    await_room,
     decode,
     read_metadata,
     to_working_mode,
@@ -77,6 +79,7 @@ def render(
     origin: Origin,
     limits: Limits = DEFAULT_LIMITS,
     frame_at: FrameAt = DEFAULT_FRAME_AT,
+    admit: Callable[[int], None] | None = None,
 ) -> Rendering | Failure:
     """Decodes a source once and makes all its variants.
 
@@ -86,6 +89,7 @@ def render(
         origin: what the variants' provenance says about the source.
         limits: how large the source may be.
         frame_at: which frame of a video to take.
+        admit: called between header and decoding with the pixels that will be held; may wait.
 
     Returns:
         The rendering, in which single variants may have failed, or the reason why the source cannot be decoded.
@@ -93,7 +97,7 @@ def render(
     with warnings.catch_warnings():
         # Pillow warns about metadata that is not read here; what matters about pixels it raises.
         warnings.simplefilter("ignore")
-        source = Source(stream=stream, specs=specs, limits=limits, frame_at=frame_at)
+        source = Source(stream=stream, specs=specs, limits=limits, frame_at=frame_at, admit=admit)
         try:
             for step in DECODE:
                 step(source)

@@ -24,6 +24,7 @@ from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
 from thumb_pipeline.imaging.render import FrameAt, Limits, Origin, Picture, render
+from thumb_pipeline.stages.worker_room import Room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
@@ -41,7 +42,7 @@ from thumb_pipeline.stages.worker_tasks import (
 )
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
 
-_IN_MEMORY_BYTES = 256 * 1024 * 1024
+_IN_MEMORY_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -163,7 +164,11 @@ def _make(
         return []
     specs = [order.spec for order in wanted]
     limits, frame_at = Limits(max_pixels=orders.max_pixels), FrameAt(seconds=orders.frame_at_s)
-    rendering = render(stream, specs, origin=origin, limits=limits, frame_at=frame_at)
+    room = Room(orders.room)
+    try:
+        rendering = render(stream, specs, origin=origin, limits=limits, frame_at=frame_at, admit=room.admit)
+    finally:
+        room.leave()
     if isinstance(rendering, Failure):
         return [_refused(rendering) for _ in wanted]
     facts = rendering.source

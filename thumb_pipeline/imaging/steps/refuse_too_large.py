@@ -1,4 +1,4 @@
-"""Step: refuse by its header what would take too much memory or time to decode."""
+"""Step: count by the header what decoding will hold, and refuse what would take too much memory or time."""
 
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.imaging.foreign import ForeignFile
@@ -7,11 +7,15 @@ from thumb_pipeline.imaging.steps.tasks import Source
 
 
 def refuse_too_large(source: Source) -> None:
-    """Raises `Refused` where the limits on pixels are passed; needs the decoder's scale, so it follows `draft`."""
+    """Sets `n_pixels`; raises `Refused` where the limits on pixels are passed.
+
+    Needs the decoder's scale, so it follows `draft`.
+    """
     stored = source.stored_size[0] * source.stored_size[1]
     with decoding(source.stream, source.format):
         buffers_all = _buffers_all(source)
     decoded = stored if buffers_all else source.header.width * source.header.height
+    source.n_pixels = decoded
     limit = source.limits.max_pixels if decoded > source.limits.max_pixels else source.limits.max_source_pixels
     if decoded > source.limits.max_pixels or stored > source.limits.max_source_pixels:
         size = f"{source.stored_size[0]}x{source.stored_size[1]}"

@@ -3,7 +3,7 @@
 Values only; sizes come from `domain.geometry`, pixels are Pillow's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -29,9 +29,11 @@ class Source:
         specs: the variants that will be made.
         limits: how large the source may be.
         frame_at: which frame of a video to take.
+        admit: called with the pixels that decoding will hold; returns when they may be.
         format: the decoder's name of the format.
         header: the opened file; its pixels come with `decode`.
         stored_size: width and height of the picture as it is stored, before any shrinking.
+        n_pixels: how many pixels, or coefficients of a JPEG, decoding holds at once.
         exif: orientation and instant.
         profile: the ICC profile, if the picture has one.
         pixels: the decoded picture, possibly shrunk by the decoder, not yet upright.
@@ -42,9 +44,11 @@ class Source:
     specs: Sequence[VariantSpec]
     limits: Limits
     frame_at: FrameAt = DEFAULT_FRAME_AT
+    admit: Callable[[int], None] | None = None
     format: str = ""
     header: ImageFile.ImageFile = field(init=False)
     stored_size: Size = (0, 0)
+    n_pixels: int = 0
     exif: ExifFacts = field(default_factory=ExifFacts)
     profile: bytes | None = None
     pixels: Image.Image = field(init=False)
