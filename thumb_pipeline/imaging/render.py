@@ -6,7 +6,7 @@ memory limits are the caller's.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 from PIL import Image
@@ -46,6 +46,7 @@ from thumb_pipeline.imaging.steps.strip_metadata import strip_metadata
 from thumb_pipeline.imaging.steps.tasks import FinishTask, ShrinkTask, Source, whole
 from thumb_pipeline.imaging.steps.to_srgb import to_srgb
 from thumb_pipeline.imaging.steps.to_working_mode import to_working_mode
+from thumb_pipeline.imaging.thumb_hash import thumb_hash
 
 __all__ = ["DECODE", "FINISH", "SHRINK", "FrameAt", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
 
@@ -103,29 +104,39 @@ def render(
                 step(source)
         except Refused as refusal:
             return refusal.failure
-        return Rendering(source=_facts(source), pictures=_pictures(source, origin))
+        framings = [_possible_framing(source, spec) for spec in source.specs]
+        shrunk = _all_shrunk(source, [found.scaled for found in framings if isinstance(found, Framing)])
+        pictures = tuple(
+            found if isinstance(found, Failure) else _finished(source, spec, found, shrunk[found.scaled], origin)
+            for spec, found in zip(source.specs, framings, strict=True)
+        )
+        return Rendering(source=_facts(source, shrunk), pictures=pictures)
 
 
-def _facts(source: Source) -> SourceFacts:
+def _facts(source: Source, shrunk: dict[Size, Image.Image | Failure]) -> SourceFacts:
     width, height = source.upright_size
     return SourceFacts(
         format=source.format,
         width_px=width,
         height_px=height,
         exif_captured_at=source.exif.captured_at,
+        thumb_hash=_hash_of_smallest(shrunk),
     )
 
 
-def _pictures(source: Source, origin: Origin) -> tuple[Picture | Failure, ...]:
-    framings = [_possible_framing(source, spec) for spec in source.specs]
-    sizes = [found.scaled for found in framings if isinstance(found, Framing)]
+def _hash_of_smallest(shrunk: dict[Size, Image.Image | Failure]) -> str | None:
+    whole_pictures = [picture for picture in shrunk.values() if isinstance(picture, Image.Image)]
+    if not whole_pictures:
+        return None
+    return thumb_hash(min(whole_pictures, key=lambda picture: picture.width * picture.height))
+
+
+def _all_shrunk(source: Source, sizes: Iterable[Size]) -> dict[Size, Image.Image | Failure]:
+    """The whole picture at each size, or why it cannot have it."""
     shrunk: dict[Size, Image.Image | Failure] = {}
     for link in chain(sizes, source.upright_size):
         shrunk[link.size] = _shrunk(source, link, shrunk)
-    return tuple(
-        found if isinstance(found, Failure) else _finished(source, spec, found, shrunk[found.scaled], origin)
-        for spec, found in zip(source.specs, framings, strict=True)
-    )
+    return shrunk
 
 
 def _possible_framing(source: Source, spec: VariantSpec) -> Framing | Failure:

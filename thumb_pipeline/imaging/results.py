@@ -67,12 +67,14 @@ class SourceFacts:
         width_px: width of the upright picture; of a PDF page, in points.
         height_px: height of the upright picture.
         exif_captured_at: `YYYY-MM-DDTHH:MM:SS`, with `+HH:MM` where the camera recorded its offset from UTC.
+        thumb_hash: ThumbHash of the smallest variant that shows the whole picture, in base64; None if none was made.
     """
 
     format: str
     width_px: int
     height_px: int
     exif_captured_at: str | None
+    thumb_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

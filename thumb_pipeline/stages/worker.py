@@ -174,6 +174,7 @@ def _make(
     facts = rendering.source
     answer.format, answer.exif_captured_at = facts.format, facts.exif_captured_at
     answer.width_px, answer.height_px = facts.width_px, facts.height_px
+    answer.thumb_hash = facts.thumb_hash
     return [
         _refused(picture) if isinstance(picture, Failure) else _published(order, picture, origin, orders)
         for order, picture in zip(wanted, rendering.pictures, strict=True)

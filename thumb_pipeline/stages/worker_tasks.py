@@ -123,6 +123,7 @@ class RenderAnswer:
     width_px: int | None = None
     height_px: int | None = None
     exif_captured_at: str | None = None
+    thumb_hash: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
