@@ -73,6 +73,7 @@ MANIFEST = TableSchema(
         "mtime_ns": pl.Int64,
         "checksum": pl.String,
         "render_ms": pl.Float32,
+        "thumb_hash": pl.String,  # base64 of the source's ThumbHash: a picture in 25 bytes, for pages that load
         "run_id": pl.String,
         "recorded_at": INSTANT,
     },

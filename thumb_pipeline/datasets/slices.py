@@ -141,7 +141,7 @@ class Table:
     def _scan(self, paths: list[str]) -> pl.LazyFrame:
         if not paths:
             return pl.LazyFrame(schema=self._stored())
-        return pl.scan_parquet(paths, schema=self._stored(), glob=False)
+        return pl.scan_parquet(paths, schema=self._stored(), glob=False, missing_columns="insert")
 
     def _batch(self, rows: pl.DataFrame, removed: pl.DataFrame | None) -> pl.DataFrame:
         types = self.schema.columns

@@ -1,8 +1,9 @@
-"""The decoders that may be used: which plugin opens which format, and which versions they are.
+"""Pillow's decoders that may be used: which plugin opens which format; and the versions of all decoders.
 
 A format's plugin is imported when its first picture comes, and opened through its own factory rather than
 `Image.open`, which would import every plugin, hide the decoder's words and warn about sizes that `Limits` judges.
-Recognising formats lives in `formats`, what happens after opening in `steps`.
+Recognising formats lives in `formats`, opening what Pillow does not decode in `sources`, what happens after opening in
+`steps`.
 """
 
 import functools
@@ -25,8 +26,14 @@ _PLUGINS = {
     "BMP": "BmpImagePlugin",
     "AVIF": "AvifImagePlugin",
     "JPEG2000": "Jpeg2KImagePlugin",
+    "PSD": "PsdImagePlugin",
+    "ICO": "IcoImagePlugin",
+    "CUR": "CurImagePlugin",
+    "PPM": "PpmImagePlugin",
+    "TGA": "TgaImagePlugin",
 }
 
+_WHEELS = ("pi-heif", "rawpy", "pypdfium2", "av")
 _CODECS = ("libjpeg_turbo", "zlib", "libtiff", "jpg_2000", "webp", "avif", "littlecms2")
 
 
@@ -48,6 +55,13 @@ def open_header(stream: BinaryIO, format_name: str) -> ImageFile.ImageFile:
 
 @functools.cache
 def decoder_version() -> str:
-    """The versions of Pillow and of the libraries inside it, as one short line that is the same until they change."""
+    """The versions of all decoders as one short line that is the same until they change.
+
+    Those inside Pillow may be the system's, so they are named; the other wheels bring their own.
+    """
+    from importlib import metadata  # 20 ms that a worker does not need
+
     codecs = ((name, features.version(name)) for name in _CODECS)
-    return " ".join([f"pillow/{PIL.__version__}", *(f"{name}/{version}" for name, version in codecs if version)])
+    wheels = ((name, metadata.version(name)) for name in _WHEELS)
+    named = (f"{name}/{version}" for name, version in (*codecs, *wheels) if version)
+    return " ".join([f"pillow/{PIL.__version__}", *named])

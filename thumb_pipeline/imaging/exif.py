@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.tiff_tags import TagReader, integer, text
 
 _ORIENTATION = 0x0112
@@ -41,12 +42,13 @@ class ExifFacts:
 def read_exif(picture: Image.Image, stream: BinaryIO) -> ExifFacts:
     """The EXIF facts of an opened picture; whatever is missing or broken takes its default.
 
-    A TIFF file is its own EXIF block. Its orientation is left out: Pillow applies it while loading.
+    A TIFF file is its own EXIF block, as most RAW files are. The orientation is left out where decoding applies it.
     """
-    if picture.format == "TIFF":
+    if picture.format == "TIFF" or isinstance(picture, ForeignFile):
         return ExifFacts(captured_at=_facts(TagReader(stream)).captured_at)
     block = _block(picture)
-    return _facts(TagReader(io.BytesIO(block))) if block else ExifFacts()
+    facts = _facts(TagReader(io.BytesIO(block))) if block else ExifFacts()
+    return ExifFacts(captured_at=facts.captured_at) if picture.format == "HEIF" else facts
 
 
 def _block(picture: Image.Image) -> bytes:

@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 from thumb_pipeline.imaging.tiff_tags import TagReader
 
-HEAD_N_BYTES = 64
+HEAD_N_BYTES = 1024
 _TAIL_N_BYTES = 65_536
 
-SUPPORTED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000")
-"""Formats that are decoded, by Pillow's names; MPO is JPEG until its index is read."""
+SUPPORTED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PSD", "ICO", "CUR", "PPM", "TGA")
+"""Formats that Pillow decodes, by its names; MPO is JPEG until its index is read. Others are in `sources`."""
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -40,7 +40,6 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"8BPS", "PSD"),
     (0, b"gimp xcf", "XCF"),
     (0, b"\x00\x00\x01\x00", "ICO"),
-    (0, b"\x00\x00\x02\x00", "CUR"),
     (0, b"icns", "ICNS"),
     (0, b"\xff\x0a", "JPEG XL"),
     (0, b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
@@ -64,20 +63,24 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"FLV\x01", "video (FLV)"),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "video (ASF)"),
     (0, b"\x00\x00\x01\xba", "video (MPEG)"),
-    (0, b"\x00\x00\x01\xb3", "video (MPEG)"),
+    (0, b"\x00\x00\x01\xb3", "video (MPEG elementary)"),
     (0, b"OggS", "video (Ogg)"),
     (0, b".RMF", "video (RealMedia)"),
     (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01", "video (MXF)"),
-    *(
-        (0, b"P" + digit + space, "Netpbm")
-        for digit in (b"1", b"2", b"3", b"4", b"5", b"6", b"7")
-        for space in (b"\n", b" ")
-    ),
+    *((0, b"P" + digit + space, "PPM") for digit in (b"1", b"2", b"3", b"4", b"5", b"6") for space in (b"\n", b" ")),
 )
 
+_BOXED = ("AVIF", "HEIF", "video (ISO media)", "video (QuickTime)")
+_END_MARKERS = {"JPEG": b"\xff\xd9", "JPEG2000": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b", "PDF": b"%%EOF"}
 _AVIF_BRANDS = (b"avif", b"avis")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _TIFF_PLACES = (273, 279, 324, 325)  # offsets and lengths of strips, then of tiles
+_TS_PACKETS = ((0, 188), (4, 192))
+_N_TS_PACKETS = 5
+"""Transport streams have no signature, only a byte at the start of every packet, of 188 bytes (Blu-ray's 192)."""
+
+_TARGA_KINDS = (1, 2, 3, 9, 10, 11)  # palette, colour, gray; plain and run-length coded
+_TARGA_DEPTHS = (8, 15, 16, 24, 32)
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
@@ -90,7 +93,22 @@ def identify(head: bytes) -> str | None:
             return name
     if head[4:8] in _QUICKTIME_ATOMS:
         return "video (QuickTime)"
-    return "SVG" if b"<svg" in head else None
+    if any(head[start::size][:_N_TS_PACKETS] == b"G" * _N_TS_PACKETS for start, size in _TS_PACKETS):
+        return "video (MPEG-TS)"
+    if b"<svg" in head:
+        return "SVG"
+    if head[:4] == b"\x00\x00\x02\x00" and head[4:6] != b"\x00\x00":
+        return "CUR"
+    return "TGA" if _may_be_targa(head) else None
+
+
+def _may_be_targa(head: bytes) -> bool:
+    """Whether a header makes sense as Targa's, which has no signature (Truevision TGA 2.0, fields 1 to 5)."""
+    if len(head) < 18 or head[1] > 1 or head[2] not in _TARGA_KINDS or head[16] not in _TARGA_DEPTHS:
+        return False
+    has_palette, n_colours, colour_depth = head[1] == 1, int.from_bytes(head[5:7], "little"), head[7]
+    palette_is_sound = n_colours > 0 and colour_depth in _TARGA_DEPTHS if has_palette else not any(head[3:8])
+    return palette_is_sound and min(int.from_bytes(head[at : at + 2], "little") for at in (12, 14)) > 0
 
 
 def ends_early(stream: BinaryIO, format_name: str) -> bool:
@@ -107,11 +125,11 @@ def ends_early(stream: BinaryIO, format_name: str) -> bool:
         return size < 8 + int.from_bytes(head[4:8], "little")
     if format_name == "BMP":
         return len(head) < 54 or size < int.from_bytes(head[2:6], "little")
-    if format_name == "AVIF":
+    if format_name in _BOXED:
         return not _boxes_fill(stream, size)
     if format_name == "TIFF":
         return _points_beyond(stream, size)
-    end_marker = {"JPEG": b"\xff\xd9", "JPEG2000": b"\xff\xd9", "PNG": b"IEND", "GIF": b"\x3b"}.get(format_name)
+    end_marker = _END_MARKERS.get(format_name)
     return end_marker is not None and end_marker not in (tail[-2:] if format_name == "GIF" else tail)
 
 

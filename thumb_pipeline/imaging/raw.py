@@ -1,37 +1,177 @@
-"""Recognises camera RAW files that are TIFF by their first bytes.
+"""Opens camera RAW files with LibRaw: by their embedded preview where it is large enough, else by their sensor data.
 
-Pillow would open them and silently give the tiny picture embedded in front. They are recognised by their sensor data,
-by the tags of DNG, or by saying that the picture in front is a reduced version of another one. RAW formats with a
-signature of their own are in `formats`.
+The preview is what the photographer saw, and costs a hundredth. It stands for the picture only if it shows the same
+section: a camera set to a square stores a square preview beside the whole sensor. Which files are RAW is found out in
+`formats` and `raw_signs`.
 """
 
-from typing import BinaryIO
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from thumb_pipeline.imaging.tiff_tags import TagReader, integer
+from PIL import Image
 
-_SUBFILE_TYPE = 0x00FE
-_REDUCED_VERSION = 1
-_PHOTOMETRIC = 0x0106
-_SUB_DIRECTORIES = 0x014A
-_DNG_VERSION = 0xC612
-_SENSOR_DATA = (32803, 34892)  # colour filter array, linear raw
-_COMPRESSION = 0x0103
-_CAMERA_COMPRESSIONS = (34713, 32767, 65535, 32770)  # Nikon, Sony, Pentax, Samsung
+from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.domain.geometry import Size
+from thumb_pipeline.imaging.exif import read_exif
+from thumb_pipeline.imaging.foreign import ForeignFile
+from thumb_pipeline.imaging.refusals import Refused
+
+if TYPE_CHECKING:
+    from rawpy import RawPy
+
+_TURNS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
+"""LibRaw's `flip`, which is what has to be done to the stored picture (5 is counterclockwise)."""
+
+_EXIF_TURNS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}
+_QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
+
+_SAME_SECTION = 0.02
+"""How far the shapes of preview and sensor may differ: cameras cut a few columns at the border from one of them."""
 
 
-def is_camera_raw(stream: BinaryIO) -> bool:
-    """Whether a file with the signature of TIFF holds sensor data rather than a picture."""
-    reader = TagReader(stream)
-    wanted = (_SUBFILE_TYPE, _PHOTOMETRIC, _COMPRESSION, _SUB_DIRECTORIES, _DNG_VERSION)
-    first = reader.first(wanted)
-    if _DNG_VERSION in first or (integer(first, _SUBFILE_TYPE) or 0) & _REDUCED_VERSION:
-        return True
-    offsets = first.get(_SUB_DIRECTORIES)
-    directories = [
-        first,
-        *(reader.at(offset, wanted) for offset in (offsets if isinstance(offsets, tuple) else ())[:8]),
-    ]
-    return any(
-        integer(tags, _PHOTOMETRIC) in _SENSOR_DATA or integer(tags, _COMPRESSION) in _CAMERA_COMPRESSIONS
-        for tags in directories
-    )
+class RawFile(ForeignFile):
+    """A RAW file; `size` is that of the upright picture its sensor data make."""
+
+    shrinks_on_load = True
+
+    def _open(self) -> None:
+        self._preview: Image.Image | None = None
+        self._is_preview_enough = self._is_half = False
+        with _complaints():
+            self._raw = _rawpy_open(cast("BinaryIO", self.fp))
+            sizes = self._raw.sizes
+        self._turn = _TURNS.get(sizes.flip)
+        self.keep("RGB", _turned((sizes.iwidth, sizes.iheight), self._turn))
+
+    def draft(self, mode: str | None, size: Size | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Chooses the cheapest way to pixels that still cover `size`: preview, half-size or full decode."""
+        if size is None or mode not in (None, "RGB"):
+            return None
+        self._preview = self._embedded()
+        half = (self.size[0] // 2, self.size[1] // 2)
+        if self._preview is not None and self._stands_for_all(self._preview) and _covers(self._preview.size, size):
+            self._is_preview_enough = True
+            self.keep("RGB", self._preview.size)
+        elif _covers(half, size):
+            self._is_half = True
+            self.keep("RGB", half)
+        return "RGB", (0, 0, float(self.size[0]), float(self.size[1]))
+
+    def decoded(self) -> Image.Image:
+        """The upright pixels; those of the sensor with the camera's white balance, in sRGB."""
+        if self._preview is not None and self._is_preview_enough:
+            return self._preview
+        with _complaints():
+            if _passes_its_white(self._raw):
+                return self._only_preview()
+            pixels = self._raw.postprocess(half_size=self._is_half, use_camera_wb=True, output_bps=8)
+            self._raw.close()
+        return Image.fromarray(pixels)
+
+    def _stands_for_all(self, preview: Image.Image) -> bool:
+        across = self.size[0] * preview.size[1]
+        return abs(across - self.size[1] * preview.size[0]) <= _SAME_SECTION * across
+
+    def _only_preview(self) -> Image.Image:
+        """The preview of whatever size; then the source counts with that size, so that nothing is enlarged."""
+        if self._preview is None:
+            raise Refused(FailureReason.UNSUPPORTED, "its samples are brighter than what LibRaw takes for white")
+        self.shrinks_on_load = False
+        return self._preview
+
+    def _embedded(self) -> Image.Image | None:
+        """The largest embedded picture, upright; None where there is none that decodes."""
+        import rawpy
+
+        try:
+            found = self._raw.extract_thumb()
+        except rawpy.LibRawError:
+            return None
+        if not isinstance(found.data, bytes):
+            return _upright(Image.fromarray(found.data), self._turn, self.size)
+        try:
+            picture = _jpeg(found.data)
+        except (OSError, SyntaxError, ValueError):
+            return None  # a broken preview leaves the sensor data
+        own_turn = _EXIF_TURNS.get(read_exif(picture, io.BytesIO(found.data)).orientation)
+        return _upright(picture, own_turn or self._turn, self.size)
+
+
+def open_raw(stream: BinaryIO) -> RawFile:
+    """Reads the header of a RAW file.
+
+    Raises:
+        Refused: LibRaw does not know the camera, or the file is not sound.
+    """
+    return RawFile(stream, "")
+
+
+def _rawpy_open(stream: BinaryIO) -> "RawPy":
+    # numpy's linear algebra would start a thread a processor, for arithmetic that is never asked for.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import rawpy
+
+    return rawpy.imread(stream)
+
+
+def _passes_its_white(raw: "RawPy") -> bool:
+    """Whether LibRaw is wrong about the samples' range, as with film scanners' NEF: all would come out white.
+
+    Asked only of files whose pixels have all colours already: of a sensor's mosaic it knows the range by the camera.
+    Both unpack the samples, after which LibRaw 0.22 crashes when it is asked for the preview.
+    """
+    import rawpy
+
+    return raw.raw_type is rawpy.RawType.Stack and int(raw.raw_image.max()) > raw.white_level
+
+
+def _jpeg(data: bytes) -> Image.Image:
+    from PIL import JpegImagePlugin
+
+    picture = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+    picture.load()
+    return picture
+
+
+def _upright(picture: Image.Image, turn: Image.Transpose | None, upright: Size) -> Image.Image:
+    """The preview as it is meant to be seen; some cameras store it upright although the sensor's data lie."""
+    is_upright_already = turn in _QUARTER_TURNS and (picture.width > picture.height) == (upright[0] > upright[1])
+    turned = picture if turn is None or is_upright_already else picture.transpose(turn)
+    return turned if turned.mode == "RGB" else turned.convert("RGB")
+
+
+def _turned(size: Size, turn: Image.Transpose | None) -> Size:
+    return (size[1], size[0]) if turn in _QUARTER_TURNS else size
+
+
+def _covers(outer: Size, inner: Size) -> bool:
+    return outer[0] >= inner[0] and outer[1] >= inner[1]
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[None]:
+    """Turns what LibRaw says into a refusal."""
+    import rawpy
+
+    try:
+        yield
+    except rawpy.LibRawError as error:
+        said = error.args[0] if error.args else ""
+        words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        raise Refused(_reason(error), f"LibRaw: {words}") from error
+
+
+def _reason(error: Exception) -> FailureReason:
+    import rawpy
+
+    if isinstance(error, (rawpy.LibRawFileUnsupportedError, rawpy.LibRawNotImplementedError)):
+        return FailureReason.UNSUPPORTED
+    if isinstance(error, (rawpy.LibRawUnsufficientMemoryError, rawpy.LibRawMemPoolOverflowError)):
+        return FailureReason.OUT_OF_MEMORY
+    if isinstance(error, rawpy.LibRawTooBigError):
+        return FailureReason.TOO_LARGE
+    # Its data lie in memory: what cannot be read is not there.
+    return FailureReason.TRUNCATED if isinstance(error, rawpy.LibRawIOError) else FailureReason.DAMAGED

@@ -41,8 +41,8 @@ ENCODER_COMPLAINTS: tuple[type[Exception], ...] = (
 )
 """What Pillow 13 raises on pictures that a format cannot hold."""
 
-_UNSUPPORTED_WORDS = ("cannot handle", "unknown pixel mode", "unsupported")
-"""How Pillow's plugins say that a sound file uses a part of its format they lack (12-bit JPEG, five channels)."""
+_UNSUPPORTED_WORDS = ("cannot handle", "unknown pixel mode", "unsupported", "password")
+"""How decoders say that a sound file uses a part of its format they lack (12-bit JPEG, five channels, encryption)."""
 
 _TRUNCATION_WORDS = ("truncated", "but only got", "unexpected end", "not enough data", "premature")
 

@@ -6,7 +6,7 @@ memory limits are the caller's.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 from PIL import Image
@@ -17,10 +17,19 @@ from thumb_pipeline.domain.geometry import Framing, Size, framing
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import MAX_SIDE_PX, RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.chain import Link, chain
-from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.imaging.provenance import seal
 from thumb_pipeline.imaging.refusals import ENCODER_COMPLAINTS, Refused, words
-from thumb_pipeline.imaging.results import DEFAULT_LIMITS, Limits, Origin, Picture, Rendering, SourceFacts
+from thumb_pipeline.imaging.results import (
+    DEFAULT_FRAME_AT,
+    DEFAULT_LIMITS,
+    FrameAt,
+    Limits,
+    Origin,
+    Picture,
+    Rendering,
+    SourceFacts,
+)
+from thumb_pipeline.imaging.steps.await_room import await_room
 from thumb_pipeline.imaging.steps.crop import crop
 from thumb_pipeline.imaging.steps.decode import decode
 from thumb_pipeline.imaging.steps.encode import encode
@@ -37,8 +46,9 @@ from thumb_pipeline.imaging.steps.strip_metadata import strip_metadata
 from thumb_pipeline.imaging.steps.tasks import FinishTask, ShrinkTask, Source, whole
 from thumb_pipeline.imaging.steps.to_srgb import to_srgb
 from thumb_pipeline.imaging.steps.to_working_mode import to_working_mode
+from thumb_pipeline.imaging.thumb_hash import thumb_hash
 
-__all__ = ["DECODE", "FINISH", "SHRINK", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
+__all__ = ["DECODE", "FINISH", "SHRINK", "FrameAt", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
 
 DECODE: tuple[Callable[[Source], None], ...] = (
     identify_format,
@@ -46,6 +56,7 @@ DECODE: tuple[Callable[[Source], None], ...] = (
     read_metadata,
     shrink_on_load,
     refuse_too_large,
+    await_room,
     decode,
     read_metadata,
     to_working_mode,
@@ -63,7 +74,13 @@ _NEXT_REDUCING_GAP = 2.0
 
 
 def render(
-    stream: BinaryIO, specs: Sequence[VariantSpec], *, origin: Origin, limits: Limits = DEFAULT_LIMITS
+    stream: BinaryIO,
+    specs: Sequence[VariantSpec],
+    *,
+    origin: Origin,
+    limits: Limits = DEFAULT_LIMITS,
+    frame_at: FrameAt = DEFAULT_FRAME_AT,
+    admit: Callable[[int], None] | None = None,
 ) -> Rendering | Failure:
     """Decodes a source once and makes all its variants.
 
@@ -72,6 +89,8 @@ def render(
         specs: the variants to make.
         origin: what the variants' provenance says about the source.
         limits: how large the source may be.
+        frame_at: which frame of a video to take.
+        admit: called between header and decoding with the pixels that will be held; may wait.
 
     Returns:
         The rendering, in which single variants may have failed, or the reason why the source cannot be decoded.
@@ -79,36 +98,45 @@ def render(
     with warnings.catch_warnings():
         # Pillow warns about metadata that is not read here; what matters about pixels it raises.
         warnings.simplefilter("ignore")
-        source = Source(stream=stream, specs=specs, limits=limits)
+        source = Source(stream=stream, specs=specs, limits=limits, frame_at=frame_at, admit=admit)
         try:
             for step in DECODE:
                 step(source)
         except Refused as refusal:
             return refusal.failure
-        return Rendering(source=_facts(source), pictures=_pictures(source, origin))
+        framings = [_possible_framing(source, spec) for spec in source.specs]
+        shrunk = _all_shrunk(source, [found.scaled for found in framings if isinstance(found, Framing)])
+        pictures = tuple(
+            found if isinstance(found, Failure) else _finished(source, spec, found, shrunk[found.scaled], origin)
+            for spec, found in zip(source.specs, framings, strict=True)
+        )
+        return Rendering(source=_facts(source, shrunk), pictures=pictures)
 
 
-def _facts(source: Source) -> SourceFacts:
+def _facts(source: Source, shrunk: dict[Size, Image.Image | Failure]) -> SourceFacts:
     width, height = source.upright_size
     return SourceFacts(
         format=source.format,
         width_px=width,
         height_px=height,
         exif_captured_at=source.exif.captured_at,
-        decoder=decoder_version(),
+        thumb_hash=_hash_of_smallest(shrunk),
     )
 
 
-def _pictures(source: Source, origin: Origin) -> tuple[Picture | Failure, ...]:
-    framings = [_possible_framing(source, spec) for spec in source.specs]
-    sizes = [found.scaled for found in framings if isinstance(found, Framing)]
+def _hash_of_smallest(shrunk: dict[Size, Image.Image | Failure]) -> str | None:
+    whole_pictures = [picture for picture in shrunk.values() if isinstance(picture, Image.Image)]
+    if not whole_pictures:
+        return None
+    return thumb_hash(min(whole_pictures, key=lambda picture: picture.width * picture.height))
+
+
+def _all_shrunk(source: Source, sizes: Iterable[Size]) -> dict[Size, Image.Image | Failure]:
+    """The whole picture at each size, or why it cannot have it."""
     shrunk: dict[Size, Image.Image | Failure] = {}
     for link in chain(sizes, source.upright_size):
         shrunk[link.size] = _shrunk(source, link, shrunk)
-    return tuple(
-        found if isinstance(found, Failure) else _finished(source, spec, found, shrunk[found.scaled], origin)
-        for spec, found in zip(source.specs, framings, strict=True)
-    )
+    return shrunk
 
 
 def _possible_framing(source: Source, spec: VariantSpec) -> Framing | Failure:

@@ -152,6 +152,6 @@ def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
         "render_revision": pl.lit(RENDER_REVISION),
         "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
         **{name: pl.col(f"v_{name}") for name in _SEEN},
-        **{name: pl.lit(None) for name in ("reason", "detail", "decoder", "render_ms", "run_id")},
+        **{name: pl.lit(None) for name in ("reason", "detail", "decoder", "render_ms", "thumb_hash", "run_id")},
     }
     return adopted.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())

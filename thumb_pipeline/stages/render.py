@@ -252,6 +252,7 @@ class _Recorder:
                 "mtime_ns": variant.mtime_ns,
                 "checksum": variant.checksum,
                 "render_ms": variant.ms if variant.outcome == Outcome.MADE else None,
+                "thumb_hash": answer.thumb_hash,
                 "run_id": self._run_id,
                 "recorded_at": datetime.now(UTC),
             }

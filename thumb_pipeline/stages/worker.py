@@ -22,7 +22,8 @@ from thumb_pipeline.domain.names import name_digest, to_text
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
-from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.imaging.render import FrameAt, Limits, Origin, Picture, render
+from thumb_pipeline.stages.worker_room import Room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
@@ -42,7 +43,7 @@ from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.leases import die_with_parent
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
 
-_IN_MEMORY_BYTES = 256 * 1024 * 1024
+_IN_MEMORY_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 
 
@@ -164,12 +165,18 @@ def _make(
     if not wanted:
         return []
     specs = [order.spec for order in wanted]
-    rendering = render(stream, specs, origin=origin, limits=Limits(max_pixels=orders.max_pixels))
+    limits, frame_at = Limits(max_pixels=orders.max_pixels), FrameAt(seconds=orders.frame_at_s)
+    room = Room(orders.room)
+    try:
+        rendering = render(stream, specs, origin=origin, limits=limits, frame_at=frame_at, admit=room.admit)
+    finally:
+        room.leave()
     if isinstance(rendering, Failure):
         return [_refused(rendering) for _ in wanted]
     facts = rendering.source
     answer.format, answer.exif_captured_at = facts.format, facts.exif_captured_at
     answer.width_px, answer.height_px = facts.width_px, facts.height_px
+    answer.thumb_hash = facts.thumb_hash
     return [
         _refused(picture) if isinstance(picture, Failure) else _published(order, picture, origin, orders)
         for order, picture in zip(wanted, rendering.pictures, strict=True)

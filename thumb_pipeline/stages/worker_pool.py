@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import IO, Any, Self
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.stages.worker_room import make_room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
@@ -30,12 +31,24 @@ from thumb_pipeline.stages.worker_tasks import (
 from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import CannotWrite
 
+_MAX_ANSWER_N_BYTES = 64 * 1024 * 1024
+
+_OUT_OF_MEMORY_WORDS = ("MemoryError", "bad_alloc", "out of memory", "Cannot allocate memory")
+"""What Python, C++ and C libraries say last when the address space that a worker may use is full."""
+
 
 @dataclass(slots=True)
 class _Worker:
     process: subprocess.Popen[bytes]
     complaints: IO[bytes]
     task: Task | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Killed:
+    """A worker ended from outside, and what that is recorded as if it happens again."""
+
+    failure: Failure
 
 
 class WorkerPool:
@@ -47,7 +60,8 @@ class WorkerPool:
     def __init__(self, n_workers: int, lease: Lease, orders: WorkerOrders) -> None:
         self._n_workers = n_workers
         self._lease = lease
-        self._orders = orders
+        self._room = make_room()
+        self._orders = replace(orders, room=self._room.fileno())
         self._idle: list[_Worker] = []
         self._busy: dict[int, _Worker] = {}
 
@@ -62,30 +76,43 @@ class WorkerPool:
             self._bury(worker)
         self._idle.clear()
         self._busy.clear()
+        self._room.close()
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
         """Answers as they come, in no order. A worker that dies over a task answers it with a `Failure`.
 
+        Who is killed from outside was most likely the kernel's choice when memory was short: such a task is tried once
+        more in the end, alone. While one run's answers are taken, another one may be made: it has workers of its own.
+
         Raises:
             CannotWrite: the environment, not a picture, stands in the way.
         """
-        waiting = iter(tasks)
+        killed: list[Task] = []
+        for task, answer in self._answers(iter(tasks), self._n_workers):
+            if isinstance(answer, _Killed):
+                killed.append(task)
+            else:
+                yield task, answer
+        for task, answer in self._answers(iter(killed), 1):
+            yield task, answer.failure if isinstance(answer, _Killed) else answer
+
+    def _answers(self, waiting: Iterator[Task], n_workers: int) -> "Iterator[tuple[Task, Answer | Failure | _Killed]]":
         with selectors.DefaultSelector() as selector:
-            self._feed(waiting, selector)
-            while self._busy:
+            self._feed(waiting, n_workers, selector)
+            while selector.get_map():
                 for key, _ in selector.select():
                     task, answer = self._take(key.fd, selector)
                     if isinstance(answer, Broken):
                         raise CannotWrite(answer.message)
-                    self._feed(waiting, selector)
+                    self._feed(waiting, n_workers, selector)
                     yield task, answer
 
-    def _feed(self, waiting: Iterator[Task], selector: selectors.DefaultSelector) -> None:
-        while len(self._busy) < self._n_workers:
+    def _feed(self, waiting: Iterator[Task], n_workers: int, selector: selectors.DefaultSelector) -> None:
+        while len(selector.get_map()) < n_workers:
             task = next(waiting, None)
             if task is None:
                 return
-            worker = self._idle.pop() if self._idle else self._start()
+            worker = self._living()
             worker.task = task
             _send(worker, task)
             assert worker.process.stdout is not None
@@ -93,14 +120,24 @@ class WorkerPool:
             selector.register(descriptor, selectors.EVENT_READ)
             self._busy[descriptor] = worker
 
-    def _take(self, descriptor: int, selector: selectors.DefaultSelector) -> tuple[Task, Answer | Failure]:
+    def _living(self) -> _Worker:
+        """An idle worker, or a new one; no source is blamed for a worker that died while it had nothing to do."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.process.poll() is None:
+                return worker
+            self._bury(worker)
+        return self._start()
+
+    def _take(self, descriptor: int, selector: selectors.DefaultSelector) -> "tuple[Task, Answer | Failure | _Killed]":
         selector.unregister(descriptor)
         worker = self._busy.pop(descriptor)
         task = worker.task
         assert task is not None
         answer = _received(worker)
         if answer is None:
-            return task, self._bury(worker)
+            failure = self._bury(worker)
+            return task, _Killed(failure) if worker.process.returncode == -signal.SIGKILL else failure
         self._idle.append(worker)
         return task, answer
 
@@ -111,7 +148,7 @@ class WorkerPool:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            pass_fds=[self._lease.descriptor],
+            pass_fds=[self._lease.descriptor, self._room.fileno()],
         )
         worker = _Worker(process, complaints)
         _send(worker, self._orders)
@@ -135,7 +172,7 @@ class WorkerPool:
 def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
     if code == -signal.SIGALRM:
         return Failure(reason=FailureReason.TIMED_OUT, detail=f"took longer than {orders.deadline_s:g} s")
-    if "MemoryError" in said:
+    if any(words in said for words in _OUT_OF_MEMORY_WORDS):
         return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=said)
     if code < 0:
         name = signal.Signals(-code).name
@@ -155,15 +192,16 @@ def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
 
 
 def _received(worker: _Worker) -> Answer | None:
+    """The worker's answer; None where it died, or lost its senses over strange bytes."""
     assert worker.process.stdout is not None
     head = worker.process.stdout.read(LENGTH.size)
-    if len(head) < LENGTH.size:
+    n_bytes = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0
+    data = worker.process.stdout.read(n_bytes) if n_bytes <= _MAX_ANSWER_N_BYTES else b""
+    try:
+        return _parsed(*json.loads(data))
+    except (ValueError, TypeError, KeyError):
+        worker.process.terminate()
         return None
-    n_bytes = LENGTH.unpack(head)[0]
-    data = worker.process.stdout.read(n_bytes)
-    if len(data) < n_bytes:
-        return None  # it was killed in the middle of its answer
-    return _parsed(*json.loads(data))
 
 
 def _parsed(kind: str, fields: Any) -> Answer:

@@ -24,12 +24,16 @@ class WorkerOrders:
         deadline_s: seconds one task may take; then the kernel ends the worker.
         max_pixels: most pixels held decoded.
         max_memory_bytes: address space it may use.
+        frame_at_s: seconds into a video at which its frame is taken; None for a tenth of its duration.
+        room: descriptor of the file whose lock is the turn of large pictures (`worker_room`); set by the pool.
     """
 
     writer: str
     deadline_s: float
     max_pixels: int
     max_memory_bytes: int
+    frame_at_s: float | None = None
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,7 @@ class RenderAnswer:
     width_px: int | None = None
     height_px: int | None = None
     exif_captured_at: str | None = None
+    thumb_hash: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,19 +154,6 @@ class Broken:
     """The environment, not a picture, stood in the way: the run must stop."""
 
     message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerDied:
-    """The worker ended over a task.
-
-    Attributes:
-        reason: value of a `FailureReason`.
-        detail: what ended it.
-    """
-
-    reason: str
-    detail: str
 
 
 Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | Broken

@@ -1,116 +1,28 @@
-"""Real files of cameras, of other projects' tests and of attackers: each ends in exactly one state.
+"""Real files rendered in this process: right colours and likeness, and an answer for every part of a file.
 
-The folder is named by THUMB_PIPELINE_CORPUS (default: `../shared/corpus` beside the repository). Its MANIFEST.tsv says
-of each file what to expect, and how that is known.
+What becomes of each file of the corpus, in worker processes, is in `stages/test_worker_corpus.py`.
 """
 
-import csv
 import io
-import os
-from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.domain.geometry import variant_size
-from thumb_pipeline.domain.variants import Fit, OutputFormat
-from thumb_pipeline.imaging.inspect import Inspection, inspect
+from thumb_pipeline.domain.failures import Failure
+from thumb_pipeline.domain.variants import OutputFormat
 from thumb_pipeline.imaging.render import render
-from thumb_pipeline.imaging.results import Picture, Rendering
-from thumb_pipeline_tests.imaging.pictures import ORIGIN, opened, spec
+from thumb_pipeline.imaging.results import Rendering
+from thumb_pipeline_tests.imaging.corpus import CORPUS, ROWS, Row
+from thumb_pipeline_tests.imaging.pictures import ORIGIN, opened, rendered, saved, spec
+from thumb_pipeline_tests.imaging.similarity import similarity
 
 pytestmark = pytest.mark.corpus
 
-CORPUS = Path(os.environ.get("THUMB_PIPELINE_CORPUS", Path(__file__).parents[2] / ".." / "shared" / "corpus")).resolve()
-SPECS = (spec(800, 600), spec(200, 150), spec(100, 100, fit=Fit.COVER, format=OutputFormat.WEBP))
-
-DECODED = {"JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000"}
-ALREADY_UPRIGHT = {"TIFF"}
-"""Formats whose sizes in the manifest are upright: their decoder applies the orientation itself."""
-
-DISAGREEMENTS = {
-    "torture/libvips/targa.tga": (FailureReason.NOT_AN_IMAGE, "Targa has no signature to be known by"),
-    "torture/small/targa.tga": (FailureReason.UNSUPPORTED, "starts like a cursor, and is supported as neither"),
-    "media/test_images/Nikon_uncompressed.nef": (FailureReason.UNSUPPORTED, "RAW; the preview is a stamp of 320x218"),
-}
-"""Files that end otherwise than the manifest's columns suggest, and why that is right."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the manifest."""
-
-    file: str
-    expected: str
-    format: str
-    size: tuple[int, int] | None
-    orientation: int
-
-    @property
-    def must_render(self) -> bool:
-        return self.expected.startswith("ok") and " or " not in self.expected and "-or-" not in self.expected
-
-    @property
-    def must_be_refused(self) -> bool:
-        return self.expected.startswith(("must-be-rejected", "clean-error", "unsupported"))
-
-    @property
-    def upright_size(self) -> tuple[int, int] | None:
-        if self.size is None or self.format in ALREADY_UPRIGHT or self.orientation not in (5, 6, 7, 8):
-            return self.size
-        return self.size[1], self.size[0]
-
-
-def rows() -> list[Row]:
-    manifest = CORPUS / "MANIFEST.tsv"
-    if not manifest.exists():
-        return []
-    with manifest.open(encoding="utf-8", newline="") as lines:
-        return [_row(line) for line in csv.DictReader(lines, delimiter="\t")]
-
-
-def _row(line: dict[str, str]) -> Row:
-    size = (int(line["width"]), int(line["height"])) if line["width"] and line["height"] else None
-    orientation = int(line["exif_orientation"]) if line["exif_orientation"].isdigit() else 1
-    return Row(file=line["file"], expected=line["expected"], format=line["format"], size=size, orientation=orientation)
-
-
-ROWS = rows()
 if not ROWS:
     pytest.skip(f"no corpus in {CORPUS}: name its folder in THUMB_PIPELINE_CORPUS", allow_module_level=True)
 
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.file.encode("ascii", "replace").decode())
-def test_each_file_ends_as_its_manifest_says(row: Row) -> None:
-    with (CORPUS / row.file).open("rb") as stream:
-        answer = render(stream, SPECS, origin=ORIGIN)
-    if row.file in DISAGREEMENTS:
-        assert isinstance(answer, Failure)
-        assert answer.reason is DISAGREEMENTS[row.file][0]
-    elif row.must_be_refused:
-        assert isinstance(answer, Failure)
-        assert answer.detail
-    elif row.must_render and row.format in DECODED:
-        assert isinstance(answer, Rendering), answer
-        assert row.upright_size in (None, (answer.source.width_px, answer.source.height_px))
-        assert_complete(answer)
-    elif row.must_render:
-        assert isinstance(answer, Failure)
-        assert answer.reason is FailureReason.UNSUPPORTED
-    elif isinstance(answer, Rendering):
-        assert_complete(answer)
-
-
-def assert_complete(answer: Rendering) -> None:
-    upright = (answer.source.width_px, answer.source.height_px)
-    for wanted, picture in zip(SPECS, answer.pictures, strict=True):
-        assert isinstance(picture, Picture), picture
-        assert (picture.width_px, picture.height_px) == variant_size(upright, wanted)
-        found = inspect(picture.data)
-        assert isinstance(found, Inspection)
-        assert (found.width_px, found.height_px, found.is_whole) == (picture.width_px, picture.height_px, True)
+SPECS = (spec(800, 600), spec(200, 150))
 
 
 # The first frame or the only picture of a file against what its own project says it decodes to; zero is exact. JPEG
@@ -122,6 +34,11 @@ REFERENCES = [
     ("torture/image/png/bugfixes/issue#403.png", "image/png/bugfixes/issue#403.png.png"),
     ("torture/image/png/interlaced/basi2c08.png", "image/png/interlaced/basi2c08.png.png"),
     ("torture/image/gif/anim/interlaced.gif", "image/gif/anim/interlaced.gif.png"),
+    (
+        "torture/image/png/bugfixes/debug_triangle_corners_widescreen.png",
+        "image/png/bugfixes/debug_triangle_corners_widescreen.png.png",
+    ),
+    ("torture/image/gif/anim/border_touching_layers.gif", "image/gif/anim/border_touching_layers.gif.png"),
     ("torture/image/webp/extended_images/lossy_alpha.webp", "image/webp/extended_images/lossy_alpha.webp.png"),
     ("torture/image/webp/lossy_images/simple-gray.webp", "image/webp/lossy_images/simple-gray.webp.png"),
     ("torture/Pillow/tiff_16bit_RGB.tiff", "Pillow/images/tiff_16bit_RGB_target.png"),
@@ -174,12 +91,39 @@ def mean_difference(one: Image.Image, other: Image.Image) -> float:
     return max(ImageStat.Stat(ImageChops.difference(*flat)).mean)
 
 
-PREFIXED = [row for row in ROWS if row.must_render and row.format in DECODED][::9]
+PHOTOS = [row for row in ROWS if row.file.startswith("photos/") and row.format in ("JPEG", "MPO")][::3]
+
+# What the best way loses already: the picture of full decode and Lanczos, encoded as the variant is. The issue allows
+# 0.005 of mean similarity below libvips, which lies within 0.002 of this ceiling (docs/benchmarks-rendering.md); the
+# single photo has the room that decoding at a scale of the discrete cosine transform takes on fine, regular structure.
+MEAN_LOSS, WORST_LOSS = 0.005, 0.04
 
 
-@pytest.mark.parametrize("row", PREFIXED, ids=lambda row: row.file.encode("ascii", "replace").decode())
+@pytest.mark.parametrize("wanted", SPECS, ids=["small", "thumbnail"])
+def test_photos_look_as_if_decoded_whole_and_shrunk_with_lanczos(wanted: object) -> None:
+    losses = []
+    for row in PHOTOS:
+        data = (CORPUS / row.file).read_bytes()
+        picture = rendered(data, *SPECS)[SPECS.index(wanted)]  # type: ignore[arg-type]
+        right = upright(Image.open(io.BytesIO(data)), row.orientation).convert("L")
+        right = right.resize(picture.size, Image.Resampling.LANCZOS)
+        ceiling = similarity(Image.open(io.BytesIO(saved(right, quality=85))), right)
+        losses.append(ceiling - similarity(picture.convert("L"), right))
+    assert np.mean(losses) < MEAN_LOSS
+    assert max(losses) < WORST_LOSS
+
+
+def upright(picture: Image.Image, orientation: int) -> Image.Image:
+    turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}
+    return picture.transpose(turns[orientation]) if orientation in turns else picture
+
+
+FUZZED = [row for row in ROWS if row.must_render and row.is_of_pillow][::9]
+
+
+@pytest.mark.parametrize("row", FUZZED, ids=Row.__str__)
 def test_any_prefix_of_a_real_file_is_answered(row: Row) -> None:
     data = (CORPUS / row.file).read_bytes()
     for part in range(1, 16):
-        answer = render(io.BytesIO(data[: len(data) * part // 16]), SPECS[:2], origin=ORIGIN)
+        answer = render(io.BytesIO(data[: len(data) * part // 16]), SPECS, origin=ORIGIN)
         assert isinstance(answer, (Rendering, Failure))

@@ -279,8 +279,8 @@ def test_up_loads_the_same_code_location_as_the_workspace_of_the_root() -> None:
 
 
 def test_the_list_of_failures_is_the_closed_one() -> None:
-    documented = {code(row[0])[0]: row[3] for row in table(page("failures.md"), "Reason")}
-    expected = {reason.value: "every time" if reason.is_transient else "when it changes" for reason in FailureReason}
+    documented = {code(row[0])[0]: row[2] for row in table(page("failures.md"), "Reason")}
+    expected = {reason.value: "no" if reason.is_transient else "yes" for reason in FailureReason}
     assert documented == expected
 
 

@@ -1,15 +1,22 @@
-"""Step: decode the pixels, of an animation those of its first frame."""
+"""Step: decode the pixels; of an animation or a document the first, of a video the chosen frame."""
 
+from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import decoding
 from thumb_pipeline.imaging.steps.tasks import Source, whole
+
+_READ_N_BYTES = 16 * 1024 * 1024
+"""How much a decoder is given at once. At the end of each piece libjpeg starts its row anew: with Pillow's own 64 KB
+that is 3 % of the time over the corpus' photos."""
 
 
 def decode(source: Source) -> None:
     """Sets `pixels`. A file that ends early is refused here: half a picture is not a picture."""
     announced = source.header.size
+    source.header.decodermaxblock = _READ_N_BYTES
     with decoding(source.stream, source.format):
         source.header.load()
     source.pixels = source.header
     if source.pixels.size != announced:
-        source.stored_size = source.pixels.size
+        if not (isinstance(source.header, ForeignFile) and source.header.shrinks_on_load):
+            source.stored_size = source.pixels.size
         source.region = whole(source.pixels.size)

@@ -1,9 +1,10 @@
 """Step: find out by content which decoder the source needs, and refuse what is not on the allow-list."""
 
 from thumb_pipeline.domain.failures import FailureReason
-from thumb_pipeline.imaging.formats import HEAD_N_BYTES, SUPPORTED, identify
-from thumb_pipeline.imaging.raw import is_camera_raw
+from thumb_pipeline.imaging.formats import HEAD_N_BYTES, identify
+from thumb_pipeline.imaging.raw_signs import is_camera_raw
 from thumb_pipeline.imaging.refusals import Refused, decoding
+from thumb_pipeline.imaging.sources import can_open
 from thumb_pipeline.imaging.steps.tasks import Source
 
 
@@ -19,6 +20,6 @@ def identify_format(source: Source) -> None:
         raise Refused(FailureReason.NOT_AN_IMAGE, "the file is empty")
     if name is None:
         raise Refused(FailureReason.NOT_AN_IMAGE, f"no known picture format starts with {head[:8]!r}")
-    if name not in SUPPORTED:
+    if not can_open(name):
         raise Refused(FailureReason.UNSUPPORTED, f"{name} is not supported")
     source.format = name

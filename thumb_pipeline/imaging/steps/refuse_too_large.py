@@ -1,16 +1,21 @@
-"""Step: refuse by its header what would take too much memory or time to decode."""
+"""Step: count by the header what decoding will hold, and refuse what would take too much memory or time."""
 
 from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import Refused, decoding
 from thumb_pipeline.imaging.steps.tasks import Source
 
 
 def refuse_too_large(source: Source) -> None:
-    """Raises `Refused` where the limits on pixels are passed; needs the decoder's scale, so it follows `draft`."""
+    """Sets `n_pixels`; raises `Refused` where the limits on pixels are passed.
+
+    Needs the decoder's scale, so it follows `draft`.
+    """
     stored = source.stored_size[0] * source.stored_size[1]
     with decoding(source.stream, source.format):
         buffers_all = _buffers_all(source)
     decoded = stored if buffers_all else source.header.width * source.header.height
+    source.n_pixels = decoded
     limit = source.limits.max_pixels if decoded > source.limits.max_pixels else source.limits.max_source_pixels
     if decoded > source.limits.max_pixels or stored > source.limits.max_source_pixels:
         size = f"{source.stored_size[0]}x{source.stored_size[1]}"
@@ -18,11 +23,13 @@ def refuse_too_large(source: Source) -> None:
 
 
 def _buffers_all(source: Source) -> bool:
-    """Whether libjpeg keeps every coefficient in memory, so that shrinking on load saves none of it.
+    """Whether the decoder keeps all of the source in memory, so that shrinking on load saves none of it.
 
-    It does so for progressive files and for files with one scan for each component; the header of the first scan
+    libjpeg does so for progressive files and for files with one scan for each component; the header of the first scan
     ends where reading the file's header stopped.
     """
+    if isinstance(source.header, ForeignFile):
+        return not source.header.shrinks_on_load
     if source.format not in ("JPEG", "MPO") or source.header.info.get("progressive"):
         return True
     n_components = len(source.header.getbands())

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from thumb_pipeline.domain.geometry import Size
+from thumb_pipeline.imaging.simd import is_exact_enough, simd_resampler
 from thumb_pipeline.imaging.steps.tasks import ShrinkTask, as_upright, whole
 
 
@@ -14,6 +15,9 @@ def shrink(picture: Image.Image, task: ShrinkTask) -> Image.Image:
     size = as_upright(task.size, task.orientation)
     if picture.size == size and task.region == whole(size):
         return picture
+    resample = simd_resampler() if is_exact_enough(picture.mode, size, task.region) else None
+    if resample is not None:
+        return resample(picture, size, task.region)
     if picture.mode == "YCbCr":
         return _shrink_by_planes(picture, size, task)
     return picture.resize(size, Image.Resampling.LANCZOS, box=task.region, reducing_gap=task.reducing_gap)

@@ -3,7 +3,7 @@
 Values only; sizes come from `domain.geometry`, pixels are Pillow's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageFile
 from thumb_pipeline.domain.geometry import Framing, Size
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.exif import ExifFacts
-from thumb_pipeline.imaging.results import Limits
+from thumb_pipeline.imaging.results import DEFAULT_FRAME_AT, FrameAt, Limits
 
 Region = tuple[float, float, float, float]
 
@@ -28,9 +28,12 @@ class Source:
         stream: the bytes, seekable.
         specs: the variants that will be made.
         limits: how large the source may be.
+        frame_at: which frame of a video to take.
+        admit: called with the pixels that decoding will hold; returns when they may be.
         format: the decoder's name of the format.
         header: the opened file; its pixels come with `decode`.
         stored_size: width and height of the picture as it is stored, before any shrinking.
+        n_pixels: how many pixels, or coefficients of a JPEG, decoding holds at once.
         exif: orientation and instant.
         profile: the ICC profile, if the picture has one.
         pixels: the decoded picture, possibly shrunk by the decoder, not yet upright.
@@ -40,9 +43,12 @@ class Source:
     stream: BinaryIO
     specs: Sequence[VariantSpec]
     limits: Limits
+    frame_at: FrameAt = DEFAULT_FRAME_AT
+    admit: Callable[[int], None] | None = None
     format: str = ""
     header: ImageFile.ImageFile = field(init=False)
     stored_size: Size = (0, 0)
+    n_pixels: int = 0
     exif: ExifFacts = field(default_factory=ExifFacts)
     profile: bytes | None = None
     pixels: Image.Image = field(init=False)

@@ -23,7 +23,23 @@ def to_working_mode(source: Source) -> None:
     with decoding(source.stream, source.format):
         if source.pixels.mode == "YCbCr" and source.format == "TIFF":
             source.pixels = source.pixels.convert("RGB")
+        uncovered = _first_frame(source)
         source.pixels = _converted(source.pixels)
+        if uncovered is not None:
+            source.pixels = _transparent_outside(source.pixels, uncovered)
+
+
+def _first_frame(source: Source) -> tuple[int, int, int, int] | None:
+    """Where the first frame of a GIF lies, if it leaves a part of the screen uncovered."""
+    place: tuple[int, int, int, int] | None = getattr(source.pixels, "dispose_extent", None)
+    return None if place == (0, 0, *source.pixels.size) else place
+
+
+def _transparent_outside(picture: Image.Image, place: tuple[int, int, int, int]) -> Image.Image:
+    """What no frame covers is transparent, as in browsers; Pillow fills it with a colour of the palette."""
+    empty = Image.new("RGBA", picture.size)
+    empty.paste(picture.convert("RGBA").crop(place), place[:2])
+    return empty
 
 
 def _converted(picture: Image.Image) -> Image.Image:

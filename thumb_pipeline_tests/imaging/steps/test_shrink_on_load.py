@@ -3,6 +3,7 @@
 import pytest
 
 from thumb_pipeline.domain.variants import Fit, OutputFormat, VariantSpec
+from thumb_pipeline.imaging.steps import shrink_on_load as module
 from thumb_pipeline.imaging.steps.identify import identify_format
 from thumb_pipeline.imaging.steps.read_header import read_header
 from thumb_pipeline.imaging.steps.read_metadata import read_metadata
@@ -46,8 +47,13 @@ def test_the_region_keeps_the_pixels_that_rounding_up_added_out() -> None:
     assert source.region == (0.0, 0.0, 500.5, 400.5)
 
 
-def test_planes_stay_apart_only_from_jpeg_to_jpeg() -> None:
+def test_planes_stay_apart_only_from_jpeg_to_jpeg_and_without_vector_instructions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = saved(scene((640, 480)))
+    monkeypatch.setattr(module, "simd_resampler", lambda: lambda: None)
+    assert drafted(data, spec()).header.mode == "RGB"
+    monkeypatch.setattr(module, "simd_resampler", lambda: None)
     assert drafted(data, spec()).header.mode == "YCbCr"
     assert drafted(data, spec(), spec(format=OutputFormat.WEBP)).header.mode == "RGB"
 

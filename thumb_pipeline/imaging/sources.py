@@ -1,0 +1,47 @@
+"""Which module opens which format: Pillow's own in `decoders`, four kinds that other libraries decode.
+
+Recognising formats lives in `formats`. Finished variants are never opened here: they are Pillow's formats only.
+"""
+
+from typing import BinaryIO
+
+from PIL import ImageFile
+
+from thumb_pipeline.imaging.decoders import open_header
+from thumb_pipeline.imaging.document import open_page
+from thumb_pipeline.imaging.formats import SUPPORTED
+from thumb_pipeline.imaging.heif import open_heif
+from thumb_pipeline.imaging.raw import open_raw
+from thumb_pipeline.imaging.results import FrameAt
+from thumb_pipeline.imaging.video import DEMUXERS, open_video
+
+_RAW = "camera RAW"
+
+
+def can_open(format_name: str) -> bool:
+    """Whether `open_source` has a decoder for a format that `formats` recognised."""
+    return format_name in (*SUPPORTED, "HEIF", "PDF", *DEMUXERS) or format_name.startswith(_RAW)
+
+
+def open_source(stream: BinaryIO, format_name: str, frame_at: FrameAt) -> ImageFile.ImageFile:
+    """Reads a source's header; pixels are decoded by its `load()`.
+
+    Args:
+        stream: seekable; it must stay open until the pixels are loaded.
+        format_name: one for which `can_open` holds.
+        frame_at: which frame of a video to take.
+
+    Raises:
+        Refused: the decoder says that the file cannot be rendered.
+        refusals.DECODER_COMPLAINTS: the file is not sound.
+    """
+    if format_name in SUPPORTED:
+        return open_header(stream, format_name)
+    stream.seek(0)
+    if format_name == "HEIF":
+        return open_heif(stream)
+    if format_name == "PDF":
+        return open_page(stream)
+    if format_name.startswith(_RAW):
+        return open_raw(stream)
+    return open_video(stream, format_name, frame_at)

@@ -1,0 +1,218 @@
+"""Workers that die, hang or run out of memory over real pictures: one source pays, the others do not."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.domain.plans import Expectation
+from thumb_pipeline.stages.worker_pool import WorkerPool
+from thumb_pipeline.stages.worker_tasks import ExamineTask, Outcome, RenderAnswer, RenderTask
+from thumb_pipeline_tests.stages.workers import MEBIBYTE, SMALL, children, pool_in, task_for
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> Path:
+    """A picture of no trouble."""
+    path = tmp_path / "frame.jpg"
+    Image.linear_gradient("L").resize((640, 480)).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def slow_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound PNG that takes seconds: 64 MP, which a PNG decoder cannot shrink while it loads."""
+    path = tmp_path_factory.mktemp("slow") / "slow.png"
+    noise = Image.effect_noise((1000, 1000), 60).convert("RGB")
+    large = Image.new("RGB", (8000, 8000))
+    for x in range(8):
+        for y in range(8):
+            large.paste(noise, (x * 1000, y * 1000))
+    large.save(path, compress_level=1)
+    return path
+
+
+def answers(pool: WorkerPool, tasks: list[RenderTask]) -> dict[bytes, RenderAnswer | Failure]:
+    found = {}
+    for task, answer in pool.run(tasks):
+        assert isinstance(task, RenderTask)
+        assert isinstance(answer, (RenderAnswer, Failure))
+        assert task.path not in found
+        found[task.path] = answer
+    return found
+
+
+def is_made(answer: RenderAnswer | Failure) -> bool:
+    return isinstance(answer, RenderAnswer) and all(variant.outcome == Outcome.MADE for variant in answer.variants)
+
+
+@pytest.fixture
+def kill_workers() -> Iterator[Callable[[signal.Signals, int], None]]:
+    """Sends a signal to each new child, from now on, up to a number of them."""
+    stop = threading.Event()
+    threads = []
+
+    def start(number: signal.Signals, times: int) -> None:
+        thread = threading.Thread(target=watch, args=(number, times, children()))
+        threads.append(thread)
+        thread.start()
+
+    def watch(number: signal.Signals, times: int, seen: set[int]) -> None:
+        while times and not stop.is_set():
+            for pid in children() - seen:
+                if b"thumb_pipeline.stages.worker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    continue
+                time.sleep(0.4)  # let it start and take its task
+                os.kill(pid, number)
+                seen = seen | {pid}
+                times -= 1
+            stop.wait(0.01)
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_picture_that_takes_too_long_costs_its_row_only(tmp_path: Path, frame: Path, slow_picture: Path) -> None:
+    with pool_in(tmp_path, deadline_s=0.3) as pool:
+        found = answers(pool, [task_for(slow_picture, tmp_path), task_for(frame, tmp_path)])
+    refused = found[os.fsencode(slow_picture)]
+    assert isinstance(refused, Failure)
+    assert refused.reason is FailureReason.TIMED_OUT
+    assert "0.3 s" in refused.detail
+    assert is_made(found[os.fsencode(frame)])
+
+
+def test_memory_past_the_limit_costs_its_row_only(tmp_path: Path, frame: Path, slow_picture: Path) -> None:
+    with pool_in(tmp_path, max_memory_bytes=256 * MEBIBYTE) as pool:
+        found = answers(pool, [task_for(slow_picture, tmp_path), task_for(frame, tmp_path)])
+    refused = found[os.fsencode(slow_picture)]
+    assert isinstance(refused, RenderAnswer)  # the worker lives on
+    assert {variant.reason for variant in refused.variants} == {FailureReason.OUT_OF_MEMORY}
+    assert is_made(found[os.fsencode(frame)])
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+def test_a_crash_costs_the_source_its_row(
+    tmp_path: Path, slow_picture: Path, kill_workers: Callable[[signal.Signals, int], None], number: signal.Signals
+) -> None:
+    kill_workers(number, 1)
+    with pool_in(tmp_path) as pool:
+        (refused,) = answers(pool, [task_for(slow_picture, tmp_path)]).values()
+    assert isinstance(refused, Failure)
+    assert refused.reason is FailureReason.CRASHED
+    assert number.name in refused.detail
+
+
+def test_a_source_whose_worker_was_killed_once_is_tried_again_alone(
+    tmp_path: Path, slow_picture: Path, kill_workers: Callable[[signal.Signals, int], None]
+) -> None:
+    kill_workers(signal.SIGKILL, 1)
+    with pool_in(tmp_path) as pool:
+        (made,) = answers(pool, [task_for(slow_picture, tmp_path)]).values()
+    assert is_made(made)
+
+
+def test_and_refused_when_it_happens_twice(
+    tmp_path: Path, slow_picture: Path, kill_workers: Callable[[signal.Signals, int], None]
+) -> None:
+    kill_workers(signal.SIGKILL, 2)
+    with pool_in(tmp_path) as pool:
+        (refused,) = answers(pool, [task_for(slow_picture, tmp_path)]).values()
+    assert isinstance(refused, Failure)
+    assert refused.reason is FailureReason.CRASHED
+
+
+def test_a_worker_that_dies_idle_costs_nothing(tmp_path: Path, frame: Path) -> None:
+    with pool_in(tmp_path, n_workers=1) as pool:
+        assert is_made(answers(pool, [task_for(frame, tmp_path)]).popitem()[1])
+        (worker,) = pool._idle
+        worker.process.kill()
+        worker.process.wait()
+        assert is_made(answers(pool, [task_for(frame, tmp_path)]).popitem()[1])
+
+
+def test_a_worker_that_answers_nonsense_costs_its_row_only(tmp_path: Path, frame: Path) -> None:
+    with pool_in(tmp_path, n_workers=1) as pool:
+        stand_in = [sys.executable, "-c", "import sys; sys.stdout.write('no answer at all' * 9)"]
+        real, pool._start = pool._start, lambda: started(stand_in, real)  # type: ignore[method-assign]
+        (refused,) = answers(pool, [task_for(frame, tmp_path)]).values()
+        assert isinstance(refused, Failure)
+        assert refused.reason is FailureReason.CRASHED
+        pool._start = real  # type: ignore[method-assign]
+        assert is_made(answers(pool, [task_for(frame, tmp_path)]).popitem()[1])
+
+
+def started(program: list[str], real: Callable[[], object]) -> object:
+    worker = real()
+    worker.process.kill()  # type: ignore[attr-defined]
+    worker.process.wait()  # type: ignore[attr-defined]
+    for pipe in (worker.process.stdin, worker.process.stdout):  # type: ignore[attr-defined]
+        pipe.close()
+    worker.process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # type: ignore[attr-defined]
+    return worker
+
+
+def test_a_death_over_variants_is_looked_into_while_others_are_at_work(
+    tmp_path: Path, slow_picture: Path, frame: Path
+) -> None:
+    expected = Expectation(source_n_bytes=1, source_mtime_ns=1, source_name_digest="0" * 32, spec=SMALL)
+    single = ExamineTask(files=((os.fsencode(frame), expected),))
+    with pool_in(tmp_path, n_workers=2) as pool:
+        n_answers = 0
+        for _ in pool.run([single, task_for(slow_picture, tmp_path), single]):
+            for _, inner in pool.run([single]):
+                assert isinstance(inner, list)
+                assert inner[0].reason is not None
+            n_answers += 1
+    assert n_answers == 3
+
+
+def test_no_worker_outlives_its_pool(tmp_path: Path, frame: Path, slow_picture: Path) -> None:
+    before = children()
+    with pool_in(tmp_path) as pool:
+        for _ in pool.run([task_for(frame, tmp_path), task_for(slow_picture, tmp_path)]):
+            break  # the other one is busy when the pool closes
+    assert children() == before
+
+
+def test_no_worker_outlives_the_process_of_its_pool(tmp_path: Path, slow_picture: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from thumb_pipeline_tests.stages.workers import pool_in, task_for, children\n"
+        "folder, picture = Path(sys.argv[1]), Path(sys.argv[2])\n"
+        "with pool_in(folder) as pool:\n"
+        "    answers = pool.run([task_for(picture, folder / str(n)) for n in range(4)])\n"
+        "    next(answers); print(*children(), flush=True); list(answers)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), str(slow_picture)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    workers = [int(pid) for pid in parent.stdout.readline().split()]
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert workers
+    deadline = time.monotonic() + 10
+    while any(is_worker(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"thumb_pipeline.stages.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
