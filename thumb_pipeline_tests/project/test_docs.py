@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from thumb_pipeline.cli.app import app
 from thumb_pipeline.cli.console import ExitCode
+from thumb_pipeline.cli.demo import DEFAULT_FOLDER
 from thumb_pipeline.cli.generate import Summary
 from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, WORKSPACE
 from thumb_pipeline.definitions import build_definitions
@@ -254,12 +255,7 @@ def test_both_instance_files_say_the_same_but_for_the_places() -> None:
 
 def test_the_instance_of_the_root_lies_where_the_demo_keeps_its_own() -> None:
     root = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    assert root["storage"]["sqlite"]["base_dir"] == f"{demo_folder()}/.thumb_pipeline/dagster"
-
-
-def demo_folder() -> str:
-    (folder,) = [p.default for p in commands()["demo"].params if p.param_type_name == "argument"]
-    return str(folder)
+    assert root["storage"]["sqlite"]["base_dir"] == f"{DEFAULT_FOLDER}/.thumb_pipeline/dagster"
 
 
 def test_the_workspace_names_the_code_location_of_the_project() -> None:
