@@ -22,6 +22,7 @@ from thumb_pipeline.cli.console import (
     say,
     where_frames_go,
 )
+from thumb_pipeline.cli.plan import say_what_is_left_out
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
     ForceOption,
@@ -97,8 +98,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
         _clean_up_after_killed(library)
         with gauge("examining") as progress:
             plan = make_plan(library, selection, lease, on_progress=progress.show)
-        for folder in plan.unmatched:
-            say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")
+        say_what_is_left_out(plan)
         recording.record(library, plan)
         if not selection.sources:
             recording.keep_plan(library, plan, sorted(plan.rows["timelapse"].unique()))

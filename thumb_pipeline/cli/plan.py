@@ -1,5 +1,7 @@
 """`thumb-pipeline plan`: says what `generate` would do, and changes nothing."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from thumb_pipeline.cli.console import (
@@ -27,6 +29,11 @@ from thumb_pipeline.cli.selection import (
 )
 from thumb_pipeline.domain.plans import Reason
 
+if TYPE_CHECKING:
+    from thumb_pipeline.stages.plan import Plan
+
+_SHOWN_OTHERS = 20
+
 
 def plan(
     library: LibraryOption = None,
@@ -49,8 +56,7 @@ def plan(
         made = make_plan(opened, selection, lease, on_progress=progress.show)
     order = work_orders.describe(opened, made, "plan")
     by_reason = {reason.value: order.by_reason.get(reason.value, 0) for reason in Reason}
-    for folder in made.unmatched:
-        say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")
+    say_what_is_left_out(made)
     if json:
         print_json(
             {
@@ -80,3 +86,17 @@ def plan(
             f"reads {human_bytes(order.n_bytes)}, writes about {written}, "
             f"takes about {human_seconds(order.predicted_s)} here"
         )
+
+
+def say_what_is_left_out(made: "Plan") -> None:
+    """Nothing is skipped in silence: folders that match no pattern, and what is no regular file among the frames."""
+    for folder in made.unmatched:
+        say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")
+    others = [name for part in made.parts for name in part.survey.others]
+    for name in others[:_SHOWN_OTHERS]:
+        say(f"{name} is a folder, a link or a special file among the frames and is left out")
+    if len(others) > _SHOWN_OTHERS:
+        say(f"… and {len(others) - _SHOWN_OTHERS} more of these")
+    n_left_out = sum(part.survey.n_left_out for part in made.parts)
+    if n_left_out:
+        say(f"{counted(n_left_out, 'hidden or temporary file')} left out by the rule in docs/names-and-times.md")

@@ -11,7 +11,6 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.states import records, variant_states
-from thumb_pipeline.analytics.usage import variant_usage
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.stages.inventory import Survey
@@ -39,14 +38,12 @@ class Comparison:
         others: rows of `analytics.states.variant_states` that are not valid (with `keep_valid`, all), with their
             variant and spec_fingerprint.
         n_valid: timelapse, n of the valid ones.
-        usage: timelapse, variant, n_files, n_bytes of the variant's folder.
         temporaries: unfinished files met in its folder, by folder.
         cost: what recorded ones took.
     """
 
     others: pl.DataFrame
     n_valid: pl.DataFrame
-    usage: pl.DataFrame
     temporaries: dict[str, list[bytes]]
     cost: Cost
 
@@ -88,13 +85,11 @@ def compare(
         retry_failed=retry_failed,
     ).collect()
     is_valid = (pl.col("state") == State.VALID.value) & pl.lit(not keep_valid)
-    usage = variant_usage(listing.files.lazy(), tuple(library.settings.specs.values())).collect()
     return Comparison(
         others=states.filter(~is_valid).with_columns(
             variant=pl.lit(spec.name), spec_fingerprint=pl.lit(spec.fingerprint)
         ),
         n_valid=states.filter(is_valid).group_by("timelapse").agg(n=pl.len().cast(pl.Int64)),
-        usage=usage.filter(pl.col("variant") == spec.name),
         temporaries=listing.temporaries,
         cost=_cost(library, keys, spec, only),
     )

@@ -59,7 +59,6 @@ class PlanPart:
         adopted: manifest rows for variants that are right and unrecorded.
         tally: timelapse, variant, state, is_present, n: how many expected variants are in which state.
         failed: timelapse and source_name of remembered refusals that stand.
-        usage: timelapse, variant, n_files, n_bytes of what the variant folders hold.
         temporaries: unfinished files met in variant folders, by folder.
         cost: what recorded variants took; predictions rest on it.
     """
@@ -69,7 +68,6 @@ class PlanPart:
     adopted: pl.DataFrame
     tally: pl.DataFrame
     failed: pl.DataFrame
-    usage: pl.DataFrame
     temporaries: dict[str, list[bytes]]
     cost: Cost
 
@@ -200,7 +198,6 @@ def _plan_part(
         adopted=adopted,
         tally=_tally(decided, compared, chosen),
         failed=decided.filter(pl.col("state") == State.FAILED.value).select("timelapse", "source_name").unique(),
-        usage=pl.concat([part.usage for part in compared]),
         temporaries={folder: names for part in compared for folder, names in part.temporaries.items()},
         cost=sum((part.cost for part in compared), Cost()),
     )

@@ -128,6 +128,20 @@ def test_names_of_any_bytes_get_variants(archive: Archive, generate: Any) -> Non
     assert named.json["rendered"] == 2, named.err
 
 
+def test_what_is_left_out_is_said(archive: Archive, generate: Any) -> None:
+    archive.fill(1)
+    (archive.frames() / "sub").mkdir()
+    (archive.frames() / "link.jpg").symlink_to(archive.frames() / "timelapse-1_20250422_000000.jpg")
+    archive.add("upload.jpg.part")
+    (archive.root / "cameras/holiday pictures").mkdir()
+    done = generate()
+    assert (done.code, done.json["sources"]) == (0, 1)
+    assert "camera-1/timelapse-1/sub is a folder" in done.err
+    assert "camera-1/timelapse-1/link.jpg is a folder, a link" in done.err
+    assert "1 hidden or temporary file left out" in done.err
+    assert "cameras/holiday pictures is no camera's" in done.err
+
+
 def test_an_empty_listing_is_refused_until_it_is_accepted(archive: Archive, generate: Any, run: Run) -> None:
     archive.fill(3)
     generate()
