@@ -16,6 +16,7 @@ from thumb_pipeline.cli.console import STOPPED, ExitCode, complain
 from thumb_pipeline.cli.demo import demo
 from thumb_pipeline.cli.generate import generate
 from thumb_pipeline.cli.init import init
+from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
 from thumb_pipeline.cli.stats import stats
 from thumb_pipeline.cli.up import up
@@ -56,7 +57,7 @@ def main() -> None:
     except REFUSALS as refused:
         complain(str(refused))
         sys.exit(ExitCode.REFUSED)
-    except INTERRUPTIONS as error:
+    except (*INTERRUPTIONS, InstanceUnusable) as error:
         complain(str(error))
         sys.exit(ExitCode.STOPPED)
     except KeyboardInterrupt:

@@ -5,6 +5,11 @@ import os
 
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 
+
+class InstanceUnusable(Exception):
+    """Dagster's own records cannot be read or written; the message says what to check."""
+
+
 INSTANCE_SETTINGS = """\
 # The Dagster instance of this library; thumb-pipeline writes this file. SQLite keeps runs and events beside it.
 telemetry:

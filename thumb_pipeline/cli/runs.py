@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
-from thumb_pipeline.cli.instance import command_home, write_instance_files
+from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
@@ -43,8 +44,14 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     """The library's own Dagster instance, made where there is none yet."""
     write_instance_files(library)
     os.environ["DAGSTER_HOME"] = command_home(library)
-    with _opened(library) as instance:
-        yield instance
+    try:
+        with _opened(library) as instance:
+            yield instance
+    except OperationalError as error:
+        raise InstanceUnusable(
+            f"the records in {library.dagster_home} cannot be used ({error.orig}); if that disk is full, free space, "
+            "then run the same command again"
+        ) from error
 
 
 def make_instance(library: Library) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import is_source_name
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_camera_folder, timelapse_key
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.storage.folders import FolderListing, list_files, list_subfolders, look_at
 
 LISTED = {"timelapse": pl.String, "source_name": pl.String, "n_bytes": pl.Int64, "mtime_ns": pl.Int64}
@@ -105,7 +105,7 @@ def list_variants(library: Library, keys: Sequence[str], folder: str) -> Variant
     """
     listings, temporaries = [], {}
     for key in keys:
-        path = os.path.join(library.variants(key), folder)
+        path = _variant_folder(library, key, folder)
         found = list_files(path)
         listings.append((key, found))
         if found.temporaries:
@@ -119,9 +119,25 @@ def look_at_variants(library: Library, paths: pl.DataFrame) -> VariantListing:
     parts = [_as_variants(pl.DataFrame(schema=LISTED), "")]
     for (key, folder), wanted in split.partition_by("timelapse", "folder", as_dict=True).items():
         files = wanted["variant_path"].str.strip_prefix(f"{folder}/").to_list()
-        found = look_at(os.path.join(library.variants(str(key)), str(folder)), files)
+        found = look_at(_variant_folder(library, str(key), str(folder)), files)
         parts.append(_as_variants(as_table([(str(key), found)]), str(folder)))
     return VariantListing(files=pl.concat(parts), temporaries={})
+
+
+def _variant_folder(library: Library, key: str, folder: str) -> str:
+    """The path of a variant folder, which must be one: through a link, variants could overwrite sources.
+
+    Raises:
+        Refused: it is a link, or the frames folder itself under another name (a bind mount).
+    """
+    path = os.path.join(library.variants(key), folder)
+    frames = library.frames(key)
+    if os.path.islink(path) or (os.path.exists(path) and os.path.exists(frames) and os.path.samefile(path, frames)):
+        raise Refused(
+            f"{path} is a link or the frames folder itself, and variants are only written into folders of their own; "
+            "remove it, and name another disk as storage.variants in thumbs.toml, or mount it there"
+        )
+    return path
 
 
 def as_table(listings: Sequence[tuple[str, FolderListing]]) -> pl.DataFrame:

@@ -4,6 +4,7 @@ A plan is a value; nothing is written here. `render` carries it out, `recording`
 """
 
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
@@ -134,6 +136,7 @@ def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progre
     parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in _batches(library, keys, only)]
     _refuse_unknown_sources(selection, parts)
     refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
+    _refuse_absent_variants(library, selection, sum((part.cost for part in parts), Cost()).n)
     return Plan(parts=parts, unmatched=unmatched)
 
 
@@ -288,6 +291,17 @@ def _refuse_unknown_sources(selection: Selection, parts: list[PlanPart]) -> None
     for name in selection.sources:
         if name not in seen:
             raise Refused(f'no source "{name}" in the selected timelapses; name the file as it lies in frames/')
+
+
+def _refuse_absent_variants(library: Library, selection: Selection, n_recorded: int) -> None:
+    """Stops before everything is rendered again, into the empty mount point of a disk that is not there."""
+    tree = os.path.join(library.variants_root, CAMERAS_FOLDER)
+    if library.variants_root == library.root or selection.accept_shrink or not n_recorded or os.path.isdir(tree):
+        return
+    raise Refused(
+        f"{tree} is not there, and {n_recorded} variants are recorded in it: check that the disk of storage.variants "
+        "is mounted; if the variants are really gone, repeat with --accept-shrink"
+    )
 
 
 def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:

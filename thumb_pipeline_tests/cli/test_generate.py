@@ -229,6 +229,33 @@ def test_state_and_variants_may_lie_on_other_disks(archive: Archive, generate: A
     assert len(list((tmp_path / "variants/cameras/camera-1/timelapse-1/smalls").iterdir())) == 1
 
 
+@pytest.mark.parametrize("target", ["frames", "../timelapse-2/thumbnails"])
+def test_a_linked_variant_folder_is_refused_before_anything_is_written(
+    archive: Archive, generate: Any, target: str
+) -> None:
+    archive.add("timelapse-1_20250422_143022.jpg")
+    archive.add("timelapse-1_thumb_20250422_143022.jpg")  # a source that a variant's name would hit
+    before = _fingerprints(archive.frames())
+    (archive.root / "cameras/camera-1/timelapse-2/thumbnails").mkdir(parents=True)
+    (archive.frames().parent / "thumbnails").symlink_to(target)
+    refused = generate()
+    assert refused.code == 2
+    assert "is a link" in refused.err
+    assert _fingerprints(archive.frames()) == before
+
+
+def test_an_unmounted_disk_of_variants_is_refused(archive: Archive, generate: Any, tmp_path: Path) -> None:
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace('variants = "."', f'variants = "{tmp_path}/variants"'))
+    archive.fill(2)
+    assert generate().json["rendered"] == 4
+    (tmp_path / "variants").rename(tmp_path / "unmounted")
+    refused = generate()
+    assert refused.code == 2
+    assert "4 variants are recorded" in refused.err
+    assert generate("--accept-shrink").json["rendered"] == 4
+
+
 def test_sources_are_never_touched(archive: Archive, generate: Any) -> None:
     archive.fill(3)
     archive.add("broken.jpg", jpeg()[:50])
