@@ -44,9 +44,6 @@ LibraryOption = Annotated[
     typer.Option("--library", envvar=LIBRARY_VARIABLE, help="Folder of the library; it holds thumbs.toml."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-TimelapsesOption = Annotated[
-    list[str] | None, typer.Option("--timelapse", metavar="KEY", help="Only this one, such as camera-1/timelapse-2.")
-]
 
 
 def chosen_library(path: str | None) -> Library:
