@@ -14,7 +14,7 @@ from thumb_pipeline.stages.demo import make_demo_frames
 from thumb_pipeline.stages.library import Refused, initialise, open_library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
-from thumb_pipeline.stages.plan import Selection
+from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.sheets import write_contact_sheet
 
 DEFAULT_FOLDER = ".demo-library"

@@ -37,7 +37,7 @@ from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.plan import Selection
+    from thumb_pipeline.stages.selection import Selection
     from thumb_pipeline.stages.work_orders import WorkOrder
 
 _SHOWN_FAILURES = 20

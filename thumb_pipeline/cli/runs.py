@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 from sqlalchemy.exc import OperationalError
@@ -31,6 +32,15 @@ class RunOutcome:
 
     run_id: str
     done: ChunkResult = field(default_factory=ChunkResult)
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOutcome:
+    """How a job of one op ended: what the op returned, or in a sentence why it did not get to its end."""
+
+    run_id: str
+    output: Any = None
     stopped: str | None = None
 
 
@@ -91,27 +101,62 @@ def carry_out(
     """Runs the job `generate` over the order of work placed under `run_id`, in this process."""
     outcome = RunOutcome(run_id=run_id)
     results: list[ChunkResult] = []
+    definitions = build_definitions(library=library.root, on_source=on_source, on_chunk=results.append)
+    try:
+        result = _executed(
+            library,
+            definitions.resolve_job_def("generate"),
+            run_id,
+            lease,
+            {"report_order": {"config": {"statistics": statistics}}},
+            {},
+        )
+        outcome.stopped = None if result.success else _reason(result)
+    finally:
+        outcome.done = fold(results)
+    return outcome
+
+
+def carry_out_job(
+    library: Library,
+    job: str,
+    run_id: str,
+    lease: Lease,
+    *,
+    op: str,
+    config: dict[str, Any],
+    tags: dict[str, str] | None = None,
+) -> JobOutcome:
+    """Runs a job of one op over the whole library, in this process, and hands on what the op returned.
+
+    Args:
+        library: the library.
+        job: the job's name.
+        run_id: of the run to be.
+        lease: ours; our successor finds by it that the run was killed.
+        op: the name of its op.
+        config: the op's.
+        tags: of the run.
+    """
+    definition = build_definitions(library=library.root).resolve_job_def(job)
+    result = _executed(library, definition, run_id, lease, {op: {"config": config}}, tags or {})
+    if not result.success:
+        return JobOutcome(run_id=run_id, stopped=_reason(result))
+    return JobOutcome(run_id=run_id, output=result.output_for_node(op))
+
+
+def _executed(
+    library: Library, job: dg.JobDefinition, run_id: str, lease: Lease, ops: dict[str, Any], tags: dict[str, str]
+) -> dg.ExecuteInProcessResult:
     with instance_of(library) as instance:
         fail_abandoned_runs(library, instance)
-        definitions = build_definitions(library=library.root, on_source=on_source, on_chunk=results.append)
-        job = definitions.resolve_job_def("generate")
-        config = {
-            "ops": {"report_order": {"config": {"statistics": statistics}}},
-            "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-        }
-        try:
-            result = job.execute_in_process(
-                run_config=config,
-                instance=instance,
-                run_id=run_id,
-                tags={LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
-                raise_on_error=False,
-            )
-            if not result.success:
-                outcome.stopped = _reason(result)
-        finally:
-            outcome.done = fold(results)
-    return outcome
+        return job.execute_in_process(
+            run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            instance=instance,
+            run_id=run_id,
+            tags={**tags, LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
+            raise_on_error=False,
+        )
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

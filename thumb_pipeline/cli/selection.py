@@ -7,7 +7,7 @@ import typer
 from thumb_pipeline.cli.console import source_text
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.plan import Selection
+    from thumb_pipeline.stages.selection import Selection
 
 TimelapsesOption = Annotated[
     list[str] | None,
@@ -44,7 +44,7 @@ def selection_of(
     accept_shrink: bool,
 ) -> "Selection":
     """What the options mean."""
-    from thumb_pipeline.stages.plan import Selection
+    from thumb_pipeline.stages.selection import Selection
 
     return Selection(
         timelapses=tuple(timelapses or ()),

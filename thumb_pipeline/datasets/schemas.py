@@ -1,12 +1,14 @@
 """The columns of every table, their types, their keys and their order.
 
-A table is cut into slices, one a timelapse. Reading and merging them is in `slices`; what the numbers mean together is
-in `analytics`.
+A table is cut into slices, one a timelapse unless it says otherwise. Reading and merging them is in `slices`; what the
+numbers mean together is in `analytics`.
 """
 
 from dataclasses import dataclass
 
 import polars as pl
+
+from thumb_pipeline.domain.findings import VariantState
 
 INSTANT = pl.Datetime("us", "UTC")
 
@@ -99,3 +101,56 @@ PLAN = TableSchema(
     },
 )
 """One row a variant to make, with the reason; readable before it is run."""
+
+FINDINGS = TableSchema(
+    name="findings",
+    key=("variant_path", "source_name", "variant"),
+    columns={
+        "timelapse": pl.String,
+        "source_name": pl.String,  # empty where no source is known
+        "variant": pl.String,  # empty for sources, and for files that tell none
+        "variant_path": pl.String,  # empty for sources
+        "state": pl.String,  # domain.findings.VariantState or SourceFinding
+        "reason": pl.String,  # of failed ones domain.failures, of orphans domain.findings.OrphanKind
+        "detail": pl.String,  # the decoder's words, or the evidence
+        "n_bytes": pl.Int64,  # of the file that was found, if any
+        "mtime_ns": pl.Int64,
+        "found_at": INSTANT,
+    },
+)
+"""One row a variant, file or source that is not right, as of the last verification of its timelapse."""
+
+VERDICTS = TableSchema(
+    name="verdicts",
+    key=("variant",),
+    columns={
+        "timelapse": pl.String,
+        "variant": pl.String,  # empty for files that tell none
+        "required": pl.Int64,  # expected variants: every state but orphan
+        "recorded": pl.Int64,  # as the manifest had it
+        "found": pl.Int64,  # expected variants with a file
+        **{state.value: pl.Int64 for state in VariantState},
+        "oldest_without_at": INSTANT,  # capture time of the oldest source that still waits for this variant
+    },
+)
+"""One row a (timelapse, variant): the counts of the last verification. One slice for the library."""
+
+VERIFIED = TableSchema(
+    name="verified",
+    key=("timelapse",),
+    columns={
+        "timelapse": pl.String,
+        "sources": pl.Int64,
+        "vanished": pl.Int64,
+        "replaced": pl.Int64,
+        "bit_rot": pl.Int64,
+        "n_files": pl.Int64,  # in its variant folders, expected or not
+        "n_bytes": pl.Int64,
+        "verified_at": INSTANT,
+        "is_deep": pl.Boolean,
+    },
+)
+"""One row a timelapse that was verified. One slice for the library."""
+
+WHOLE_LIBRARY = "library/all"
+"""The slice of tables that are not cut by timelapse."""

@@ -180,7 +180,7 @@ class Table:
         return rows.sort(_SEQUENCE, maintain_order=True).unique(self._identity(), keep="last").collect()
 
     def _identity(self) -> list[str]:
-        return ["timelapse", *self.schema.key]
+        return list(dict.fromkeys(("timelapse", *self.schema.key)))
 
     def _stored(self) -> dict[str, pl.DataType | type[pl.DataType]]:
         return {**self.schema.columns, _SEQUENCE: pl.Int64, _REMOVED: pl.Boolean}

@@ -3,7 +3,7 @@
 import dagster as dg
 from pydantic import Field
 
-from thumb_pipeline.stages.plan import Selection
+from thumb_pipeline.stages.selection import Selection
 
 
 class InventoryConfig(dg.Config):

@@ -27,8 +27,9 @@ from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
-from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
+from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.sheets import newest_thumbnails_base64
 from thumb_pipeline.stages.work_orders import WorkOrder
 

@@ -40,12 +40,19 @@ class Comparison:
         n_valid: timelapse, n of the valid ones.
         temporaries: unfinished files met in its folder, by folder.
         cost: what recorded ones took.
+        presence: timelapse, required, recorded, found: how many variants must exist, have a record, have a file.
+        listed: timelapse, folder, n_files, n_bytes of the folders that were listed for it.
+        unclaimed: timelapse, variant_path, n_bytes, mtime_ns of the files there that belong to no source's variant
+            of this name, neither now nor as recorded; only where it was asked for.
     """
 
     others: pl.DataFrame
     n_valid: pl.DataFrame
     temporaries: dict[str, list[bytes]]
     cost: Cost
+    presence: pl.DataFrame
+    listed: pl.DataFrame
+    unclaimed: pl.DataFrame
 
 
 def compare(
@@ -57,6 +64,7 @@ def compare(
     only: Sequence[str] | None,
     retry_failed: bool,
     keep_valid: bool,
+    find_unclaimed: bool = False,
 ) -> Comparison:
     """The states of one variant of the surveyed sources.
 
@@ -67,7 +75,8 @@ def compare(
         decoder: version of today's decoders.
         only: the source names that the survey was confined to.
         retry_failed: whether refused sources are tried again.
-        keep_valid: whether valid ones are rows too, because they are to be made again.
+        keep_valid: whether valid ones are rows too, because they are to be made again or looked into.
+        find_unclaimed: whether to look for files that nothing expects.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
@@ -92,7 +101,37 @@ def compare(
         n_valid=states.filter(is_valid).group_by("timelapse").agg(n=pl.len().cast(pl.Int64)),
         temporaries=listing.temporaries,
         cost=_cost(library, keys, spec, only),
+        presence=_presence(states, recorded),
+        listed=folder_usage(listing.files),
+        unclaimed=_unclaimed(listing.files, states) if find_unclaimed else listing.files.head(0),
     )
+
+
+def folder_usage(files: pl.DataFrame) -> pl.DataFrame:
+    """Files and bytes of listed variant folders: timelapse, folder, n_files, n_bytes."""
+    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
+    return files.group_by("timelapse", folder).agg(n_files=pl.len().cast(pl.Int64), n_bytes=pl.col("n_bytes").sum())
+
+
+def _presence(states: pl.DataFrame, recorded: pl.DataFrame) -> pl.DataFrame:
+    made = recorded.filter(~pl.col("r_is_refused")).group_by("timelapse").agg(recorded=pl.len().cast(pl.Int64))
+    expected = states.group_by("timelapse").agg(
+        required=pl.len().cast(pl.Int64), found=pl.col("is_present").sum().cast(pl.Int64)
+    )
+    joined = expected.join(made, on="timelapse", how="full", coalesce=True)
+    return joined.select("timelapse", pl.col("required", "recorded", "found").fill_null(0))
+
+
+def _unclaimed(files: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+    """Listed files that are neither expected nor the last that was made where another is expected now."""
+    if states["is_present"].sum() == files.height:
+        return files.head(0)
+    superseded = states.filter(pl.col("superseded_path").is_not_null())
+    claimed = [
+        states.select("timelapse", "variant_path"),
+        superseded.select("timelapse", variant_path="superseded_path"),
+    ]
+    return files.join(pl.concat(claimed), on=["timelapse", "variant_path"], how="anti")
 
 
 def _listed(

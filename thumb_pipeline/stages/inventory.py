@@ -42,6 +42,7 @@ class Survey:
         sources: all of them: timelapse, source_name, n_bytes, mtime_ns, state, captured_at.
         changed: inventory rows to write (`INVENTORY` columns): of new and changed sources, and of redated ones.
         vanished: timelapse and source_name of recorded rows without a file.
+        replaced: timelapse and source_name of complete sources whose size or mtime is another than recorded.
         shrunken: timelapses whose losses look like a disk that is not there.
         n_left_out: hidden and temporary names, which are no sources.
         others: folders, links and special files inside `frames/`, as key/name.
@@ -51,6 +52,7 @@ class Survey:
     sources: pl.DataFrame
     changed: pl.DataFrame
     vanished: pl.DataFrame
+    replaced: pl.DataFrame
     shrunken: list[Shrinkage]
     n_left_out: int
     others: list[str]
@@ -85,6 +87,9 @@ def survey(library: Library, listings: Sequence[SourceListing], *, only: Sequenc
         sources=pl.concat([kept, rewritten]),
         changed=changed,
         vanished=vanished,
+        replaced=compared.filter(pl.col("is_fresh") & (pl.col("state") == SETTLED))
+        .select(_WHO)
+        .join(vanished, on=_WHO, how="anti"),
         shrunken=_shrunken(library, known, vanished, changed, only),
         n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
         others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
@@ -154,6 +159,10 @@ def _vanished(known: pl.DataFrame, compared: pl.DataFrame, settled: pl.DataFrame
         return known.head(0).select(_WHO)
     found = pl.concat([compared.filter(~pl.col("is_fresh")).select(_WHO), settled.select(_WHO)])
     return known.select(_WHO).join(found, on=_WHO, how="anti")
+
+
+def _replaced(compared: pl.DataFrame) -> pl.DataFrame:
+    return compared.filter(pl.col("is_fresh") & (pl.col("state") == SETTLED)).select(_WHO)
 
 
 def _rows_to_write(

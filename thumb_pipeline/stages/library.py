@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST, PLAN, TableSchema
+from thumb_pipeline.datasets.schemas import FINDINGS, INVENTORY, MANIFEST, PLAN, VERDICTS, VERIFIED, TableSchema
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
@@ -72,6 +72,21 @@ class Library:
     def last_plan(self) -> Table:
         """What the last plan of each timelapse said."""
         return self._table(PLAN)
+
+    @property
+    def findings(self) -> Table:
+        """What the last verification of each timelapse found wrong."""
+        return self._table(FINDINGS)
+
+    @property
+    def verdicts(self) -> Table:
+        """Counts of the last verification of each timelapse; one slice, `WHOLE_LIBRARY`."""
+        return self._table(VERDICTS)
+
+    @property
+    def verified(self) -> Table:
+        """When each timelapse was verified last; one slice, `WHOLE_LIBRARY`."""
+        return self._table(VERIFIED)
 
     @property
     def workers(self) -> int:

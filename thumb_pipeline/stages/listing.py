@@ -27,11 +27,13 @@ class Discovery:
         keys: of the folders on the disk.
         vanished: of those that have an inventory and no folder any more.
         unmatched: folders below `cameras/` that are no camera's and no timelapse's, relative to the library.
+        stray: timelapses that have a folder below another root of variants, and none in the library or its inventory.
     """
 
     keys: list[str]
     vanished: list[str]
     unmatched: list[str]
+    stray: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +64,27 @@ def discover(library: Library) -> Discovery:
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
     """
+    keys, unmatched = _timelapses_below(library.root)
+    vanished = sorted(set(library.inventory.keys()) - set(keys))
+    elsewhere, _ = _timelapses_below(library.variants_root) if library.variants_root != library.root else ([], [])
+    return Discovery(keys=keys, vanished=vanished, unmatched=unmatched, stray=sorted({*elsewhere} - {*keys, *vanished}))
+
+
+def _timelapses_below(root: str) -> tuple[list[str], list[str]]:
+    """Keys of the timelapses' folders in a tree of cameras, and the folders there that are none."""
     keys: list[str] = []
     unmatched: list[str] = []
-    for camera in _subfolders(library.cameras):
+    cameras = os.path.join(root, CAMERAS_FOLDER)
+    for camera in _subfolders(cameras):
         if not is_camera_folder(camera):
             unmatched.append(f"{CAMERAS_FOLDER}/{camera}")
             continue
-        for timelapse in _subfolders(os.path.join(library.cameras, camera)):
+        for timelapse in _subfolders(os.path.join(cameras, camera)):
             try:
                 keys.append(timelapse_key(camera, timelapse))
             except ValueError:
                 unmatched.append(f"{CAMERAS_FOLDER}/{camera}/{timelapse}")
-    return Discovery(keys=keys, vanished=sorted(set(library.inventory.keys()) - set(keys)), unmatched=unmatched)
+    return keys, unmatched
 
 
 def list_sources(library: Library, key: str, *, only: Sequence[str] | None = None) -> SourceListing:
@@ -105,7 +116,7 @@ def list_variants(library: Library, keys: Sequence[str], folder: str) -> Variant
     """
     listings, temporaries = [], {}
     for key in keys:
-        path = _variant_folder(library, key, folder)
+        path = variant_folder(library, key, folder)
         found = list_files(path)
         listings.append((key, found))
         if found.temporaries:
@@ -119,12 +130,12 @@ def look_at_variants(library: Library, paths: pl.DataFrame) -> VariantListing:
     parts = [_as_variants(pl.DataFrame(schema=LISTED), "")]
     for (key, folder), wanted in split.partition_by("timelapse", "folder", as_dict=True).items():
         files = wanted["variant_path"].str.strip_prefix(f"{folder}/").to_list()
-        found = look_at(_variant_folder(library, str(key), str(folder)), files)
+        found = look_at(variant_folder(library, str(key), str(folder)), files)
         parts.append(_as_variants(as_table([(str(key), found)]), str(folder)))
     return VariantListing(files=pl.concat(parts), temporaries={})
 
 
-def _variant_folder(library: Library, key: str, folder: str) -> str:
+def variant_folder(library: Library, key: str, folder: str) -> str:
     """The path of a variant folder, which must be one: through a link, variants could overwrite sources.
 
     Raises:

@@ -3,8 +3,6 @@
 A plan is a value; nothing is written here. `render` carries it out, `recording` records what it found to be right.
 """
 
-import difflib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,43 +10,25 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import PLAN
-from thumb_pipeline.domain.layout import CAMERAS_FOLDER
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages.compare import Comparison, Cost, compare
 from thumb_pipeline.stages.examine import Progress, examine
-from thumb_pipeline.stages.inventory import Shrinkage, Survey, survey
+from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library, Refused
-from thumb_pipeline.stages.listing import SourceListing, discover, list_sources
+from thumb_pipeline.stages.listing import SourceListing
+from thumb_pipeline.stages.selection import (
+    Selection,
+    batches,
+    choose_timelapses,
+    refuse_absent_variants,
+    refuse_shrunken,
+)
 from thumb_pipeline.storage.leases import Lease
 
-_BATCH_ROWS = 300_000
 _DEFAULT_VARIANT_MS = 30.0
 _DEFAULT_VARIANT_BYTES = 20_000.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What the operator asked for; empty tuples mean everything.
-
-    Attributes:
-        timelapses: keys.
-        sources: source names as text; only these are looked at, which costs by their number.
-        variants: variant names.
-        force: make again what is right already.
-        retry_failed: try refused sources again although nothing changed.
-        trust_existing: adopt another program's variants if they decode and fit the box.
-        accept_shrink: believe an empty or shrunken listing.
-    """
-
-    timelapses: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    variants: tuple[str, ...] = ()
-    force: bool = False
-    retry_failed: bool = False
-    trust_existing: bool = False
-    accept_shrink: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,43 +111,19 @@ def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progre
         Refused: the selection names what is not there, or a listing looks like a disk that is not there.
         ArchiveUnavailable: a folder cannot be listed.
     """
-    keys, unmatched = _choose_timelapses(library, selection)
+    keys, unmatched = choose_timelapses(library, selection)
     only = selection.sources or None
-    parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in _batches(library, keys, only)]
+    parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in batches(library, keys, only)]
     _refuse_unknown_sources(selection, parts)
     refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
-    _refuse_absent_variants(library, selection, sum((part.cost for part in parts), Cost()).n)
+    refuse_absent_variants(library, selection, sum((part.cost for part in parts), Cost()).n)
     return Plan(parts=parts, unmatched=unmatched)
 
 
 def surveys(library: Library, keys: Sequence[str]) -> Iterator[Survey]:
     """Surveys timelapses whole, in the batches that a plan would take; nothing is planned."""
-    for batch in _batches(library, keys, None):
+    for batch in batches(library, keys, None):
         yield survey(library, batch)
-
-
-def _choose_timelapses(library: Library, selection: Selection) -> tuple[list[str], list[str]]:
-    for name in selection.variants:
-        _refuse_unknown("variant", name, list(library.settings.variants))
-    found = discover(library)
-    known = [*found.keys, *found.vanished]
-    for key in selection.timelapses:
-        _refuse_unknown("timelapse", key, known)
-    return sorted(set(selection.timelapses or known)), found.unmatched
-
-
-def _batches(library: Library, keys: Sequence[str], only: Sequence[str] | None) -> Iterator[list[SourceListing]]:
-    """Listings of some timelapses at a time: many small ones, or a huge one alone."""
-    batch: list[SourceListing] = []
-    n_listed = 0
-    for key in keys:
-        batch.append(list_sources(library, key, only=only))
-        n_listed += len(batch[-1].found.names)
-        if n_listed > _BATCH_ROWS:
-            yield batch
-            batch, n_listed = [], 0
-    if batch:
-        yield batch
 
 
 def _plan_part(
@@ -277,50 +233,9 @@ def _rows_to_make(decided: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _refuse_unknown(kind: str, name: str, known: list[str]) -> None:
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known[:10]) or 'none'}"
-    raise Refused(f'no {kind} "{name}"; {hint}')
-
-
 def _refuse_unknown_sources(selection: Selection, parts: list[PlanPart]) -> None:
     seen = {name for part in parts for name in part.survey.sources["source_name"]}
     seen |= {name for part in parts for name in part.survey.vanished["source_name"]}
     for name in selection.sources:
         if name not in seen:
             raise Refused(f'no source "{name}" in the selected timelapses; name the file as it lies in frames/')
-
-
-def _refuse_absent_variants(library: Library, selection: Selection, n_recorded: int) -> None:
-    """Stops before everything is rendered again, into the empty mount point of a disk that is not there."""
-    tree = os.path.join(library.variants_root, CAMERAS_FOLDER)
-    if library.variants_root == library.root or selection.accept_shrink or not n_recorded or os.path.isdir(tree):
-        return
-    raise Refused(
-        f"{tree} is not there, and {n_recorded} variants are recorded in it: check that the disk of storage.variants "
-        "is mounted; if the variants are really gone, repeat with --accept-shrink"
-    )
-
-
-def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:
-    """Stops before an unmounted disk is taken for an empty archive.
-
-    Raises:
-        Refused: with the numbers, what to check, and how to accept them.
-    """
-    if not shrunken or selection.accept_shrink:
-        return
-    lines = [f"  {s.timelapse}: {s.n_known} sources recorded, {s.n_found} found" for s in shrunken[:20]]
-    more = [f"  … and {len(shrunken) - 20} more"] if len(shrunken) > 20 else []
-    raise Refused(
-        "\n".join(
-            (
-                "these timelapses lost more sources than is believable:",
-                *lines,
-                *more,
-                "check that the disk is mounted; if the frames are really gone, repeat with --accept-shrink",
-            )
-        )
-    )

@@ -43,8 +43,13 @@ def clean_up(library: Library) -> int:
 
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
     """Removes those unfinished files of one folder whose writers are gone, whatever their age."""
-    free = [name for name in temporaries if leases.is_free(library.lease_folder, publishing.writer_of(name))]
+    free = abandoned_files(library, temporaries)
     return publishing.remove_temporaries(folder, free) if free else 0
+
+
+def abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
+    """Those of some unfinished files whose writers are gone."""
+    return [name for name in temporaries if leases.is_free(library.lease_folder, publishing.writer_of(name))]
 
 
 def forget(library: Library, lease_ids: list[str]) -> None:

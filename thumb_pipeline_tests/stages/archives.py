@@ -14,8 +14,9 @@ from thumb_pipeline.stages import recording, recovery
 from thumb_pipeline.stages.inventory import Survey, accept, survey
 from thumb_pipeline.stages.library import Library, open_library
 from thumb_pipeline.stages.listing import list_sources
-from thumb_pipeline.stages.plan import Plan, Selection, make_plan
+from thumb_pipeline.stages.plan import Plan, make_plan
 from thumb_pipeline.stages.render import ChunkResult, render_chunk
+from thumb_pipeline.stages.selection import Selection
 
 KEY = "camera-1/timelapse-1"
 SETTLE_S = 0.1

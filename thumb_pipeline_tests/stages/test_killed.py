@@ -19,7 +19,8 @@ sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from thumb_pipeline.stages import recording
 from thumb_pipeline.stages.library import open_library
-from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.plan import make_plan
+from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.render import render_chunk
 library = open_library(sys.argv[1])
 with library.lease() as lease:

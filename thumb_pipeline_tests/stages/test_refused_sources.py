@@ -6,9 +6,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.recording import record
 from thumb_pipeline.stages.render import render_chunk
+from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.storage.publishing import CannotWrite
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 

@@ -8,7 +8,8 @@ from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.inventory import accept
-from thumb_pipeline.stages.plan import refuse_shrunken, surveys
+from thumb_pipeline.stages.plan import surveys
+from thumb_pipeline.stages.selection import refuse_shrunken
 
 
 @dg.asset(

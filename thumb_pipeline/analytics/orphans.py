@@ -1,0 +1,67 @@
+"""Why nothing expects a file in a variant folder, from its record or its name.
+
+Which files those are follows from `stages.compare`; what they say of themselves is read in `stages.repair`.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.variants import VariantSpec
+
+TOLD = {"variant": pl.String, "source_name": pl.String}
+"""What the name of a file tells: which variant it would be, and of which source. Empty where it tells none."""
+
+
+def told_by_name(variant_path: str, specs: Sequence[VariantSpec]) -> dict[str, str]:
+    """Variant and source that a variant's path would belong to under one of the specs (`TOLD`)."""
+    folder, _, text = variant_path.partition("/")
+    name = names.to_bytes(text)
+    for spec in specs:
+        source = names.source_name(name, spec.tag, spec.extension) if spec.folder == folder else None
+        if source is not None:
+            return {"variant": spec.name, "source_name": names.to_text(source)}
+    return {"variant": "", "source_name": ""}
+
+
+def explained(
+    files: pl.DataFrame, recorded: pl.DataFrame, required: pl.DataFrame, specs: Sequence[VariantSpec]
+) -> pl.DataFrame:
+    """Unexpected files with the reason why nothing expects them, and the evidence.
+
+    Args:
+        files: timelapse, variant_path, n_bytes, mtime_ns.
+        recorded: timelapse, variant_path, variant, source_name of the manifest's rows for these files.
+        required: timelapse, variant of what the settings ask for now.
+        specs: every variant of the settings.
+
+    Returns:
+        Those columns and variant, source_name (empty where nothing tells them), kind, evidence.
+    """
+    on = ["timelapse", "variant_path"]
+    joined = files.join(recorded.unique(on, keep="any"), on=on, how="left")
+    unrecorded = joined.filter(pl.col("variant").is_null()).select(files.columns)
+    told = pl.DataFrame([told_by_name(path, specs) for path in unrecorded["variant_path"]], schema=TOLD)
+    by_name = pl.concat([unrecorded, told], how="horizontal").with_columns(
+        evidence=pl.when(pl.col("source_name") != "").then(pl.lit("name")).otherwise(pl.lit("none"))
+    )
+    by_record = joined.filter(pl.col("variant").is_not_null()).with_columns(evidence=pl.lit("record"))
+    asked_for = required.select("timelapse", "variant", is_asked_for=pl.lit(True))
+    return (
+        pl.concat([by_record, by_name.select(by_record.columns)])
+        .join(asked_for, on=["timelapse", "variant"], how="left")
+        .with_columns(kind=_kind())
+        .drop("is_asked_for")
+    )
+
+
+def _kind() -> pl.Expr:
+    return (
+        pl.when(pl.col("variant") == "")
+        .then(pl.lit(OrphanKind.UNPARSABLE_NAME.value))
+        .when(pl.col("is_asked_for").is_null())
+        .then(pl.lit(OrphanKind.SPEC_RETIRED.value))
+        .otherwise(pl.lit(OrphanKind.SOURCE_GONE.value))
+    )

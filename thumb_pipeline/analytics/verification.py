@@ -1,0 +1,47 @@
+"""Counts what a verification found: the state of every variant, by timelapse and variant.
+
+Deciding the states is done in `states` and in `domain.plans`; the words are `domain.findings`.
+"""
+
+import polars as pl
+
+from thumb_pipeline.domain.findings import VariantState
+from thumb_pipeline.domain.plans import Reason, State
+
+_WAITING = (VariantState.MISSING, VariantState.STALE_SOURCE, VariantState.CORRUPT)
+
+_SAME_WORD = (
+    *(VariantState.PENDING, VariantState.FAILED, VariantState.MISSING, VariantState.CORRUPT),
+    *(VariantState.STALE_SOURCE, VariantState.STALE_SPEC, VariantState.VALID),
+)
+
+
+def variant_state(adopted: str) -> pl.Expr:
+    """The `VariantState` of rows that a plan would have decided (`State`, `Reason`, or `adopted`), column `state`.
+
+    A refusal that is worth another try no longer stands: without a file its variant is missing, and a file beside it
+    was made from other bytes.
+    """
+    retried = pl.when("is_present").then(pl.lit(VariantState.STALE_SOURCE.value)).otherwise(pl.lit("missing"))
+    words = {state.value: state.value for state in _SAME_WORD}
+    words[adopted] = VariantState.UNRECORDED.value
+    words[State.VALID.value] = VariantState.VALID.value
+    told = pl.col("state").replace_strict(words, default=None, return_dtype=pl.String)
+    return pl.when(pl.col("state") == Reason.RETRY.value).then(retried).otherwise(told)
+
+
+def counted(states: pl.LazyFrame) -> pl.LazyFrame:
+    """How many variants are in which state, and since when the oldest one waits.
+
+    Args:
+        states: timelapse, variant, state, captured_at; any number of rows a variant.
+
+    Returns:
+        timelapse, variant, one column a state, oldest_without_at: the capture time of the oldest source without a
+        right variant, though nothing stands against it.
+    """
+    waits = pl.col("state").is_in([state.value for state in _WAITING])
+    counts = {state.value: (pl.col("state") == state.value).sum().cast(pl.Int64) for state in VariantState}
+    return states.group_by("timelapse", "variant").agg(
+        **counts, oldest_without_at=pl.col("captured_at").filter(waits).min()
+    )

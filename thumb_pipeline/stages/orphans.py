@@ -1,0 +1,131 @@
+"""Finds the files in variant folders that nothing expects, and says why.
+
+A variant folder is one that the settings name, or that a record of this timelapse names; never `frames/`, `overlays/`,
+`videos/` or a folder nobody told us about. Removing them is done in `sweep`, bringing them back to use in `repair`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from thumb_pipeline.analytics.orphans import explained
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.layout import RESERVED_FOLDERS
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.compare import Comparison, folder_usage
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import list_variants
+from thumb_pipeline.storage.folders import mtime_ns
+
+ORPHANS = {
+    "timelapse": pl.String,
+    "variant_path": pl.String,
+    "n_bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
+    "variant": pl.String,  # empty where nothing tells it, as below
+    "source_name": pl.String,
+    "evidence": pl.String,  # what variant and source rest on: record, name, none
+    "kind": pl.String,  # domain.findings.OrphanKind
+}
+"""The columns of a table of orphans."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """Unexpected files of some timelapses.
+
+    Attributes:
+        files: one row each (`ORPHANS` columns).
+        listed: timelapse, folder, n_files, n_bytes of every variant folder, expected files included.
+    """
+
+    files: pl.DataFrame
+    listed: pl.DataFrame
+
+
+def find_orphans(library: Library, keys: Sequence[str], compared: Sequence[Comparison]) -> Orphans:
+    """What the comparisons of all variants left unclaimed, what lies in folders of retired variants, and left-overs.
+
+    Raises:
+        ArchiveUnavailable: a folder cannot be listed.
+        Refused: a variant folder is a link.
+    """
+    listed = pl.concat([part.listed for part in compared]).unique(["timelapse", "folder"])
+    retired = _retired_folders(library, keys, listed)
+    found = [list_variants(library, keys, folder) for folder in retired]
+    unclaimed = pl.concat([_claimed_by_none(compared), *(listing.files for listing in found)])
+    met = [*(part.temporaries for part in compared), *(listing.temporaries for listing in found)]
+    temporaries = {folder: left for part in met for folder, left in part.items()}
+    return Orphans(
+        files=pl.concat([_explained(library, keys, unclaimed), _left_over(library, keys, temporaries)]).sort(
+            "timelapse", "variant_path"
+        ),
+        listed=pl.concat([listed, *(folder_usage(listing.files) for listing in found)]),
+    )
+
+
+def _claimed_by_none(compared: Sequence[Comparison]) -> pl.DataFrame:
+    """Files that every variant whose comparison listed their folder left unclaimed."""
+    listings = (
+        pl.concat([part.listed.select("folder").unique() for part in compared])
+        .group_by("folder")
+        .agg(n_listed=pl.len())
+    )
+    files = pl.concat([part.unclaimed for part in compared])
+    columns = files.columns
+    return (
+        files.with_columns(folder=pl.col("variant_path").str.extract("^([^/]+)/"))
+        .group_by(*columns, "folder")
+        .agg(n_unclaimed=pl.len())
+        .join(listings, on="folder")
+        .filter(pl.col("n_unclaimed") == pl.col("n_listed"))
+        .select(columns)
+    )
+
+
+def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame) -> list[str]:
+    """Folders of variants that are recorded and that the settings no longer know."""
+    known = list(library.settings.specs)
+    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
+    recorded = library.manifest.query(
+        keys, lambda rows: rows.filter(~pl.col("variant").is_in(known)).select(folder).unique()
+    )
+    looked_at = {*listed["folder"], *(spec.folder for spec in library.settings.specs.values())}
+    return sorted(
+        name
+        for name in recorded["folder"].drop_nulls()
+        if name not in looked_at and name.casefold() not in RESERVED_FOLDERS
+    )
+
+
+def _explained(library: Library, keys: Sequence[str], files: pl.DataFrame) -> pl.DataFrame:
+    if files.is_empty():
+        return pl.DataFrame(schema=ORPHANS)
+    paths = files["variant_path"].implode()
+    columns = ("timelapse", "variant_path", "variant", "source_name")
+    recorded = library.manifest.query(
+        keys,
+        lambda rows: rows.filter((pl.col("state") == "made") & pl.col("variant_path").is_in(paths)).select(columns),
+    )
+    required = [(key, spec.name) for key in keys for spec in library.settings.for_timelapse(key).specs]
+    asked_for = pl.DataFrame(required, schema={"timelapse": pl.String, "variant": pl.String}, orient="row")
+    return explained(files, recorded, asked_for, tuple(library.settings.specs.values())).select(list(ORPHANS))
+
+
+def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, list[bytes]]) -> pl.DataFrame:
+    """Unfinished files whose writers are gone; those of living writers are nobody's business."""
+    owners = {library.variants(key): key for key in keys}
+    rows = []
+    for folder, found in temporaries.items():
+        key = owners[os.path.dirname(folder)]
+        for name in recovery.abandoned_files(library, found):
+            try:
+                status = os.lstat(os.path.join(os.fsencode(folder), name))
+            except FileNotFoundError:
+                continue  # cleaned up meanwhile
+            path = f"{os.path.basename(folder)}/{names.to_text(name)}"
+            rows.append((key, path, status.st_size, mtime_ns(status), "", "", "name", OrphanKind.TEMPORARY.value))
+    return pl.DataFrame(rows, schema=ORPHANS, orient="row")

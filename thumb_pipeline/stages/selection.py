@@ -1,0 +1,119 @@
+"""What part of a library is meant: its timelapses, in batches that bound memory, and when none of it is believed.
+
+What is done with them is in `plan` and `verify`.
+"""
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER
+from thumb_pipeline.stages.inventory import Shrinkage
+from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.listing import SourceListing, discover, list_sources
+
+_BATCH_ROWS = 300_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What the operator asked for; empty tuples mean everything.
+
+    Attributes:
+        timelapses: keys.
+        sources: source names as text; only these are looked at, which costs by their number.
+        variants: variant names.
+        force: make again what is right already.
+        retry_failed: try refused sources again although nothing changed.
+        trust_existing: adopt another program's variants if they decode and fit the box.
+        accept_shrink: believe an empty or shrunken listing.
+    """
+
+    timelapses: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    force: bool = False
+    retry_failed: bool = False
+    trust_existing: bool = False
+    accept_shrink: bool = False
+
+
+def choose_timelapses(library: Library, selection: Selection) -> tuple[list[str], list[str]]:
+    """Keys of the selected timelapses, vanished ones included, and the folders that are no timelapse's.
+
+    Raises:
+        Refused: the selection names what is not there.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    for name in selection.variants:
+        refuse_unknown("variant", name, list(library.settings.variants))
+    found = discover(library)
+    known = [*found.keys, *found.vanished]
+    for key in selection.timelapses:
+        refuse_unknown("timelapse", key, known)
+    return sorted(set(selection.timelapses or known)), found.unmatched
+
+
+def batches(library: Library, keys: Sequence[str], only: Sequence[str] | None) -> Iterator[list[SourceListing]]:
+    """Listings of some timelapses at a time: many small ones, or a huge one alone."""
+    batch: list[SourceListing] = []
+    n_listed = 0
+    for key in keys:
+        batch.append(list_sources(library, key, only=only))
+        n_listed += len(batch[-1].found.names)
+        if n_listed > _BATCH_ROWS:
+            yield batch
+            batch, n_listed = [], 0
+    if batch:
+        yield batch
+
+
+def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
+    """Stops at a name that does not exist, with those that are like it.
+
+    Raises:
+        Refused: there is no such name.
+    """
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known[:10]) or 'none'}"
+    raise Refused(f'no {kind} "{name}"; {hint}')
+
+
+def refuse_absent_variants(library: Library, selection: Selection, n_recorded: int) -> None:
+    """Stops before everything is rendered again, into the empty mount point of a disk that is not there.
+
+    Raises:
+        Refused: the tree of variants that records speak of is not there.
+    """
+    tree = os.path.join(library.variants_root, CAMERAS_FOLDER)
+    if library.variants_root == library.root or selection.accept_shrink or not n_recorded or os.path.isdir(tree):
+        return
+    raise Refused(
+        f"{tree} is not there, and {n_recorded} variants are recorded in it: check that the disk of storage.variants "
+        "is mounted; if the variants are really gone, repeat with --accept-shrink"
+    )
+
+
+def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:
+    """Stops before an unmounted disk is taken for an empty archive.
+
+    Raises:
+        Refused: with the numbers, what to check, and how to accept them.
+    """
+    if not shrunken or selection.accept_shrink:
+        return
+    lines = [f"  {s.timelapse}: {s.n_known} sources recorded, {s.n_found} found" for s in shrunken[:20]]
+    more = [f"  … and {len(shrunken) - 20} more"] if len(shrunken) > 20 else []
+    raise Refused(
+        "\n".join(
+            (
+                "these timelapses lost more sources than is believable:",
+                *lines,
+                *more,
+                "check that the disk is mounted; if the frames are really gone, repeat with --accept-shrink",
+            )
+        )
+    )

@@ -1,0 +1,185 @@
+"""Verifies a library: the one state of every variant, every file that nothing expects, every source that changed.
+
+Everything is compared with a fresh listing and nothing is corrected here. What was found is kept by `verdicts`; what
+may be done about it is in `generate`'s plan, in `repair` and in `sweep`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.analytics.verification import counted, variant_state
+from thumb_pipeline.datasets.schemas import FINDINGS, INSTANT, VERDICTS, VERIFIED
+from thumb_pipeline.domain.findings import SourceFinding, VariantState
+from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.stages.compare import Comparison, compare
+from thumb_pipeline.stages.examine import ADOPTED, Progress, examine
+from thumb_pipeline.stages.inventory import Survey, survey
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import SourceListing, discover
+from thumb_pipeline.stages.orphans import Orphans, find_orphans
+from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants, refuse_unknown
+from thumb_pipeline.storage.leases import Lease
+
+_STATES = [state.value for state in VariantState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedPart:
+    """What some timelapses are like.
+
+    Attributes:
+        survey: the listing of sources it rests on.
+        verdicts: counts by timelapse and variant (`VERDICTS` columns).
+        timelapses: one row each (`VERIFIED` columns).
+        findings: one row for each variant, file and source that is not right (`FINDINGS` columns), pending ones too.
+        orphans: the files that nothing expects.
+        adoptable: manifest rows (`MANIFEST` columns) for the unrecorded variants.
+    """
+
+    survey: Survey
+    verdicts: pl.DataFrame
+    timelapses: pl.DataFrame
+    findings: pl.DataFrame
+    orphans: Orphans
+    adoptable: pl.DataFrame
+
+
+def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
+    """Keys of the chosen timelapses, or of all: on the disk, in the inventory, or among the variants only.
+
+    Raises:
+        Refused: one of the chosen is none of these.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    found = discover(library)
+    known = sorted({*found.keys, *found.vanished, *found.stray})
+    for key in chosen:
+        refuse_unknown("timelapse", key, known)
+    return sorted(set(chosen)) if chosen else known
+
+
+def verify(
+    library: Library, keys: Sequence[str], lease: Lease, *, on_progress: Progress | None = None
+) -> Iterator[VerifiedPart]:
+    """Verifies timelapses, in batches that bound the memory it takes.
+
+    Files whose record and listing disagree are opened, all others are judged by name, size and mtime.
+
+    Args:
+        library: the library.
+        keys: the timelapses.
+        lease: ours.
+        on_progress: told of files looked into.
+
+    Raises:
+        Refused: the disk of the variants is not there, or a variant folder is a link.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    for listings in batches(library, keys, None):
+        yield _verified(library, listings, lease, on_progress)
+
+
+def _verified(
+    library: Library, listings: list[SourceListing], lease: Lease, on_progress: Progress | None
+) -> VerifiedPart:
+    found = survey(library, listings)
+    specs = tuple(library.settings.specs.values())
+    compared = [
+        compare(
+            library,
+            found,
+            spec,
+            decoder=decoder_version(),
+            only=None,
+            retry_failed=False,
+            keep_valid=False,
+            find_unclaimed=True,
+        )
+        for spec in specs
+    ]
+    refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
+    decided, adoptable = examine(
+        library, pl.concat([part.others for part in compared]), lease, trust_existing=False, on_progress=on_progress
+    )
+    decided = decided.with_columns(state=variant_state(ADOPTED))
+    orphans = find_orphans(library, found.keys, compared)
+    now = datetime.now(UTC)
+    return VerifiedPart(
+        survey=found,
+        verdicts=_verdicts(library, decided, compared, orphans),
+        timelapses=_timelapses(found, orphans, now),
+        findings=_findings(library, found, decided, orphans, now),
+        orphans=orphans,
+        adoptable=adoptable,
+    )
+
+
+def _verdicts(library: Library, decided: pl.DataFrame, compared: list[Comparison], orphans: Orphans) -> pl.DataFrame:
+    names = list(library.settings.specs)
+    on = ["timelapse", "variant"]
+    present = pl.concat(
+        [part.presence.with_columns(variant=pl.lit(n)) for n, part in zip(names, compared, strict=True)]
+    )
+    valid = pl.concat([part.n_valid.with_columns(variant=pl.lit(n)) for n, part in zip(names, compared, strict=True)])
+    stray = orphans.files.group_by(on).agg(n_orphans=pl.len().cast(pl.Int64))
+    return (
+        present.join(stray, on=on, how="full", coalesce=True)
+        .join(valid.rename({"n": "n_valid"}), on=on, how="left")
+        .join(counted(decided.lazy()).collect(), on=on, how="left")
+        .with_columns(pl.col("n_orphans", "n_valid", "required", "recorded", "found", *_STATES).fill_null(0))
+        .with_columns(orphan="n_orphans", valid=pl.col("valid") + pl.col("n_valid"))
+        .select(pl.col(name).cast(kind) for name, kind in VERDICTS.columns.items())
+        .sort(on)
+    )
+
+
+def _timelapses(found: Survey, orphans: Orphans, now: datetime) -> pl.DataFrame:
+    def count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+        return rows.group_by("timelapse").agg(pl.len().cast(pl.Int64).alias(name))
+
+    held = orphans.listed.group_by("timelapse").agg(pl.col("n_files", "n_bytes").sum())
+    rows = pl.DataFrame({"timelapse": found.keys}, schema={"timelapse": pl.String})
+    for counts in (
+        count(found.sources, "sources"),
+        count(found.vanished, "vanished"),
+        count(found.replaced, "replaced"),
+        held,
+    ):
+        rows = rows.join(counts, on="timelapse", how="left")
+    return rows.with_columns(bit_rot=pl.lit(0), verified_at=pl.lit(now, INSTANT), is_deep=pl.lit(False)).select(
+        pl.col(name).fill_null(0).cast(kind) if kind == pl.Int64 else pl.col(name)
+        for name, kind in VERIFIED.columns.items()
+    )
+
+
+def _findings(library: Library, found: Survey, decided: pl.DataFrame, orphans: Orphans, now: datetime) -> pl.DataFrame:
+    wrong = decided.filter(pl.col("state") != VariantState.VALID.value)
+    refused = wrong.filter(pl.col("state") == VariantState.FAILED.value)
+    variants = wrong.select("timelapse", "source_name", "variant", "variant_path", "state").join(
+        _refusals(library, refused), on=["timelapse", "source_name", "variant"], how="left"
+    )
+    files = orphans.files.select(
+        *("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns"),
+        state=pl.lit(VariantState.ORPHAN.value),
+        reason="kind",
+        detail="evidence",
+    )
+    gone = found.vanished.with_columns(state=pl.lit(SourceFinding.VANISHED.value))
+    other = found.replaced.with_columns(state=pl.lit(SourceFinding.REPLACED.value))
+    together = pl.concat([variants, files, gone, other], how="diagonal")
+    return (
+        pl.concat([FINDINGS.empty(), together], how="diagonal")
+        .with_columns(pl.col("source_name", "variant", "variant_path").fill_null(""), found_at=pl.lit(now, INSTANT))
+        .select(list(FINDINGS.columns))
+    )
+
+
+def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
+    """Why sources were refused, in the words of the record."""
+    keys = refused["timelapse"].unique().to_list()
+    failed = pl.col("state") == "failed"
+    columns = ("timelapse", "source_name", "variant", "reason", "detail")
+    return library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))
