@@ -13,6 +13,7 @@ from math import ceil
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.examine import ADOPTED
@@ -120,7 +121,8 @@ def read(library: Library, order_id: str) -> WorkOrder:
 def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     """The plan rows of one chunk."""
     path = os.path.join(_folder(library, order_id), "rows.parquet")
-    return pl.scan_parquet(path, glob=False).filter(pl.col("chunk") == chunk).collect()
+    rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
+    return rows.filter(pl.col("chunk") == chunk).collect()
 
 
 def discard(library: Library, order_id: str) -> None:
