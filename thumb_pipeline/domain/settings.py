@@ -285,7 +285,7 @@ class Settings(_Table):
             for key, names in (("variants", policy.variants or ()), ("retention", policy.retention)):
                 for name in (name for name in names if name not in self.variants):
                     yield f'{where}.{key} has "{name}": no such variant; there are {there_are}'
-            says = policy.small_generation_mode is not None or policy.purge_smalls_on_completion is not None
+            says = policy.small_generation_mode not in (None, Mode.ALL) or policy.purge_smalls_on_completion
             if says and SMALL not in self.variants:
                 yield f'{where} speaks of smalls, and there is no variant "{SMALL}"; remove that line'
 
