@@ -54,7 +54,10 @@ storage:
       env: {run_database.POSTGRES_VARIABLE}
 
 """
-"""Runs, events and schedules in the database that the environment names; else SQLite keeps them beside the file."""
+"""Runs, events and schedules in the database that the environment names; else SQLite keeps them beside the file.
+
+The variable and never the address: Dagster repeats this text on the command lines of its code servers.
+"""
 
 
 WORKSPACE = """\
