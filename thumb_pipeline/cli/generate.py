@@ -22,6 +22,7 @@ from thumb_pipeline.cli.console import (
     say,
     where_frames_go,
 )
+from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.plan import say_what_is_left_out
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
@@ -95,6 +96,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
 
     started = time.monotonic()
     with library.lease() as lease:
+        settle_run_database(library)
         _clean_up_after_killed(library)
         with gauge("examining") as progress:
             plan = make_plan(library, selection, lease, on_progress=progress.show)

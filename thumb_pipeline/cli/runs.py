@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages import recovery, run_database
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
@@ -57,11 +57,27 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     try:
         with _opened(library) as instance:
             yield instance
-    except OperationalError as error:
-        raise InstanceUnusable(
-            f"the records in {library.dagster_home} cannot be used ({error.orig}); if that disk is full, free space, "
-            "then run the same command again"
-        ) from error
+    except _storage_errors() as error:
+        raise InstanceUnusable(_why_unusable(library, error)) from error
+
+
+def _storage_errors() -> tuple[type[Exception], ...]:
+    """What Dagster's storage raises when it cannot be used; asked for only when something was raised."""
+    if run_database.chosen_address() is None:
+        return (OperationalError,)
+    from dagster_postgres.utils import DagsterPostgresException
+
+    return (DBAPIError, DagsterPostgresException)
+
+
+def _why_unusable(library: Library, error: Exception) -> str:
+    address = run_database.chosen_address()
+    if address is None:
+        said = getattr(error, "orig", error)
+        cause = f"the records in {library.dagster_home} cannot be used ({said}); if that disk is full, free space"
+    else:
+        cause = f"{run_database.described(address, error)}; wait until PostgreSQL answers there again"
+    return f"{cause}, then run the same command again"
 
 
 def make_instance(library: Library) -> None:

@@ -20,7 +20,7 @@ from thumb_pipeline.cli.app import app
 from thumb_pipeline.cli.console import ExitCode
 from thumb_pipeline.cli.demo import DEFAULT_FOLDER
 from thumb_pipeline.cli.generate import Summary
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, WORKSPACE
+from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE, WORKSPACE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.captures import Basis
@@ -30,6 +30,7 @@ from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
 from thumb_pipeline.stages.demo import demo_frames
 from thumb_pipeline.stages.library import DEFAULT_SETTINGS, initialise, open_library
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -251,6 +252,12 @@ def test_both_instance_files_say_the_same_but_for_the_places() -> None:
     places = {"storage", "local_artifact_storage", "compute_logs"}
     assert places <= set(root)
     assert {key: value for key, value in root.items() if key not in places} == yaml.safe_load(INSTANCE_SETTINGS)
+
+
+def test_the_instance_file_for_postgres_is_what_up_writes_there() -> None:
+    deployed = yaml.safe_load((REPOSITORY / "deploy" / "postgres" / "dagster.yaml").read_text(encoding="utf-8"))
+    assert deployed == yaml.safe_load(POSTGRES_STORAGE + INSTANCE_SETTINGS)
+    assert deployed["storage"] == {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
 
 
 def test_the_instance_of_the_root_lies_where_the_demo_keeps_its_own() -> None:
