@@ -18,6 +18,7 @@ from thumb_pipeline.cli.generate import generate
 from thumb_pipeline.cli.init import init
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
+from thumb_pipeline.cli.regenerate import regenerate
 from thumb_pipeline.cli.stats import stats
 from thumb_pipeline.cli.up import up
 from thumb_pipeline.cli.verify import verify
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, plan, generate, verify, stats, up):
+for command in (demo, init, plan, generate, regenerate, verify, stats, up):
     app.command()(command)
 
 

@@ -23,6 +23,7 @@ from thumb_pipeline.stages.work_orders import fold
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 LEASE_TAG = "thumb_pipeline/lease"
+LANE_TAG = "thumb_pipeline/lane"
 _IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -97,6 +98,7 @@ def carry_out(
     *,
     on_source: Callable[[int], None],
     statistics: bool,
+    lane: str,
 ) -> RunOutcome:
     """Runs the job `generate` over the order of work placed under `run_id`, in this process."""
     outcome = RunOutcome(run_id=run_id)
@@ -109,7 +111,7 @@ def carry_out(
             run_id,
             lease,
             {"report_order": {"config": {"statistics": statistics}}},
-            {},
+            {LANE_TAG: lane},
         )
         outcome.stopped = None if result.success else _reason(result)
     finally:
