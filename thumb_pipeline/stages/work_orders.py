@@ -141,9 +141,13 @@ def n_left(library: Library, order_id: str) -> int:
 
 def unfinished(library: Library, asked: str) -> str | None:
     """The id of the latest order that was placed for this and not carried out to its end."""
-    placed = [read(library, name) for name in _names(library) if is_placed(library, name)]
-    mine = [order for order in placed if order.asked == asked]
-    return max(mine, key=lambda order: order.placed_at).id if mine else None
+    return next((order.id for order in placed(library) if order.asked == asked), None)
+
+
+def placed(library: Library) -> list[WorkOrder]:
+    """The orders that are being carried out or were stopped, the latest first."""
+    orders = [read(library, name) for name in _names(library) if is_placed(library, name)]
+    return sorted(orders, key=lambda order: order.placed_at, reverse=True)
 
 
 def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
