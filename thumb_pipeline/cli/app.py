@@ -18,7 +18,9 @@ from thumb_pipeline.cli.generate import generate
 from thumb_pipeline.cli.init import init
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
+from thumb_pipeline.cli.regenerate import regenerate
 from thumb_pipeline.cli.stats import stats
+from thumb_pipeline.cli.status import cancel, status
 from thumb_pipeline.cli.up import up
 from thumb_pipeline.cli.verify import verify
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
@@ -31,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, plan, generate, verify, stats, up):
+for command in (demo, init, plan, generate, regenerate, verify, stats, status, cancel, up):
     app.command()(command)
 
 

@@ -87,7 +87,8 @@ class Archive:
     def variants(self) -> dict[str, bytes]:
         """Every file in a variant folder, by its path in the library."""
         found = [path for folder in ("thumbnails", "smalls") for path in self.root.glob(f"cameras/*/*/{folder}/*")]
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+        published = [path for path in found if not path.name.startswith(".tp-")]
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in published}
 
     def leftovers(self) -> list[Path]:
         """Unfinished files anywhere below the library, its state included."""
