@@ -80,7 +80,10 @@ def generate(
         if not done.sources:
             say(where_frames_go(opened))
         if done.failed and not run_ids:
-            say("sources that failed are not tried again until they change; --retry-failed tries and names them")
+            say(
+                "sources that failed are not tried again until they change or a retry is due; "
+                "--retry-failed tries and names them"
+            )
     if stopped:
         say(f"thumb-pipeline: {stopped}")
         raise typer.Exit(ExitCode.STOPPED)

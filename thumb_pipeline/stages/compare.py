@@ -6,6 +6,7 @@ stay doubtful are looked into by `examine`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -74,7 +75,10 @@ def compare(
     """
     keys = [key for key in found.keys if spec in library.settings.for_timelapse(key).specs]
     sources = found.sources if len(keys) == len(found.keys) else found.sources.filter(pl.col("timelapse").is_in(keys))
-    recorded = library.manifest.query(keys, lambda rows: records(rows, spec, decoder=decoder), names=only)
+    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
+    recorded = library.manifest.query(
+        keys, lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now), names=only
+    )
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),

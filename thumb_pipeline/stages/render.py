@@ -21,6 +21,7 @@ from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.examine import variant_file, worker_orders
 from thumb_pipeline.stages.inventory import fill_in
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.retries import merge_outcomes
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
 from thumb_pipeline.storage.leases import Lease
@@ -209,7 +210,7 @@ class _Recorder:
         """Syncs what was published, then records it."""
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
-            self._library.manifest.merge(key, pl.DataFrame(rows, schema=MANIFEST.columns))
+            merge_outcomes(self._library, key, pl.DataFrame(rows, schema=MANIFEST.columns))
         for key, facts in self._facts.items():
             fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
         self._rows, self._facts, self._published = {}, {}, []
@@ -238,6 +239,8 @@ class _Recorder:
                 "origin": None if is_refused else "rendered",
                 "reason": variant.reason,
                 "detail": variant.detail,
+                "attempts": None,  # counted when it is merged
+                "retry_at": None,
                 # A refused successor leaves its predecessor known, which goes when the successor comes.
                 "variant_path": (place[3] if is_refused else None) or place[1],
                 "source_n_bytes": job.task.n_bytes,
@@ -245,6 +248,7 @@ class _Recorder:
                 "source_digest": answer.digest,
                 "spec_fingerprint": place[2],
                 "render_revision": RENDER_REVISION,
+                "frame_at": variant.frame_at,
                 "decoder": self._decoder,
                 "width_px": variant.width_px,
                 "height_px": variant.height_px,

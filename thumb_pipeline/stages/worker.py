@@ -22,7 +22,7 @@ from thumb_pipeline.domain.names import name_digest, to_text
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
-from thumb_pipeline.imaging.render import FrameAt, Limits, Origin, Picture, render
+from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
 from thumb_pipeline.stages.worker_room import Room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
@@ -155,6 +155,7 @@ def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
         n_bytes=status.st_size,
         mtime_ns=mtime_ns(status),
         checksum=found.provenance.checksum,
+        frame_at=found.provenance.frame_at or None,
     )
 
 
@@ -165,10 +166,10 @@ def _make(
     if not wanted:
         return []
     specs = [order.spec for order in wanted]
-    limits, frame_at = Limits(max_pixels=orders.max_pixels), FrameAt(seconds=orders.frame_at_s)
+    limits = Limits(max_pixels=orders.max_pixels)
     room = Room(orders.room)
     try:
-        rendering = render(stream, specs, origin=origin, limits=limits, frame_at=frame_at, admit=room.admit)
+        rendering = render(stream, specs, origin=origin, limits=limits, frame_at=orders.frame_at, admit=room.admit)
     finally:
         room.leave()
     if isinstance(rendering, Failure):
@@ -178,12 +179,16 @@ def _make(
     answer.width_px, answer.height_px = facts.width_px, facts.height_px
     answer.thumb_hash = facts.thumb_hash
     return [
-        _refused(picture) if isinstance(picture, Failure) else _published(order, picture, origin, orders)
+        _refused(picture)
+        if isinstance(picture, Failure)
+        else _published(order, picture, origin, orders, frame_at=facts.frame_at)
         for order, picture in zip(wanted, rendering.pictures, strict=True)
     ]
 
 
-def _published(order: VariantOrder, picture: Picture, origin: Origin, orders: WorkerOrders) -> VariantAnswer:
+def _published(
+    order: VariantOrder, picture: Picture, origin: Origin, orders: WorkerOrders, *, frame_at: str | None
+) -> VariantAnswer:
     try:
         status = publish(order.target, picture.data, writer=orders.writer)
     except NameTaken as error:
@@ -197,6 +202,7 @@ def _published(order: VariantOrder, picture: Picture, origin: Origin, orders: Wo
         n_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
         checksum=picture.checksum,
+        frame_at=frame_at,
     )
 
 
@@ -231,6 +237,7 @@ def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> Ex
         mtime_ns=mtime_ns(status) if status else None,
         checksum=note.checksum if note else hashlib.sha256(data).hexdigest()[:32],
         source_digest=note.source_digest if note else None,
+        frame_at=(note.frame_at or None) if note else None,
     )
 
 
