@@ -14,8 +14,7 @@ import resource
 import signal
 import sys
 import time
-from dataclasses import asdict
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.names import name_digest, to_text
@@ -292,10 +291,14 @@ def _received(tasks: BinaryIO) -> Task | WorkerOrders | None:
 
 def _send(answers: BinaryIO, answer: Answer) -> None:
     kind = "list" if isinstance(answer, list) else type(answer).__name__
-    fields = [asdict(item) for item in answer] if isinstance(answer, list) else asdict(answer)
-    data = json.dumps([kind, fields]).encode()
+    data = json.dumps([kind, answer], default=_fields).encode()
     answers.write(LENGTH.pack(len(data)) + data)
     answers.flush()
+
+
+def _fields(answer: Any) -> dict[str, Any]:
+    """The fields of an answer, or of a part of it; `dataclasses.asdict` copies them, at three times the cost."""
+    return {name: getattr(answer, name) for name in answer.__slots__}
 
 
 if __name__ == "__main__":
