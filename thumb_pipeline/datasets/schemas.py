@@ -62,12 +62,15 @@ MANIFEST = TableSchema(
         "origin": pl.String,  # rendered, adopted, trusted; of made ones
         "reason": pl.String,  # domain.failures, of failed ones
         "detail": pl.String,  # the decoder's own words
+        "attempts": pl.Int32,  # tries in a row that ended with this reason, of failed ones
+        "retry_at": INSTANT,  # when the next try is due; of failed ones that may pass by themselves
         "variant_path": pl.String,  # folder/name below the timelapse's folder
         "source_n_bytes": pl.Int64,
         "source_mtime_ns": pl.Int64,
         "source_digest": pl.String,
         "spec_fingerprint": pl.String,
         "render_revision": pl.Int32,
+        "frame_at": pl.String,  # domain.moments, of made ones of videos
         "decoder": pl.String,
         "width_px": pl.Int32,
         "height_px": pl.Int32,

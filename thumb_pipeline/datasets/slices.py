@@ -158,8 +158,8 @@ class Table:
         The base is rewritten only when a quarter of it would change, so a merge writes O(its rows), amortised.
         """
         small = [file for file in files if not file.is_base]
-        n_base = _n_rows([file for file in files if file.is_base])
-        if (_n_rows(small) + batch.height) * 4 >= n_base:
+        n_base = self._n_rows([file for file in files if file.is_base])
+        if (self._n_rows(small) + batch.height) * 4 >= n_base:
             published = self._write(folder, self._over(files, batch), 0, number)
         elif len(small) >= _MAX_SMALL_FILES:
             earlier = self._scan([file.path for file in small]).collect()
@@ -175,6 +175,9 @@ class Table:
         newest = self._newest(batch.lazy())
         kept = self._rows(files, None).select(batch.columns).collect().join(newest, on=identity, how="anti")
         return pl.concat([kept, newest.filter(~pl.col(_REMOVED))])
+
+    def _n_rows(self, files: list[_File]) -> int:
+        return int(self._scan([file.path for file in files]).select(pl.len()).collect().item())
 
     def _newest(self, rows: pl.LazyFrame) -> pl.DataFrame:
         return rows.sort(_SEQUENCE, maintain_order=True).unique(self._identity(), keep="last").collect()
@@ -236,12 +239,6 @@ def _damage(files: list[_File], error: Exception) -> str:
                 "found again from the files themselves, without rendering"
             )
     return f"a table cannot be read: {error}"
-
-
-def _n_rows(files: list[_File]) -> int:
-    if not files:
-        return 0
-    return int(pl.scan_parquet([file.path for file in files], glob=False).select(pl.len()).collect().item())
 
 
 def _subfolders(folder: str) -> list[str]:

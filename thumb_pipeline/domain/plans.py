@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from thumb_pipeline.domain.geometry import variant_size
+from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
@@ -49,12 +50,13 @@ class Examined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a variant must be to be right: the source as listed, and the recipe."""
+    """What a variant must be to be right: the source as listed, the recipe, and of a video the moment."""
 
     source_n_bytes: int
     source_mtime_ns: int
     source_name_digest: str
     spec: VariantSpec
+    frame_at: str = DEFAULT_FRAME_AT.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Ve
     if note.source_name_digest != expected.source_name_digest or note.source_n_bytes != expected.source_n_bytes:
         return Verdict(reason=Reason.STALE_SOURCE)
     if (note.spec_fingerprint, note.render_revision) != (expected.spec.fingerprint, RENDER_REVISION):
+        return Verdict(reason=Reason.STALE_SPEC)
+    if note.frame_at not in ("", expected.frame_at):
         return Verdict(reason=Reason.STALE_SPEC)
     size = variant_size((note.source_width_px, note.source_height_px), expected.spec)
     if size != (found.width_px, found.height_px):

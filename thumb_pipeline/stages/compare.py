@@ -6,6 +6,7 @@ stay doubtful are looked into by `examine`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -84,7 +85,10 @@ def compare(
     """
     sources = required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
     named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
-    recorded = library.manifest.query(found.keys, lambda rows: records(rows, spec, decoder=decoder), names=named)
+    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
+    recorded = library.manifest.query(
+        found.keys, lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now), names=named
+    )
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),

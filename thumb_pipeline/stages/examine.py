@@ -27,7 +27,8 @@ ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
 
 _FILES_A_TASK = 64
-_SEEN = ("source_digest", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
+_SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
+_UNKNOWN = ("reason", "detail", "attempts", "retry_at", "decoder", "render_ms", "thumb_hash", "run_id")
 _VERDICT = {
     "reason": pl.String,
     "known_digest": pl.String,
@@ -38,6 +39,7 @@ _VERDICT = {
     "mtime_ns": pl.Int64,
     "checksum": pl.String,
     "source_digest": pl.String,
+    "frame_at": pl.String,
 }
 
 
@@ -49,6 +51,7 @@ def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
         deadline_s=rendering.deadline_s,
         max_pixels=int(rendering.max_megapixels * 1_000_000),
         max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
+        frame_at=library.settings.frame_at,
     )
 
 
@@ -128,6 +131,7 @@ def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) ->
             source_mtime_ns=mtime_ns,
             source_name_digest=names.name_digest(names.to_bytes(source)),
             spec=specs[variant],
+            frame_at=library.settings.frame_at.text,
         )
         files.append((variant_file(library, key, path), expectation))
         if len(files) == _FILES_A_TASK:
@@ -152,6 +156,6 @@ def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
         "render_revision": pl.lit(RENDER_REVISION),
         "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
         **{name: pl.col(f"v_{name}") for name in _SEEN},
-        **{name: pl.lit(None) for name in ("reason", "detail", "decoder", "render_ms", "thumb_hash", "run_id")},
+        **{name: pl.lit(None) for name in _UNKNOWN},
     }
     return adopted.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())

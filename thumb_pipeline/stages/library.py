@@ -238,6 +238,12 @@ workers = 0
 deadline_s = 60.0
 max_megapixels = 200.0
 max_memory_mb = 2048
+# The moment (seconds) of a video that its variants show; left out, it is a tenth of the duration.
+# frame_at_s = 3.0
+
+[retries]
+# Seconds from each vain try to read a source to the next; after the last one it stays failed until it changes.
+delays_s = [30.0, 120.0, 300.0]
 
 [brakes]
 # A listing that lost more than this share of a timelapse's sources, and at least that many, is not believed until

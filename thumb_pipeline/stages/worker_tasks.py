@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
+from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
 from thumb_pipeline.domain.plans import Expectation
 from thumb_pipeline.domain.variants import VariantSpec
 
@@ -24,7 +25,7 @@ class WorkerOrders:
         deadline_s: seconds one task may take; then the kernel ends the worker.
         max_pixels: most pixels held decoded.
         max_memory_bytes: address space it may use.
-        frame_at_s: seconds into a video at which its frame is taken; None for a tenth of its duration.
+        frame_at: the moment of a video whose frame is taken.
         room: descriptor of the file whose lock is the turn of large pictures (`worker_room`); set by the pool.
     """
 
@@ -32,7 +33,7 @@ class WorkerOrders:
     deadline_s: float
     max_pixels: int
     max_memory_bytes: int
-    frame_at_s: float | None = None
+    frame_at: FrameAt = DEFAULT_FRAME_AT
     room: int | None = None
 
 
@@ -112,6 +113,7 @@ class VariantAnswer:
     n_bytes: int | None = None
     mtime_ns: int | None = None
     checksum: str | None = None
+    frame_at: str | None = None
     ms: float = 0.0
 
 
@@ -141,6 +143,7 @@ class ExamineAnswer:
     mtime_ns: int | None = None
     checksum: str | None = None
     source_digest: str | None = None
+    frame_at: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
