@@ -17,7 +17,7 @@ from thumb_pipeline.stages import disproofs, verdicts
 from thumb_pipeline.stages.examine import Progress, worker_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
-from thumb_pipeline.stages.proving import WHICH, Proven, files_of_sources, files_of_variants, prove
+from thumb_pipeline.stages.proving import WHICH, Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.settling import SETTLED
 from thumb_pipeline.stages.verify import checked_sources, verify
 from thumb_pipeline.stages.worker_pool import WorkerPool
@@ -150,10 +150,10 @@ def _within(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:
 
 
 def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
-    variants = _vouched(library, sources)
-    files = [files_of_sources(library, sources), files_of_variants(library, variants, MANIFEST.empty())]
-    proven = prove(library, pool, pl.concat(files))
-    checked = checked_sources(sources, proven, datetime.now(UTC))
+    read = prove(library, pool, files_of_sources(library, sources))
+    checked = checked_sources(sources, read, datetime.now(UTC))
+    variants = _vouched(library, sources.join(checked, on=_ON, how="semi"))  # of sources gone they are orphans
+    proven = together([read, prove(library, pool, files_of_variants(library, variants, MANIFEST.empty()))])
     known = _known_disproofs(library, sources)
     disproofs.remember(library, proven.wrong, known.head(0))
     verdicts.remember_checked(library, checked)
@@ -163,7 +163,7 @@ def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
 
 def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """Expected variants of sources that are recorded as right; whether they still are as recorded, workers see."""
-    parts = []
+    parts = [expected_variants(sources.head(0).lazy(), ()).collect()]
     for (key,), mine in sources.partition_by("timelapse", as_dict=True).items():
         specs = library.settings.for_timelapse(str(key)).specs
         parts.append(expected_variants(mine.lazy(), specs).collect())

@@ -12,7 +12,9 @@ from PIL import Image
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.stages import verdicts
 from thumb_pipeline.stages.verify import VerifiedPart, verified_timelapses, verify
+from thumb_pipeline.stages.worker_tasks import KnownSource, ProofAnswer, ReadTask
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
+from thumb_pipeline_tests.stages.workers import pool_in
 
 
 def verified(archive: Archive, *, deep: bool) -> VerifiedPart:
@@ -323,11 +325,37 @@ def test_deep_verification_changes_no_file_outside_the_state(archive: Archive) -
     assert states(archive.root / "cameras") == before
 
 
+def test_a_source_that_cannot_be_read_is_not_intact(tmp_path: Path) -> None:
+    status = tmp_path.stat()  # reading a folder fails as reading a bad sector does, for root too
+    asked = KnownSource(path=bytes(tmp_path), n_bytes=status.st_size, mtime_ns=status.st_mtime_ns, digest=None)
+    with pool_in(tmp_path.parent) as pool:
+        ((_, answer),) = pool.run([ReadTask(files=(asked,))])
+    assert isinstance(answer, ProofAnswer)
+    assert [wrong.state for wrong in answer.wrong] == [SourceFinding.UNREADABLE]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_source_that_cannot_be_read_is_a_finding(done: Archive) -> None:
+def test_a_source_without_permission_to_read_is_a_finding(done: Archive) -> None:
     done.path("a.jpg").chmod(0)
     part = verified(done, deep=True)
     assert part.timelapses["unreadable"].to_list() == [1]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_over_a_variant_costs_that_one_file(archive: Archive) -> None:
+    archive.settings(more='[variants.large]\nfolder = "larges"\ntag = "large"\nmax_width_px = 9000\nformat = "png"')
+    for name in ("a.jpg", "b.jpg"):
+        archive.frame(name)
+    slow = archive.variant("a.jpg", "large")
+    slow.parent.mkdir()
+    noise = Image.effect_noise((1000, 1000), 60).convert("RGB").resize((8000, 8000), Image.Resampling.NEAREST)
+    noise.save(slow, compress_level=1)
+    assert archive.run(trust_existing=True).counts == {"rendered": 5, "adopted": 1}
+    archive.settings(rendering="deadline_s = 0.2")
+    part = verified(archive, deep=True)
+    assert counts(part, "large") == {"valid": 1, "corrupt": 1}
+    assert counts(part) == {"valid": 2}
+    assert "0.2 s" in details(part)["larges/a.jpg_large.png"]
 
 
 def test_progress_counts_every_file_once(done: Archive) -> None:
