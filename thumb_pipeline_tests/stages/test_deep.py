@@ -386,3 +386,35 @@ def test_a_file_that_is_no_longer_as_listed_is_not_called_wrong(done: Archive, e
         proven = prove(library, pool, files)
     assert proven.wrong.is_empty()
     assert proven.moved["source_name"].to_list() == ["a.jpg"]
+
+
+def _renamed(archive: Archive) -> None:
+    """A renamed source whose variants were moved and recorded under its new name; their notes name the old one."""
+    archive.path("a.jpg").rename(archive.path("z.jpg"))
+    for variant in ("small", "thumbnail"):
+        archive.variant("a.jpg", variant).rename(archive.variant("z.jpg", variant))
+    rows = archive.manifest()
+    moved = rows.with_columns(
+        source_name=pl.lit("z.jpg"), variant_path=pl.col("variant_path").str.replace("a.jpg", "z.jpg", literal=True)
+    )
+    identity = rows.select("timelapse", "source_name", "variant")
+    archive.library.manifest.merge(KEY, moved, removed=identity)
+
+
+def test_variants_of_a_renamed_source_are_valid_where_the_digest_of_its_bytes_is_recorded(archive: Archive) -> None:
+    archive.frame("a.jpg")
+    archive.run()
+    _renamed(archive)
+    part = verified(archive, deep=True)
+    assert counts(part) == counts(part, "thumbnail") == {"valid": 1}
+    assert part.findings["state"].to_list() == [SourceFinding.VANISHED]
+
+
+def test_a_file_that_names_the_known_digest_is_adopted_for_a_renamed_source(archive: Archive) -> None:
+    archive.frame("a.jpg")
+    archive.run()
+    _renamed(archive)
+    lost = archive.manifest().filter(pl.col("variant") == "small").select("timelapse", "source_name", "variant")
+    archive.library.manifest.merge(KEY, archive.library.manifest.schema.empty(), removed=lost)
+    assert counts(verified(archive, deep=False)) == {"unrecorded": 1}
+    assert archive.run(accept_shrink=True).counts == {"adopted": 1, "unchanged": 1}
