@@ -25,7 +25,7 @@ from thumb_pipeline.stages.worker_tasks import (
 )
 from thumb_pipeline.storage.folders import mtime_ns
 
-_READ_BYTES = 1024 * 1024
+_buffer = memoryview(bytearray(1024 * 1024))  # one for all: fresh memory for each piece costs as much as its digest
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
@@ -121,8 +121,8 @@ def _digest(source: KnownSource, deadline_s: float) -> str:
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         _compare(descriptor, source)
         signal.setitimer(signal.ITIMER_REAL, deadline_s)
-        while piece := file.read(_READ_BYTES):
-            digest.update(piece)
+        while n_bytes := file.readinto(_buffer):
+            digest.update(_buffer[:n_bytes])
             signal.setitimer(signal.ITIMER_REAL, deadline_s)
         _compare(descriptor, source)
     return digest.hexdigest()[:32]
