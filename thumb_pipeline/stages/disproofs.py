@@ -86,19 +86,32 @@ def forget_made(library: Library, key: str, made: pl.DataFrame) -> None:
         library.damage.merge(key, library.damage.schema.empty(), removed=outdated)
 
 
-def outdated(library: Library, keys: Sequence[str], decided: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+def forget_sources(library: Library, key: str, names: Sequence[str]) -> None:
+    """Takes out what is known of sources that are accepted to be gone, and of their variants."""
+    for table in (library.damage, library.checked):
+        if not table.holds(key):
+            continue
+        known = table.read([key], names=names).select("timelapse", *table.schema.key)
+        if not known.is_empty():
+            table.merge(key, table.schema.empty(), removed=known)
+
+
+def outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
     """Disproofs (timelapse, source_name, variant) that a verification of whole timelapses does not confirm.
+
+    Where a source or a file is not there, its disproof stays: the disk may not be mounted.
 
     Args:
         library: the library.
-        keys: the verified timelapses.
-        decided: their states as they were before proving; what was not proved keeps its disproof.
+        sources: the verified sources, as listed.
+        decided: their variants' states as they were before proving.
         wrong: what was disproved now.
     """
-    held = [key for key in keys if library.damage.holds(key)]
+    held = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not held:
         return wrong.head(0).select(WHICH)
     reasons = [reason.value for reason in Reason]
-    unproved = decided.filter(pl.col("is_disproved") & pl.col("state").is_in(reasons)).select(WHICH)
-    confirmed = pl.concat([wrong.select(WHICH), unproved])
-    return library.damage.read(held).select(WHICH).join(confirmed, on=WHICH, how="anti")
+    unproved = (pl.col("is_disproved") & pl.col("state").is_in(reasons)) | (pl.col("state") == Reason.MISSING.value)
+    confirmed = pl.concat([wrong.select(WHICH), decided.filter(unproved).select(WHICH)])
+    known = library.damage.read(held).select(WHICH)
+    return known.join(sources, on=["timelapse", "source_name"], how="semi").join(confirmed, on=WHICH, how="anti")

@@ -126,7 +126,7 @@ def _verified(
     orphans = find_orphans(library, found.keys, compared)
     sources, vouched = _to_open(library, found, decided, deep=deep)
     proven = _opened(library, lease, sources, vouched, adoptable, on_progress)
-    outdated = disproofs.outdated(library, found.keys, decided, proven.wrong)
+    outdated = disproofs.outdated(library, found.sources, decided, proven.wrong)
     decided = proven.applied(decided).with_columns(state=variant_state(ADOPTED))
     now = datetime.now(UTC)
     return VerifiedPart(

@@ -10,8 +10,13 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
+from thumb_pipeline.domain.provenance import EMPTY_CHECKSUM
+from thumb_pipeline.imaging.provenance import read_provenance, seal
 from thumb_pipeline.stages import verdicts
+from thumb_pipeline.stages.examine import worker_orders
+from thumb_pipeline.stages.proving import files_of_sources, prove
 from thumb_pipeline.stages.verify import VerifiedPart, verified_timelapses, verify
+from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import KnownSource, ProofAnswer, ReadTask
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 from thumb_pipeline_tests.stages.workers import pool_in
@@ -222,17 +227,12 @@ def test_what_only_decoding_disproves_is_made_again_too(archive: Archive) -> Non
 
 def _sealed_damage(archive: Archive) -> None:
     """A variant that was damaged before its checksum was taken: only a decoder sees it."""
-    from thumb_pipeline.domain.provenance import EMPTY_CHECKSUM
-    from thumb_pipeline.imaging.provenance import read_provenance, seal
-
     path = archive.variant("a.jpg")
     data = path.read_bytes()
     note = read_provenance(data)
     assert note is not None
-    data = data.replace(note.checksum.encode(), EMPTY_CHECKSUM.encode())
-    cut, checksum = seal(data[: data.find(b"\xff\xda") + 40].ljust(len(data), b"\0")[: len(data)])
-    cut = cut[: data.find(b"\xff\xda") + 40]
-    cut, checksum = seal(cut.replace(checksum.encode(), EMPTY_CHECKSUM.encode()))
+    unsealed = data.replace(note.checksum.encode(), EMPTY_CHECKSUM.encode())
+    cut, checksum = seal(unsealed[: data.find(b"\xff\xda") + 40])
     path.write_bytes(cut)
     status = path.stat()
     rows = archive.manifest().filter(pl.col("variant") == "small")
@@ -375,10 +375,6 @@ def test_sources_that_were_opened_are_remembered_as_checked(done: Archive) -> No
 
 @pytest.mark.parametrize("edit", [touch, Path.unlink])
 def test_a_file_that_is_no_longer_as_listed_is_not_called_wrong(done: Archive, edit: Callable[[Path], None]) -> None:
-    from thumb_pipeline.stages.examine import worker_orders
-    from thumb_pipeline.stages.proving import files_of_sources, prove
-    from thumb_pipeline.stages.worker_pool import WorkerPool
-
     library = done.library
     files = files_of_sources(library, done.inventory())
     edit(done.path("a.jpg"))
@@ -418,3 +414,34 @@ def test_a_file_that_names_the_known_digest_is_adopted_for_a_renamed_source(arch
     archive.library.manifest.merge(KEY, archive.library.manifest.schema.empty(), removed=lost)
     assert counts(verified(archive, deep=False)) == {"unrecorded": 1}
     assert archive.run(accept_shrink=True).counts == {"adopted": 1, "unchanged": 1}
+
+
+def test_what_is_known_of_damage_outlasts_a_disk_that_is_not_there(archive: Archive) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        textured(archive, name)
+    archive.run()
+    flip(archive.path("a.jpg"))
+    flip(archive.variant("b.jpg"))
+    verified(archive, deep=True)
+    places = [archive.frames(), archive.variant("a.jpg").parent]
+    for place in places:
+        place.rename(place.with_suffix(".away"))
+        place.mkdir()
+        verified(archive, deep=False)
+        place.rmdir()
+        place.with_suffix(".away").rename(place)
+    part = verified(archive, deep=False)
+    assert part.timelapses["bit_rot"].to_list() == [1]
+    assert counts(part) == {"valid": 1, "corrupt": 1}
+
+
+def test_nothing_is_remembered_of_sources_that_are_accepted_to_be_gone(archive: Archive) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        textured(archive, name)
+    archive.run()
+    flip(archive.path("a.jpg"))
+    verified(archive, deep=True)
+    archive.path("a.jpg").unlink()
+    archive.run()
+    assert archive.library.damage.read([KEY]).is_empty()
+    assert archive.library.checked.read([KEY])["source_name"].to_list() == ["b.jpg"]
