@@ -17,9 +17,10 @@ from thumb_pipeline.stages import disproofs, verdicts
 from thumb_pipeline.stages.examine import Progress, worker_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.opening import checked_sources
 from thumb_pipeline.stages.proving import WHICH, Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.settling import SETTLED
-from thumb_pipeline.stages.verify import checked_sources, verify
+from thumb_pipeline.stages.verify import verify
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.storage.leases import Lease
 
