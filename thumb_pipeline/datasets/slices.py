@@ -68,6 +68,10 @@ class Table:
             found += [f"{camera}/{timelapse}" for timelapse in _subfolders(os.path.join(top, camera))]
         return sorted(found)
 
+    def holds(self, key: str) -> bool:
+        """Whether a timelapse has a slice; next to nothing to ask."""
+        return os.path.isdir(self._folder(key))
+
     def read(
         self, keys: Sequence[str], *, names: Sequence[str] | None = None, where: pl.Expr | None = None
     ) -> pl.DataFrame:

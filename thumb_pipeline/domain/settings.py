@@ -192,6 +192,13 @@ class BrakesTable(_Table):
     min_shrink_sources: int = Field(default=5, ge=1, strict=True)
 
 
+class VerificationTable(_Table):
+    """`[verification]`: how much one run of the rolling verification may read, and how long it may take."""
+
+    rolling_bytes: int = Field(default=10_000_000_000, ge=1, strict=True)
+    rolling_s: float = Field(default=1800.0, gt=0, le=86_400, strict=True)
+
+
 class Settings(_Table):
     """Everything `thumbs.toml` says, checked."""
 
@@ -202,6 +209,7 @@ class Settings(_Table):
     rendering: RenderingTable = RenderingTable()
     retries: RetriesTable = RetriesTable()
     brakes: BrakesTable = BrakesTable()
+    verification: VerificationTable = VerificationTable()
     variants: dict[str, VariantTable] = Field(default_factory=_default_variants, min_length=1)
     policy: PolicyTable = PolicyTable()
     cameras: dict[str, CameraTable] = {}

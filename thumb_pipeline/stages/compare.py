@@ -14,6 +14,7 @@ from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.states import records, variant_states
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.stages.disproofs import marked
 from thumb_pipeline.stages.inventory import Survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import VariantListing, list_variants, look_at_variants
@@ -38,7 +39,7 @@ class Comparison:
 
     Attributes:
         others: rows of `analytics.states.variant_states` that are not valid (with `keep_valid`, all), with their
-            variant and spec_fingerprint.
+            variant and spec_fingerprint; valid ones too where `is_disproved`, until somebody has looked into them.
         n_valid: timelapse, n of the valid ones.
         temporaries: unfinished files met in its folder, by folder.
         cost: what recorded ones took.
@@ -99,7 +100,8 @@ def compare(
         retry_failed=retry_failed,
     ).collect()
     states = with_predecessors(library, states, recorded, listing.files, found.vanished, spec)
-    is_valid = (pl.col("state") == State.VALID.value) & pl.lit(not keep_valid)
+    states = marked(library, states, listing.files, only)
+    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_disproved") & pl.lit(not keep_valid)
     return Comparison(
         others=states.filter(~is_valid).with_columns(
             variant=pl.lit(spec.name), spec_fingerprint=pl.lit(spec.fingerprint)

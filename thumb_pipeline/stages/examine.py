@@ -15,6 +15,7 @@ from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.stages.known_digests import with_known_digest
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import ExamineAnswer, ExamineTask, WorkerOrders
@@ -124,14 +125,16 @@ def _one_by_one(pool: WorkerPool, task: ExamineTask) -> list[ExamineAnswer]:
 def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) -> Iterator[ExamineTask]:
     specs = library.settings.specs
     files: list[tuple[bytes, Expectation]] = []
-    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns")
-    for key, source, variant, path, n_bytes, mtime_ns in doubtful.select(columns).iter_rows():
+    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
+    rows = with_known_digest(library, doubtful).select(columns)
+    for key, source, variant, path, n_bytes, mtime_ns, digest in rows.iter_rows():
         expectation = Expectation(
             source_n_bytes=n_bytes,
             source_mtime_ns=mtime_ns,
             source_name_digest=names.name_digest(names.to_bytes(source)),
             spec=specs[variant],
             frame_at=library.settings.frame_at.text,
+            source_digest=digest,
         )
         files.append((variant_file(library, key, path), expectation))
         if len(files) == _FILES_A_TASK:

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from thumb_pipeline.datasets.schemas import FINDINGS, INVENTORY, MANIFEST, PLAN, VERDICTS, VERIFIED, TableSchema
+from thumb_pipeline.datasets.schemas import (
+    CHECKED,
+    DAMAGE,
+    FINDINGS,
+    INVENTORY,
+    MANIFEST,
+    PLAN,
+    VERDICTS,
+    VERIFIED,
+    TableSchema,
+)
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
@@ -87,6 +97,16 @@ class Library:
     def verified(self) -> Table:
         """When each timelapse was verified last; one slice, `WHOLE_LIBRARY`."""
         return self._table(VERIFIED)
+
+    @property
+    def damage(self) -> Table:
+        """Files that a deep verification opened and found wrong, though they look as recorded."""
+        return self._table(DAMAGE)
+
+    @property
+    def checked(self) -> Table:
+        """When each source was opened last with its variants, to be verified."""
+        return self._table(CHECKED)
 
     @property
     def workers(self) -> int:
@@ -250,6 +270,12 @@ delays_s = [30.0, 120.0, 300.0]
 # it is accepted with --accept-shrink. An empty one never is.
 max_shrink_ratio = 0.10
 min_shrink_sources = 5
+
+[verification]
+# What one run of the rolling verification may read (bytes) and how long it may take (seconds); it opens the sources
+# that were looked at longest ago and their variants, and goes on there the next time.
+rolling_bytes = 10000000000
+rolling_s = 1800.0
 
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".

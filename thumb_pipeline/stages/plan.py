@@ -13,6 +13,7 @@ from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages.compare import Comparison, Cost, compare
+from thumb_pipeline.stages.disproofs import reconsidered
 from thumb_pipeline.stages.examine import Progress, examine
 from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library, Refused
@@ -150,6 +151,7 @@ def _plan_part(
     if selection.force:
         states = _forced(states)
     decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
+    decided, adopted = reconsidered(library, decided, adopted, lease)
     decided = _retried_with_others(decided)
     return PlanPart(
         survey=found,

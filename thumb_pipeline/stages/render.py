@@ -18,6 +18,7 @@ from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.disproofs import forget_made
 from thumb_pipeline.stages.examine import variant_file, worker_orders
 from thumb_pipeline.stages.inventory import fill_in
 from thumb_pipeline.stages.library import Library
@@ -236,8 +237,10 @@ class _Recorder:
         """Syncs what was published, then records it."""
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
+            recorded = pl.DataFrame(rows, schema=MANIFEST.columns)
             gone = pl.DataFrame(self._gone.get(key, []), schema=_IDENTITY)
-            merge_outcomes(self._library, key, pl.DataFrame(rows, schema=MANIFEST.columns), removed=gone)
+            merge_outcomes(self._library, key, recorded, removed=gone)
+            forget_made(self._library, key, recorded.filter(pl.col("state") == "made"))
         for key, facts in self._facts.items():
             fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
         self._rows, self._gone, self._facts, self._published = {}, {}, {}, []

@@ -22,6 +22,7 @@ from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
 from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.stages.worker_proofs import prove, read
 from thumb_pipeline.stages.worker_room import Room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
@@ -29,6 +30,8 @@ from thumb_pipeline.stages.worker_tasks import (
     Broken,
     ExamineAnswer,
     Outcome,
+    ProveTask,
+    ReadTask,
     RenderAnswer,
     RenderTask,
     SheetAnswer,
@@ -81,6 +84,10 @@ def _answer(task: Task, orders: WorkerOrders) -> Answer:
             return _rendered(task, orders)
         if isinstance(task, SheetTask):
             return _sheet(task, orders)
+        if isinstance(task, ProveTask):
+            return prove(task, orders)
+        if isinstance(task, ReadTask):
+            return read(task, orders)
         return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
     except CannotWrite as error:
         return Broken(message=str(error))

@@ -334,7 +334,7 @@ def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
 
 def test_the_state_page_explains_every_folder_of_the_state(library: Path) -> None:
     opened = open_library(str(library))
-    tables = [opened.inventory, opened.manifest, opened.last_plan]
+    tables = [opened.inventory, opened.manifest, opened.last_plan, opened.damage, opened.checked]
     folders = [opened.lease_folder, opened.plans, opened.dagster_home]
     folders += [f"{one.root}/{one.schema.name}" for one in tables]
     expected = {str(Path(folder).relative_to(opened.state)) + "/" for folder in folders}
