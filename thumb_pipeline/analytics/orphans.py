@@ -41,18 +41,28 @@ def explained(
         Those columns and variant, source_name (empty where nothing tells them), kind, evidence.
     """
     on = ["timelapse", "variant_path"]
-    joined = files.join(recorded.unique(on, keep="any"), on=on, how="left")
+    asked_for = required.select("timelapse", "variant", is_asked_for=pl.lit(True))
+    joined = files.join(_one_a_path(recorded, asked_for), on=on, how="left")
     unrecorded = joined.filter(pl.col("variant").is_null()).select(files.columns)
     told = pl.DataFrame([told_by_name(path, specs) for path in unrecorded["variant_path"]], schema=TOLD)
     by_name = pl.concat([unrecorded, told], how="horizontal").with_columns(
         evidence=pl.when(pl.col("source_name") != "").then(pl.lit("name")).otherwise(pl.lit("none"))
     )
     by_record = joined.filter(pl.col("variant").is_not_null()).with_columns(evidence=pl.lit("record"))
-    asked_for = required.select("timelapse", "variant", is_asked_for=pl.lit(True))
     return (
         pl.concat([by_record, by_name.select(by_record.columns)])
         .join(asked_for, on=["timelapse", "variant"], how="left")
         .with_columns(kind=_kind())
+        .drop("is_asked_for")
+    )
+
+
+def _one_a_path(recorded: pl.DataFrame, asked_for: pl.DataFrame) -> pl.DataFrame:
+    """Of the records that name the same file, as after a variant was renamed, one that is still asked for."""
+    return (
+        recorded.join(asked_for, on=["timelapse", "variant"], how="left")
+        .sort("is_asked_for", "variant", "source_name", nulls_last=True)
+        .unique(["timelapse", "variant_path"], keep="first", maintain_order=True)
         .drop("is_asked_for")
     )
 
