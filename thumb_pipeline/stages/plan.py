@@ -146,7 +146,7 @@ def _plan_part(
         )
         for spec in chosen
     ]
-    states = _without_wanted(library, found, pl.concat([part.others for part in compared]))
+    states = without_wanted(library, found, pl.concat([part.others for part in compared]))
     if selection.force:
         states = _forced(states)
     decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
@@ -178,7 +178,7 @@ def _tally(decided: pl.DataFrame, compared: list[Comparison], specs: list[Varian
     return pl.concat([counted, *valid])
 
 
-def _without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.DataFrame:
+def without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.DataFrame:
     """Forgets superseded paths that another variant is expected at (names or folders were swapped)."""
     moved = states.filter(pl.col("superseded_path").is_not_null())
     if moved.is_empty():

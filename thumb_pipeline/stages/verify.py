@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from thumb_pipeline.analytics.verification import counted, variant_state
+from thumb_pipeline.analytics.verification import counted, doubted, variant_state
 from thumb_pipeline.datasets.schemas import FINDINGS, INSTANT, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.imaging.decoders import decoder_version
@@ -20,6 +20,7 @@ from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import SourceListing, discover
 from thumb_pipeline.stages.orphans import Orphans, find_orphans
+from thumb_pipeline.stages.plan import without_wanted
 from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants, refuse_unknown
 from thumb_pipeline.storage.leases import Lease
 
@@ -101,9 +102,8 @@ def _verified(
         for spec in specs
     ]
     refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
-    decided, adoptable = examine(
-        library, pl.concat([part.others for part in compared]), lease, trust_existing=False, on_progress=on_progress
-    )
+    states = without_wanted(library, found, pl.concat([part.others for part in compared])).with_columns(doubted())
+    decided, adoptable = examine(library, states, lease, trust_existing=False, on_progress=on_progress)
     decided = decided.with_columns(state=variant_state(ADOPTED))
     orphans = find_orphans(library, found.keys, compared)
     now = datetime.now(UTC)
