@@ -74,6 +74,13 @@ def test_variants_that_exchanged_their_names_are_right_and_unrecorded(world: Wor
     assert set(agreed(world).states.values()) == {"unrecorded"}
 
 
+def test_a_variant_whose_file_another_one_has_taken_over_is_missing(world: World) -> None:
+    thumbnail = {"folder": "thumbnails", "tag": "thumb", "max_width_px": 16, "max_height_px": 12}
+    world.settings({"small": thumbnail, "thumbnail": {"folder": "minis", "tag": "mini", "max_width_px": 16}})
+    states = agreed(world).states
+    assert (states[ONE, "a.jpg", "thumbnail"], states[ONE, "a.jpg", "small"]) == ("missing", "stale_spec")
+
+
 @pytest.mark.parametrize("gone", [{"large": None}, {"large": {"folder": "more", "tag": "large", "max_width_px": 50}}])
 def test_a_folder_that_only_another_timelapse_has_variants_in_is_nobodys_business(
     world: World, gone: dict[str, object]
