@@ -77,10 +77,12 @@ def verify(
 
     Raises:
         Refused: the disk of the variants is not there, or a variant folder is a link.
-        ArchiveUnavailable: a folder cannot be listed.
+        ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
     for listings in batches(library, keys, None):
-        yield _verified(library, listings, lease, on_progress)
+        part = _verified(library, listings, lease, on_progress)
+        library.refuse_if_gone()  # a folder of a disk that went away is listed as one without files
+        yield part
 
 
 def _verified(
