@@ -47,6 +47,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 _LARGE: dict[str, Any] = {"folder": "larges", "tag": "large", "max_width_px": 60}
 
 SETTINGS: tuple[dict[str, Any], ...] = (
+    {},
     {"small": {"quality": 40}},
     {"small": {"format": "png"}},
     {"small": {"format": "webp", "quality": 60}},
