@@ -182,12 +182,10 @@ _SEQUENCES = int(os.environ.get("THUMB_PIPELINE_SEQUENCES", "0"))
 
 TestAnySequence = AnySequence.TestCase
 TestAnySequence.settings = settings(
-    max_examples=_SEQUENCES or 30,
+    max_examples=_SEQUENCES or 25,
     stateful_step_count=25,
     derandomize=not _SEQUENCES,
-    phases=[Phase.generate, Phase.shrink]
-    if _SEQUENCES
-    else [Phase.generate],  # shrinking takes minutes
+    phases=[Phase.generate, Phase.shrink] if _SEQUENCES else [Phase.generate],  # shrinking takes minutes
     report_multiple_bugs=False,
     database=None,
     deadline=None,
