@@ -41,6 +41,8 @@ class Operation:
         carry_out: does it, from its fresh look at the library to its last record.
         left_undone: what it should have put right, of what the checker says after it ran to its end.
         may_write: whether it may write into variant folders; anything outside of them and of the state it never may.
+        may_bring_back: whether it may put files into variant folders that nothing expects, as an undo does.
+        also_writes: beginnings of paths, from the library's parent on, that are its own, such as "library/.trash/".
         may_remove: whether a file of these words by the checker before (see `word_before`) may be gone afterwards.
     """
 
@@ -48,6 +50,8 @@ class Operation:
     carry_out: Callable[[Library], None]
     left_undone: Callable[[Checked], object]
     may_write: bool = False
+    may_bring_back: bool = False
+    also_writes: tuple[str, ...] = ()
     may_remove: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:

@@ -150,14 +150,19 @@ class AnySequence(RuleBasedStateMachine):
         self, operation: Operation, before: Checked, files: dict[str, tuple[str, int]], *, finished: bool
     ) -> None:
         after, expected = self.world.everything(), self._checked()
-        changed = {path for path in files.keys() | after.keys() if files.get(path) != after.get(path)}
+        changed = {
+            path
+            for path in files.keys() | after.keys()
+            if files.get(path) != after.get(path) and not path.startswith(operation.also_writes)
+        }
         if not finished:
             assert not changed
         for path in changed:
             key, place = "/".join(path.split("/")[2:4]), text_of(os.fsencode("/".join(path.split("/")[4:])))
             assert operation.may_write, path
             if path in after:
-                assert is_unfinished(place) or is_expected(expected, key, place), path
+                is_back = operation.may_bring_back and path not in files and (key, place) in expected.orphans
+                assert is_back or is_unfinished(place) or is_expected(expected, key, place), path
             else:
                 assert word_before(before, key, place) in operation.may_remove, path
 
