@@ -52,7 +52,7 @@ class Table:
 
     Attributes:
         publish: writes bytes under a path, whole, and makes them survive a power cut.
-        locked: an exclusive lock on a path, released with the process.
+        locked: an exclusive lock on a path, whose folder it makes if needed; released with the process.
     """
 
     schema: TableSchema
@@ -119,7 +119,6 @@ class Table:
             resolve: decides under the lock what is written, given what stands there now.
         """
         folder = self._folder(key)
-        os.makedirs(folder, exist_ok=True)
         with self.locked(os.path.join(folder, _LOCK)):
             files = _active(folder)
             if resolve is not None:

@@ -156,8 +156,13 @@ def _listed(
         return look_at_variants(
             library, pl.concat([expected, recorded.select("timelapse", variant_path="r_variant_path")])
         )
-    folders = recorded.select(pl.col("r_variant_path").str.extract("^([^/]+)/")).unique().to_series().drop_nulls()
-    listings = [list_variants(library, keys, folder) for folder in sorted({spec.folder, *folders})]
+    folders = {spec.folder: list(keys)}
+    folder = pl.col("r_variant_path").str.extract("^([^/]+)/").alias("folder")
+    # Where one timelapse had its variants, another may have a folder that is none of ours.
+    for key, name in recorded.select("timelapse", folder).unique().drop_nulls().sort(pl.all()).iter_rows():
+        if name != spec.folder:
+            folders.setdefault(name, []).append(key)
+    listings = [list_variants(library, mine, name) for name, mine in sorted(folders.items())]
     return VariantListing(
         files=pl.concat([listing.files for listing in listings]),
         temporaries={folder: names for listing in listings for folder, names in listing.temporaries.items()},

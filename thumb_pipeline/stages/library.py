@@ -24,6 +24,7 @@ from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import Lease
 
 __all__ = ["DEFAULT_SETTINGS", "Lease", "Library", "Refused", "initialise", "open_library", "publish_durably"]
@@ -126,8 +127,10 @@ class Library:
         """Holds this process's lease.
 
         Raises:
+            ArchiveUnavailable: the library is gone.
             Refused: the state folder cannot be written.
         """
+        self.refuse_if_gone()
         with ExitStack() as held:
             try:
                 lease = held.enter_context(leases.hold_lease(self.lease_folder))
@@ -140,19 +143,44 @@ class Library:
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
-        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process."""
-        with leases.locked(path):
+        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process.
+
+        Raises:
+            ArchiveUnavailable: the library is gone; its folders would be made anew in an empty mount point.
+            CannotWrite: the disk does not take the file.
+        """
+        self.refuse_if_gone()
+        with ExitStack() as held:
+            try:
+                held.enter_context(leases.locked(path))
+            except OSError as error:
+                raise publishing.cannot_write(path, error) from error
             yield
+
+    def refuse_if_gone(self) -> None:
+        """Makes sure that what was listed until now was the library, and not what lies under its mount point.
+
+        Raises:
+            ArchiveUnavailable: the library is gone since it was opened.
+        """
+        path = os.path.join(self.root, SETTINGS_NAME)
+        if not os.path.isfile(path):
+            raise ArchiveUnavailable(f"{path} is gone since this began; check the disk and its mount, then repeat")
 
     def _table(self, schema: TableSchema) -> Table:
         return Table(
-            schema=schema, root=os.path.join(self.state, "datasets"), publish=publish_durably, locked=leases.locked
+            schema=schema, root=os.path.join(self.state, "datasets"), publish=_publish_beside_lock, locked=self.locked
         )
 
 
 def publish_durably(target: bytes, data: bytes) -> None:
     """Publishes a file of ours in the state folder: whole, and safe from a power cut."""
     publishing.publish(target, data, writer="dataset", durable=True)
+
+
+def _publish_beside_lock(target: bytes, data: bytes) -> None:
+    """The same into a folder that a lock was just made in: without it the library is gone."""
+    publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)
 
 
 def open_library(root: str) -> Library:

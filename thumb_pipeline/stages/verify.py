@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from thumb_pipeline.analytics.verification import counted, variant_state
+from thumb_pipeline.analytics.verification import counted, doubted, variant_state
 from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.imaging.decoders import decoder_version
@@ -22,6 +22,7 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import SourceListing, discover
 from thumb_pipeline.stages.opening import checked_sources, opened, to_open
 from thumb_pipeline.stages.orphans import Orphans, find_orphans
+from thumb_pipeline.stages.plan import without_wanted
 from thumb_pipeline.stages.proving import WHICH, Proven
 from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants, refuse_unknown
 from thumb_pipeline.storage.leases import Lease
@@ -92,10 +93,12 @@ def verify(
 
     Raises:
         Refused: the disk of the variants is not there, or a variant folder is a link.
-        ArchiveUnavailable: a folder cannot be listed.
+        ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
     for listings in batches(library, keys, None):
-        yield _verified(library, listings, lease, on_progress, deep=deep)
+        part = _verified(library, listings, lease, on_progress, deep=deep)
+        library.refuse_if_gone()  # a folder of a disk that went away is listed as one without files
+        yield part
 
 
 def _verified(
@@ -117,9 +120,8 @@ def _verified(
         for spec in specs
     ]
     refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
-    decided, adoptable = examine(
-        library, pl.concat([part.others for part in compared]), lease, trust_existing=False, on_progress=on_progress
-    )
+    states = without_wanted(library, found, pl.concat([part.others for part in compared])).with_columns(doubted())
+    decided, adoptable = examine(library, states, lease, trust_existing=False, on_progress=on_progress)
     orphans = find_orphans(library, found, compared)
     sources, vouched = to_open(library, found, decided, deep=deep)
     proven = opened(library, lease, sources, vouched, adoptable, on_progress)

@@ -180,7 +180,7 @@ def test_a_refusal_is_tried_again_when_asked() -> None:
 
 def test_a_refused_source_that_changed_is_like_a_new_one() -> None:
     assert state(recorded=[refusal()], actual=[], sources=[source(n_bytes=1)]) == "missing"
-    assert state(recorded=[refusal()], sources=[source(n_bytes=1)]) == "stale_source"
+    assert state(recorded=[refusal()], sources=[source(n_bytes=1)]) == "examine"  # as a file without a record
 
 
 def test_a_touched_source_has_a_digest_to_ask_for() -> None:
