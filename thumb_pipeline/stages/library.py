@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from thumb_pipeline.datasets.schemas import FINDINGS, INVENTORY, MANIFEST, PLAN, VERDICTS, VERIFIED, TableSchema
+from thumb_pipeline.datasets.schemas import (
+    FINDINGS,
+    INVENTORY,
+    MANIFEST,
+    PLAN,
+    REPORTED,
+    VERDICTS,
+    VERIFIED,
+    TableSchema,
+)
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
@@ -87,6 +96,11 @@ class Library:
     def verified(self) -> Table:
         """When each timelapse was verified last; one slice, `WHOLE_LIBRARY`."""
         return self._table(VERIFIED)
+
+    @property
+    def reported(self) -> Table:
+        """Which verdict the reports of each timelapse show; one slice, `WHOLE_LIBRARY`."""
+        return self._table(REPORTED)
 
     @property
     def workers(self) -> int:
@@ -244,6 +258,12 @@ max_memory_mb = 2048
 # it is accepted with --accept-shrink. An empty one never is.
 max_shrink_ratio = 0.10
 min_shrink_sources = 5
+
+[checks]
+# The share of variants that may be failed, and the hours that the oldest capture may wait for its variants, before the
+# checks in the UI turn red.
+max_failed_ratio = 0.01
+max_wait_h = 24.0
 
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".
