@@ -87,6 +87,5 @@ def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame) -> 
             say(f"  to put that right: {command_line(*command.split(), '--timelapse', key)}")
     if len(keys) > _SHOWN_TIMELAPSES:
         say(f"… and {len(keys) - _SHOWN_TIMELAPSES} more timelapses; --json has them all")
-    typer.echo(
-        f"{counted(int(timelapses['sources'].sum()), 'source')}: {verdict_words.sentence(counts, library.settings.specs)}"
-    )
+    in_words = verdict_words.sentence(counts, library.settings.specs)
+    typer.echo(f"{counted(int(timelapses['sources'].sum()), 'source')}: {in_words}")

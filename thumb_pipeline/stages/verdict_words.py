@@ -1,6 +1,6 @@
 """What verdicts come to in words: the sentence, whether anything is wrong, the command that puts it right.
 
-Counting is done in `verify`; tables for the UI are made in `reports`, the questions about the whole library in `health`.
+Counting is done in `verify`, tables to read are made in `reports`, questions about the whole library are in `health`.
 """
 
 from collections.abc import Iterable
