@@ -12,12 +12,12 @@ from thumb_pipeline.cli.console import (
     LibraryOption,
     chosen_library,
     command_line,
-    counted,
     gauge,
     print_json,
     say,
 )
 from thumb_pipeline.cli.selection import TimelapsesOption
+from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.stages import verdict_words, verdicts
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.verify import verified_timelapses

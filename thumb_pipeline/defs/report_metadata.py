@@ -9,6 +9,7 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import FINDINGS
 from thumb_pipeline.defs.reporting import Metadata, column_schema, table
 from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages import verdict_words
 from thumb_pipeline.stages.health import Answer
 from thumb_pipeline.stages.library import Library
@@ -148,4 +149,4 @@ def _orphan_sentence(kinds: pl.DataFrame, n_files: int, n_bytes: int) -> str:
     if not n_files:
         return "nothing lies in the variant folders that nothing expects"
     by_kind = ", ".join(f"{n:,} {kind}" for kind, n, _ in _totals(kinds, "kind").iter_rows())
-    return f"{n_files:,} files that nothing expects, {n_bytes / 1e6:,.1f} MB: {by_kind}"
+    return f"{counted(n_files, 'file')} that nothing expects, {human_bytes(n_bytes)}: {by_kind}"

@@ -14,6 +14,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import WHOLE_LIBRARY
 from thumb_pipeline.domain.findings import VariantState
+from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 
@@ -42,12 +43,20 @@ COUNTED = {
 """What stands against each, in a column of `Kept.timelapses`, and the command that puts it right; of bit rot, none."""
 
 _WORDS = {
-    "vanished": "recorded sources gone",
-    "stale_source": "made from a source that changed",
-    "stale_spec": "made by another recipe",
-    "bit_rot": "sources with other bytes than before",
-    "orphan": "files that nothing expects",
-    "late": "timelapses with a capture that waits too long",
+    "vanished": "{} recorded and gone from the sources",
+    "stale_source": "{} made from a source that changed since",
+    "stale_spec": "{} made by another recipe",
+    "bit_rot": "{} with other bytes than before among the sources",
+    "orphan": "{} in variant folders that nothing expects",
+}
+
+
+_RIGHT = {
+    Question.COMPLETE: "nothing is missing",
+    Question.CURRENT: "nothing is stale, all is recorded",
+    Question.INTACT: "nothing is corrupt",
+    Question.NO_ORPHANS: "every file is expected",
+    Question.FRESHNESS: "no capture waits",
 }
 
 
@@ -138,10 +147,11 @@ def _answer(
     counts = {name: int(rows[name].sum()) for name in columns}
     bad = rows.filter(pl.sum_horizontal(columns) > 0)
     is_right = is_tolerated or bad.is_empty()
+    never = f"; {counted(len(unverified), 'timelapse')} never verified" if unverified else ""
     return Answer(
         question=question,
         passed=is_right and not unverified,
-        sentence=_sentence(question, counts, bad.height, rows.height, len(unverified), measured),
+        sentence=_sentence(question, counts, bad, rows, measured) + never,
         numbers={
             **counts,
             **measured,
@@ -156,25 +166,21 @@ def _answer(
 
 
 def _sentence(
-    question: Question,
-    counts: dict[str, int],
-    n_bad: int,
-    n_verified: int,
-    n_unverified: int,
-    measured: dict[str, int | float],
+    question: Question, counts: dict[str, int], bad: pl.DataFrame, rows: pl.DataFrame, measured: dict[str, int | float]
 ) -> str:
-    of = f"in {n_bad:,} of {n_verified:,} timelapses"
-    if question is Question.FRESHNESS:
-        found = f"the oldest capture without its variants waits {measured['oldest_waits_h']:,.1f} h; "
-        found += f"{n_bad:,} of {n_verified:,} timelapses wait more than {measured['max_wait_h']:g} h"
-    elif question is Question.FAILURE_RATE:
-        found = f"{measured['failed_ratio']:.2%} of the variants failed, {counts['failed']:,} {of}; "
-        found += f"{measured['max_failed_ratio']:.2%} may"
-    elif n_bad:
-        found = ", ".join(f"{n:,} {_WORDS.get(name, name)}" for name, n in counts.items() if n) + f" {of}"
-    else:
-        found = f"nothing {of}"
-    return f"{found}; {n_unverified:,} never verified" if n_unverified else found
+    of_all = f"of {counted(rows.height, 'timelapse')}"
+    if question is Question.FRESHNESS and measured["oldest_waits_h"]:
+        waits = human_seconds(3600 * measured["oldest_waits_h"])
+        late = f"in {bad.height:,} {of_all} one waits longer than {measured['max_wait_h']:g} h"
+        return f"the oldest capture without its variants waits {waits}; {late}"
+    if question is Question.FAILURE_RATE:
+        of_variants = f"{counts['failed']:,} of {counted(int(rows['required'].sum()), 'variant')} failed"
+        return f"{of_variants} ({measured['failed_ratio']:.2%}; {measured['max_failed_ratio']:.2%} may)"
+    if bad.is_empty():
+        n_variants = counted(int(rows["required"].sum()), "variant")
+        return f"{_RIGHT[question]}: {n_variants} in {counted(rows.height, 'timelapse')}"
+    found = ", ".join(_WORDS.get(name, "{} " + name).format(f"{n:,}") for name, n in counts.items() if n)
+    return f"{found} in {bad.height:,} {of_all}"
 
 
 def _worst(question: Question, bad: pl.DataFrame, columns: list[str], unverified: Sequence[str]) -> pl.DataFrame:

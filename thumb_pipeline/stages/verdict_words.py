@@ -54,8 +54,6 @@ def sentence(verdicts: pl.DataFrame, variants: Iterable[str]) -> str:
             for state in VariantState
             if state is not VariantState.VALID and (n := int(mine[state.value].sum()))
         ]
-        valid = (
-            f"{int(mine['valid'].sum()):,}/{int(mine['required'].sum()):,} {name}s valid" if name else "other files:"
-        )
-        parts.append(", ".join([valid, *wrong]))
+        valid = f"{int(mine['valid'].sum()):,}/{int(mine['required'].sum()):,} {name}s valid"
+        parts.append(", ".join([valid, *wrong]) if name else f"other files: {', '.join(wrong) or 'none'}")
     return "; ".join(parts)
