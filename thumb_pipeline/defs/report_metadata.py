@@ -40,7 +40,7 @@ def verification_metadata(library: Library, report: Report) -> Metadata:
     if timelapses.height > 1:
         metadata["by_timelapse"] = _by_timelapse(verdicts)
     if report.n_findings:
-        metadata[f"first_{min(report.n_findings, SHOWN_ROWS)}_findings"] = table(_shown(report.findings, timelapses))
+        metadata["first_findings"] = table(_shown(report.findings, timelapses))
     metadata["dagster/row_count"] = dg.MetadataValue.int(report.n_findings)
     metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(column_schema(FINDINGS))
     return metadata
@@ -66,7 +66,7 @@ def orphan_metadata(report: Report) -> Metadata:
         metadata["by_kind_and_evidence"] = table(_totals(kinds, "kind", "evidence"))
         if timelapses.height > 1:
             metadata["by_timelapse"] = table(_totals(kinds, "timelapse"), limit=_MOST_TIMELAPSES)
-        metadata[f"largest_{min(n_files, SHOWN_ROWS)}_orphans"] = table(_shown(report.orphans, timelapses))
+        metadata["largest_orphans"] = table(_shown(report.orphans, timelapses))
     metadata["dagster/row_count"] = dg.MetadataValue.int(n_files)
     return metadata
 
@@ -78,7 +78,8 @@ def check_metadata(answer: Answer) -> Metadata:
         for name, n in answer.numbers.items()
     }
     if answer.remedies:
-        metadata["to_put_it_right"] = _commands(answer.remedies, [])
+        commands = (f"{_COMMAND} {command}" for command in answer.remedies)
+        metadata["to_put_it_right"] = dg.MetadataValue.text("; ".join(commands))
     if not answer.worst.is_empty():
         metadata["worst_timelapses"] = table(answer.worst.with_columns(_moment("verified_at").fill_null("never")))
     return metadata
@@ -104,7 +105,7 @@ def unknown_folder_metadata(found: Discovery) -> Metadata:
         "dagster/row_count": dg.MetadataValue.int(len(rows)),
     }
     if rows:
-        metadata[f"first_{min(len(rows), SHOWN_ROWS)}_folders"] = table(pl.DataFrame(rows), limit=SHOWN_ROWS)
+        metadata["first_folders"] = table(pl.DataFrame(rows), limit=SHOWN_ROWS)
     return metadata
 
 
@@ -124,7 +125,7 @@ def _commands(commands: list[str], keys: list[str]) -> dg.MarkdownMetadataValue:
 
 def _by_timelapse(verdicts: pl.DataFrame) -> dg.TableMetadataValue:
     """Timelapses by what is wrong with them, worst first; states that do not occur are left out."""
-    counts = [name for name in reversed(list(verdict_words.states(verdicts))) if verdicts[name].any()]
+    counts = [name for name, n in verdict_words.states(verdicts).items() if n]
     wrong = pl.sum_horizontal(verdict_words.WRONG_STATES)
     rows = verdicts.group_by("timelapse").agg(pl.col("required", *verdict_words.states(verdicts)).sum())
     return table(

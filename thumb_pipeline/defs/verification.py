@@ -56,9 +56,9 @@ def reported(library: Library, part: VerifiedPart, never_shown: set[str]) -> Ite
 
 
 def never_shown(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
-    """Timelapses without a report in this instance, whatever was reported to another one."""
-    shown = [instance.get_materialized_partitions(dg.AssetKey(name)) for name in (VERIFICATION, ORPHANS)]
-    return set(keys) - shown[0] & shown[1]
+    """Timelapses that lack a report in this instance, whatever was reported to another one."""
+    verified, orphans = (instance.get_materialized_partitions(dg.AssetKey(name)) for name in (VERIFICATION, ORPHANS))
+    return set(keys) - (verified & orphans)
 
 
 def evaluations(library: Library) -> Iterator[dg.AssetCheckEvaluation]:

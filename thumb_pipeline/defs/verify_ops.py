@@ -8,10 +8,12 @@ import dagster as dg
 from thumb_pipeline.defs.config import VerifyConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
+from thumb_pipeline.defs.report_metadata import unknown_folder_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import evaluations, never_shown, reported
 from thumb_pipeline.stages import verdict_words, verdicts
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.verify import verified_timelapses, verify
 
 
@@ -26,6 +28,7 @@ def verify_timelapses(
         register_timelapses(context.instance, keys)
         totals = yield from _verified(context, opened, keys)
         totals["retired"] = len(retire_timelapses(opened, context.instance, context.run_id, context.log))
+        yield dg.AssetMaterialization("unknown_folders", metadata=unknown_folder_metadata(discover(opened)))
         yield from evaluations(opened)
     yield dg.Output(totals)
 

@@ -43,13 +43,16 @@ COUNTED = {
 """What stands against each, in a column of `Kept.timelapses`, and the command that puts it right; of bit rot, none."""
 
 _WORDS = {
-    "vanished": "{} recorded and gone from the sources",
-    "stale_source": "{} made from a source that changed since",
-    "stale_spec": "{} made by another recipe",
-    "bit_rot": "{} with other bytes than before among the sources",
-    "orphan": "{} in variant folders that nothing expects",
+    "missing": ("variant", "missing"),
+    "vanished": ("source", "gone"),
+    "stale_source": ("variant", "of a source that changed since"),
+    "stale_spec": ("variant", "by another recipe"),
+    "unrecorded": ("variant", "without a record"),
+    "corrupt": ("variant", "corrupt"),
+    "bit_rot": ("source", "with other bytes than before"),
+    "orphan": ("file", "that nothing expects"),
 }
-
+"""What is counted, and what is wrong with it."""
 
 _RIGHT = {
     Question.COMPLETE: "nothing is missing",
@@ -179,8 +182,8 @@ def _sentence(
     if bad.is_empty():
         n_variants = counted(int(rows["required"].sum()), "variant")
         return f"{_RIGHT[question]}: {n_variants} in {counted(rows.height, 'timelapse')}"
-    found = ", ".join(_WORDS.get(name, "{} " + name).format(f"{n:,}") for name, n in counts.items() if n)
-    return f"{found} in {bad.height:,} {of_all}"
+    found = ", ".join(f"{counted(n, _WORDS[name][0])} {_WORDS[name][1]}" for name, n in counts.items() if n)
+    return f"{found}, in {bad.height:,} {of_all}"
 
 
 def _worst(question: Question, bad: pl.DataFrame, columns: list[str], unverified: Sequence[str]) -> pl.DataFrame:

@@ -33,7 +33,7 @@ class Report:
         verdicts: counts by timelapse and variant (`VERDICTS` columns).
         timelapses: one row each (`VERIFIED` columns).
         n_findings: rows of the whole table of findings.
-        findings: the first of them: finding, timelapse, source, variant, file, reason, detail.
+        findings: the first of them: finding, timelapse, file, variant, why.
         orphan_kinds: timelapse, kind, evidence, n_files, n_bytes.
         orphans: the largest of them: timelapse, file, n_bytes, age_days, kind, evidence, source.
     """
@@ -90,13 +90,17 @@ def _report(verdicts: pl.DataFrame, timelapses: pl.DataFrame, findings: pl.DataF
 
 
 def _readable_findings(findings: pl.DataFrame) -> pl.DataFrame:
+    """Few columns, for a page: a variant goes by its source, a file that nothing expects by its path."""
+    is_orphan = pl.col("state") == VariantState.ORPHAN.value
     return (
         findings.lazy()
         .sort(_urgency("state"), "timelapse", "source_name", "variant_path")
         .head(SHOWN_ROWS)
         .select(
-            *(pl.col("state").alias("finding"), "timelapse", pl.col("source_name").alias("source"), "variant"),
-            *(pl.col("variant_path").alias("file"), "reason", "detail"),
+            *(pl.col("state").alias("finding"), "timelapse"),
+            pl.when(is_orphan).then("variant_path").otherwise("source_name").alias("file"),
+            pl.when(~is_orphan).then("variant").alias("variant"),
+            pl.concat_str("reason", pl.lit(": ") + pl.col("detail"), ignore_nulls=True).alias("why"),
         )
         .collect()
     )

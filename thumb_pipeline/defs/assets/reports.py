@@ -39,6 +39,7 @@ from thumb_pipeline.stages.listing import discover
         ),
     ],
     partitions_def=timelapse_partitions,
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=500),
     can_subset=True,
 )
 def verification(context: dg.AssetExecutionContext, library: LibraryResource) -> Iterator[dg.MaterializeResult[None]]:
@@ -53,7 +54,7 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
         yield dg.MaterializeResult(asset_key=ORPHANS, metadata=orphan_metadata(found))
 
 
-@dg.asset(group_name="reports", kinds={"polars"})
+@dg.asset(group_name="reports")
 def unknown_folders(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
     """The folders below cameras/ that belong to no known timelapse. They are named here and never touched."""
     opened = library.open(context.instance)
