@@ -115,6 +115,16 @@ def test_another_instance_is_told_everything(located: Located) -> None:
         assert Located(located.archive, another).n_reported() == 3
 
 
+def test_the_orphan_report_alone_turns_its_check_green_again(located: Located) -> None:
+    stray = located.archive.variant("a.jpg", key=KEYS[0]).with_name("notes.txt")
+    stray.write_bytes(b"x")
+    located.job("verify")
+    assert located.red() == {"no_orphans"}
+    stray.unlink()
+    located.materialize("orphan_report", partition_key=KEYS[0])
+    assert located.red() == set()
+
+
 def test_an_unknown_timelapse_fails_the_job_with_those_that_are_like_it(located: Located) -> None:
     result = located.job("verify", timelapses=["camera-1/timelapse-11"], success=False)
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]

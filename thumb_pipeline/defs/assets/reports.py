@@ -10,7 +10,7 @@ from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, verified_report
+from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluations, verified_report
 from thumb_pipeline.stages.listing import discover
 
 
@@ -52,6 +52,10 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
         yield dg.MaterializeResult(asset_key=VERIFICATION, metadata=verification_metadata(opened, found))
     if ORPHANS in asked_for:
         yield dg.MaterializeResult(asset_key=ORPHANS, metadata=orphan_metadata(found))
+    if VERIFICATION not in asked_for:  # its checks are not part of this run, and what they rest on has changed
+        with refusals_as_failures():
+            for answer in evaluations(opened):
+                context.log_event(answer)
 
 
 @dg.asset(group_name="reports")
