@@ -10,10 +10,13 @@ import dagster as dg
 
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.plan import missing_thumbnails
+from thumb_pipeline.defs.assets.reports import unknown_folders, verification
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
-from thumb_pipeline.defs.jobs import generate
+from thumb_pipeline.defs.checks import library_checks
+from thumb_pipeline.defs.jobs import generate, statistics, verify
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.stages.render import ChunkResult
 
 
@@ -31,8 +34,14 @@ def build_definitions(
         on_chunk: given what each of them did.
     """
     return dg.Definitions(
-        assets=[image_inventory, missing_thumbnails, thumbnails, coverage_statistics, disk_usage_statistics],
-        jobs=[generate],
+        assets=[
+            *(image_inventory, missing_thumbnails, thumbnails),
+            *(verification, unknown_folders),
+            *(coverage_statistics, disk_usage_statistics),
+        ],
+        asset_checks=[library_checks],
+        jobs=[generate, verify, statistics],
+        schedules=NIGHTLY,
         resources={
             "library": LibraryResource(root=library),
             "progress": ProgressResource(tell=on_source, keep=on_chunk),

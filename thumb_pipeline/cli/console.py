@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thumb_pipeline.domain import names
+from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library import Library, Refused, open_library
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
@@ -99,28 +100,6 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def command_line(*arguments: str) -> str:
     """A command of ours as its user would type it."""
     return f"{os.environ.get(COMMAND_VARIABLE) or 'thumb-pipeline'} {shlex.join(arguments)}"
-
-
-def counted(n: int, noun: str) -> str:
-    """How many of something, such as 1 source or 1,200 sources."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
-
-
-def human_bytes(n_bytes: float) -> str:
-    """Bytes for people, such as 12.3 MB (powers of 1000)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.1f} TB"
-
-
-def human_seconds(seconds: float) -> str:
-    """A duration for people, such as 1 h 12 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class _Rate(ProgressColumn):

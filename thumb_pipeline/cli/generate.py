@@ -14,10 +14,7 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
-    counted,
     gauge,
-    human_bytes,
-    human_seconds,
     print_json,
     say,
     where_frames_go,
@@ -34,6 +31,7 @@ from thumb_pipeline.cli.selection import (
     VariantsOption,
     selection_of,
 )
+from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
 
@@ -119,7 +117,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
             pending=plan.n_pending,
         )
         run_ids, stopped = [], None
-        if plan.n_adopted or not plan.rows.is_empty():
+        if plan.n_adopted or not plan.rows.is_empty() or _is_something_to_retire(library, selection):
             from thumb_pipeline.cli import runs
 
             run_id = runs.new_run_id()
@@ -168,6 +166,13 @@ def carry_out(
 def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
     """Statistics list the whole library again: too dear after one frame in half a million, which changes no digit."""
     return n_sources <= _CHEAP_TO_LIST or n_variants >= n_sources / 100
+
+
+def _is_something_to_retire(library: Library, selection: "Selection") -> bool:
+    """Nothing of a timelapse is left only after its last sources were accepted as gone; runs retire its partition."""
+    from thumb_pipeline.stages.retirement import gone_timelapses
+
+    return selection.accept_shrink and bool(gone_timelapses(library))
 
 
 def clean_up_after_killed(library: Library) -> None:

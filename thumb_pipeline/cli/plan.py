@@ -8,10 +8,7 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
-    counted,
     gauge,
-    human_bytes,
-    human_seconds,
     print_json,
     print_table,
     say,
@@ -28,6 +25,7 @@ from thumb_pipeline.cli.selection import (
     selection_of,
 )
 from thumb_pipeline.domain.plans import Reason
+from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from thumb_pipeline.stages.plan import Plan

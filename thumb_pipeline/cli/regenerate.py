@@ -13,16 +13,14 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
-    counted,
     gauge,
-    human_bytes,
-    human_seconds,
     say,
     source_text,
 )
 from thumb_pipeline.cli.generate import Summary, carry_out, clean_up_after_killed, conclude
 from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.selection import AllOption, SourcesOption, TimelapsesOption, VariantsOption
+from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.library import Lease, Library, Refused
 
 if TYPE_CHECKING:

@@ -7,11 +7,10 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
-    counted,
-    human_bytes,
     print_json,
     print_table,
 )
+from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.measure import Measurement, measure
 
 

@@ -11,13 +11,12 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     chosen_library,
-    counted,
-    human_seconds,
     print_json,
     say,
 )
 from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.selection import AllOption
+from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.library import Refused
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """`thumb-pipeline verify`: compares every variant with what should be there, and says what to do about the rest.
 
-Counting is done in `stages.verify`; this is the words.
+Counting is done in `stages.verify`, the sentence is `stages.verdict_words`.
 """
 
 from typing import Annotated
@@ -14,28 +14,20 @@ from thumb_pipeline.cli.console import (
     LibraryOption,
     chosen_library,
     command_line,
-    counted,
     gauge,
     print_json,
     say,
 )
 from thumb_pipeline.cli.selection import TimelapsesOption
-from thumb_pipeline.domain.findings import VariantState
 from thumb_pipeline.domain.layout import FRAMES_FOLDER
-from thumb_pipeline.stages import verdicts
+from thumb_pipeline.domain.quantities import counted
+from thumb_pipeline.stages import verdict_words, verdicts
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.verify import verified_timelapses
 from thumb_pipeline.stages.verify import verify as verify_timelapses
 
 _SHOWN_TIMELAPSES = 20
 _SHOWN_FILES = 20
-_REMEDIES = (
-    ((VariantState.MISSING, VariantState.CORRUPT, VariantState.STALE_SOURCE, VariantState.STALE_SPEC), "generate"),
-    ((VariantState.FAILED,), "generate --retry-failed"),
-    ((VariantState.UNRECORDED,), "repair --apply"),
-    ((VariantState.ORPHAN,), "sweep"),
-)
-"""Which command puts which states right."""
 
 
 def verify(
@@ -53,7 +45,7 @@ def verify(
         print_json(_document(counts, timelapses))
     else:
         _print(opened, counts, timelapses)
-    if _is_wrong(counts, timelapses):
+    if verdict_words.is_wrong(counts, timelapses):
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
@@ -92,7 +84,7 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame) -> dict[str, objec
         mine = counts.filter(pl.col("timelapse") == row["timelapse"])
         by_timelapse[row["timelapse"]] = {
             "sources": row["sources"],
-            **_states(mine),
+            **verdict_words.states(mine),
             "vanished_sources": row["vanished"],
             "replaced_sources": row["replaced"],
             "bit_rot_sources": row["bit_rot"],
@@ -102,35 +94,23 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame) -> dict[str, objec
                 for found in mine.filter(pl.col("variant") != "").iter_rows(named=True)
             },
         }
-    return {"sources": int(timelapses["sources"].sum()), **_states(counts), "by_timelapse": by_timelapse}
-
-
-def _states(counts: pl.DataFrame) -> dict[str, int]:
-    return {state.value: int(counts[state.value].sum()) for state in reversed(VariantState)}
-
-
-def _is_wrong(counts: pl.DataFrame, timelapses: pl.DataFrame) -> bool:
-    wrong = [state.value for state in VariantState if state.is_wrong]
-    sources = ["vanished", "bit_rot", "unreadable"]
-    return bool(
-        counts.select(pl.sum_horizontal(wrong).sum()).item() or timelapses.select(sources).sum().sum_horizontal().item()
-    )
+    return {"sources": int(timelapses["sources"].sum()), **verdict_words.states(counts), "by_timelapse": by_timelapse}
 
 
 def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame) -> None:
-    bad = counts.filter(pl.sum_horizontal(state.value for state in VariantState if state.is_wrong) > 0)
+    bad = counts.filter(pl.sum_horizontal(verdict_words.WRONG_STATES) > 0)
     keys = bad["timelapse"].unique().sort().to_list()
     for key in keys[:_SHOWN_TIMELAPSES]:
         mine = counts.filter(pl.col("timelapse") == key)
-        typer.echo(f"{key}: {_sentence(library, mine)}")
-        for states, command in _REMEDIES:
-            if any(mine[state.value].sum() for state in states):
-                say(f"  to put that right: {command_line(*command.split(), '--timelapse', key)}")
+        typer.echo(f"{key}: {verdict_words.sentence(mine, library.settings.specs)}")
+        for command in verdict_words.remedies(mine):
+            say(f"  to put that right: {command_line(*command.split(), '--timelapse', key)}")
     if len(keys) > _SHOWN_TIMELAPSES:
         say(f"… and {len(keys) - _SHOWN_TIMELAPSES} more timelapses; --json has them all")
     for row in timelapses.filter((pl.col("bit_rot") + pl.col("unreadable")) > 0).iter_rows(named=True):
         _print_damaged_sources(row["timelapse"], row["bit_rot"], row["unreadable"])
-    typer.echo(f"{counted(int(timelapses['sources'].sum()), 'source')}: {_sentence(library, counts)}")
+    in_words = verdict_words.sentence(counts, library.settings.specs)
+    typer.echo(f"{counted(int(timelapses['sources'].sum()), 'source')}: {in_words}")
 
 
 def _print_damaged_sources(key: str, n_rotten: int, n_unreadable: int) -> None:
@@ -145,22 +125,3 @@ def _print_damaged_sources(key: str, n_rotten: int, n_unreadable: int) -> None:
         say(
             "  to put that right: check the disk and the permissions, and restore the frame from a backup if it is lost"
         )
-
-
-def _sentence(library: Library, counts: pl.DataFrame) -> str:
-    """Such as `47/50 thumbnails valid, 3 missing; 50/50 smalls valid`."""
-    parts = []
-    for name in [*library.settings.specs, ""]:
-        mine = counts.filter(pl.col("variant") == name)
-        if mine.is_empty() and name == "":
-            continue
-        wrong = [
-            f"{n:,} {state.value}"
-            for state in VariantState
-            if state is not VariantState.VALID and (n := int(mine[state.value].sum()))
-        ]
-        valid = (
-            f"{int(mine['valid'].sum()):,}/{int(mine['required'].sum()):,} {name}s valid" if name else "other files:"
-        )
-        parts.append(", ".join([valid, *wrong]))
-    return "; ".join(parts)

@@ -181,5 +181,16 @@ CHECKED = TableSchema(
 )
 """One row a source that was opened, with its variants, by a deep verification."""
 
+
+REPORTED = TableSchema(
+    name="reported",
+    key=("timelapse",),
+    columns={
+        "timelapse": pl.String,
+        "verdict": pl.UInt64,  # hash of counts and findings; another version of Polars may make another one of the same
+    },
+)
+"""One row a timelapse: which verdict its reports in Dagster show. One slice for the library."""
+
 WHOLE_LIBRARY = "library/all"
 """The slice of tables that are not cut by timelapse."""

@@ -66,7 +66,7 @@ class Table:
         found = []
         for camera in _subfolders(top):
             found += [f"{camera}/{timelapse}" for timelapse in _subfolders(os.path.join(top, camera))]
-        return sorted(found)
+        return sorted(key for key in found if _is_slice(self._folder(key)))
 
     def holds(self, key: str) -> bool:
         """Whether a timelapse has a slice; next to nothing to ask."""
@@ -127,6 +127,32 @@ class Table:
             if not batch.is_empty():
                 number = max((file.last for file in files), default=0) + 1
                 self._add(folder, files, batch.with_columns(pl.lit(number, pl.Int64).alias(_SEQUENCE)), number)
+
+    def drop(self, key: str, *, only_if_empty: bool = False) -> bool:
+        """Forgets a slice: its timelapse then has no rows, and is not among `keys`.
+
+        Its folder stays, with the lock in it: a merge that waits for the lock would else hold it on a file that is
+        gone, beside another that holds its successor.
+
+        Args:
+            key: the timelapse.
+            only_if_empty: leaves a slice alone that has rows, also when they came a moment ago.
+
+        Returns:
+            Whether the slice is gone.
+        """
+        folder = self._folder(key)
+        if not os.path.isdir(folder):
+            return True
+        with self.locked(os.path.join(folder, _LOCK)):
+            files = _active(folder)
+            if only_if_empty and not self._rows(files, None).head(1).collect().is_empty():
+                return False
+            # A kill in between must not bring back what was superseded or removed: what takes out goes last.
+            active = [os.path.basename(file.path) for file in files]
+            for name in [*sorted(set(os.listdir(folder)) - {_LOCK, *active}), *active]:
+                os.unlink(os.path.join(folder, name))
+        return True
 
     def _current(self, files: list[_File], rows: pl.DataFrame) -> pl.DataFrame:
         names = rows["source_name"].unique().to_list()
@@ -216,6 +242,10 @@ def _active(folder: str) -> list[_File]:
         if not active or file.last > active[-1].last:
             active.append(file)
     return active
+
+
+def _is_slice(folder: str) -> bool:
+    return any(_FILE.fullmatch(name) for name in os.listdir(folder))
 
 
 def _flag(*, removed: bool) -> pl.Expr:

@@ -52,6 +52,14 @@ class GenerateConfig(PlanConfig):
     )
 
 
+class VerifyConfig(dg.Config):
+    """What the `verify` job is to look at."""
+
+    timelapses: list[str] = Field(
+        default=[], description="Keys like camera-1/timelapse-2; empty means the whole library."
+    )
+
+
 class ReportConfig(dg.Config):
     """What is reported when a plan was carried out."""
 

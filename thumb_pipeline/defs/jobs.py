@@ -1,8 +1,13 @@
-"""The jobs: `generate` for any set of timelapses in one run."""
+"""The jobs: `generate` and `verify` for any set of timelapses in one run, `statistics` over the whole library.
+
+Each is in a lane (`lanes`). When they run by themselves is in `schedules`.
+"""
 
 import dagster as dg
 
+from thumb_pipeline.defs import lanes
 from thumb_pipeline.defs.render_ops import render_chunk, report_order, take_order
+from thumb_pipeline.defs.verify_ops import verify_timelapses
 
 
 @dg.graph(name="generate")
@@ -14,4 +19,20 @@ def generate_graph() -> None:
     report_order(take_order().map(render_chunk).collect())
 
 
-generate = generate_graph.to_job(executor_def=dg.in_process_executor)
+@dg.graph(name="verify")
+def verify_graph() -> None:
+    """Compares every variant with what should be there, in any set of timelapses, in one run; read-only.
+
+    Reports the timelapses whose verdict is another than reported last, and asks every check of the whole library.
+    """
+    verify_timelapses()
+
+
+generate = generate_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.REGENERATION)
+verify = verify_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
+statistics = dg.define_asset_job(
+    "statistics",
+    selection=["coverage_statistics", "disk_usage_statistics"],
+    description="Measures coverage and disk usage of the whole library, from a fresh listing.",
+    tags=lanes.MAINTENANCE,
+)

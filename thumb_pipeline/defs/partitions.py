@@ -1,14 +1,97 @@
-"""The partitions: one a timelapse, by keys like `camera-1/timelapse-2`, added as timelapses appear."""
+"""The partitions: one a timelapse, by keys like `camera-1/timelapse-2`.
+
+Added as timelapses appear, deleted when nothing is left of them and no run counts on them. When nothing is left is
+decided in `stages.retirement`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 
+from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.retirement import forget, gone_timelapses
+
 timelapse_partitions = dg.DynamicPartitionsDefinition(name="timelapse")
 
+_KEY = "dagster/partition"
+_RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_UNFINISHED = [
+    *(dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING),
+    *(dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
+]
+_UNFINISHED_BACKFILLS = {"REQUESTED", "CANCELING", "FAILING"}
+_RECENT_BACKFILLS = 100
 
-def register_timelapses(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
+
+def register_timelapses(instance: dg.DagsterInstance, keys: Collection[str]) -> list[str]:
     """Adds those keys that are no partitions yet; returns them."""
     known = set(instance.get_dynamic_partitions("timelapse"))
     new = sorted(set(keys) - known)
     if new:
         instance.add_dynamic_partitions("timelapse", new)
     return new
+
+
+def retire_timelapses(
+    library: Library, instance: dg.DagsterInstance, run_id: str, log: dg.DagsterLogManager
+) -> list[str]:
+    """Deletes the partitions and the records of timelapses of which nothing is left; returns their keys.
+
+    Called by runs after their own work, which it never fails: what cannot be told now is told next time.
+
+    Args:
+        library: the library.
+        instance: where its partitions are.
+        run_id: of the run that calls.
+        log: where it is said.
+    """
+    partitions = instance.get_dynamic_partitions("timelapse")
+    try:
+        gone = gone_timelapses(library, partitions)
+        if not gone:
+            return []
+        others = [run.tags for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)) if run.run_id != run_id]
+        backfills = instance.get_backfills(limit=_RECENT_BACKFILLS)
+        is_backfilled = any(backfill.status.value in _UNFINISHED_BACKFILLS for backfill in backfills)
+        retired = [
+            key
+            for key in retirable(gone, partitions, others, is_backfilled=is_backfilled)
+            if _retire(library, instance, key)
+        ]
+    except REFUSALS as refused:
+        log.warning(f"no timelapse was retired: {refused}")
+        return []
+    if retired:
+        log.info(f"retired, as nothing is left of them: {', '.join(retired)}")
+    return retired
+
+
+def _retire(library: Library, instance: dg.DagsterInstance, key: str) -> bool:
+    if not forget(library, key):
+        return False
+    instance.delete_dynamic_partition("timelapse", key)
+    return True
+
+
+def retirable(
+    gone: Collection[str], partitions: Sequence[str], runs: Iterable[Mapping[str, str]], *, is_backfilled: bool
+) -> list[str]:
+    """Those timelapses that no other run counts on.
+
+    Args:
+        gone: timelapses of which nothing is left.
+        partitions: all keys, in Dagster's order: ranges are positions in it.
+        runs: the tags of the other runs that are not over; one that names no partition may work on any of them.
+        is_backfilled: whether a backfill is under way: which keys it still wants, only it knows.
+    """
+    wanted: set[str] = set()
+    for tags in runs:
+        first, last = (tags.get(name) for name in _RANGE)
+        if _KEY in tags:
+            wanted.add(tags[_KEY])
+        elif first in partitions and last in partitions:
+            wanted.update(partitions[partitions.index(first) : partitions.index(last) + 1])
+        else:
+            return []
+    return [] if is_backfilled else sorted(set(gone) - wanted)

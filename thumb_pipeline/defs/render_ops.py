@@ -11,7 +11,8 @@ import dagster as dg
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
-from thumb_pipeline.defs.partitions import register_timelapses
+from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
 from thumb_pipeline.defs.reporting import (
     by_timelapse,
     coverage_metadata,
@@ -23,7 +24,6 @@ from thumb_pipeline.defs.reporting import (
 )
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages import recording, render, work_orders
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
@@ -41,13 +41,10 @@ _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 
 def place_order(library: Library, selection: Selection, order_id: str) -> WorkOrder:
     """Plans, records what is right already, and writes the rest down as an order of work."""
-    try:
-        with library.lease() as lease:
-            plan = make_plan(library, selection, lease)
-            recording.record(library, plan)
-            return work_orders.place(library, plan, order_id)
-    except REFUSALS as refused:
-        raise dg.Failure(description=str(refused), allow_retries=False) from refused
+    with refusals_as_failures(), library.lease() as lease:
+        plan = make_plan(library, selection, lease)
+        recording.record(library, plan)
+        return work_orders.place(library, plan, order_id)
 
 
 def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
@@ -76,7 +73,8 @@ def take_order(
 ) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
     """Takes the order that the command line placed for this run, or plans what the config selects, and cuts it."""
     opened = library.open(context.instance)
-    register_timelapses(context.instance, discover(opened).keys)
+    with refusals_as_failures():
+        register_timelapses(context.instance, discover(opened).keys)
     yield from chunk_outputs(_order(context, opened, config.selection(config.timelapses)))
 
 
@@ -106,18 +104,15 @@ def render_chunk(
     opened = library.open(context.instance)
     rows = work_orders.chunk_rows(opened, chunk["order"], chunk["chunk"])
     n_sources = rows.select("timelapse", "source_name").n_unique()
-    try:
-        with opened.lease() as lease:
-            done = render.render_chunk(
-                opened,
-                rows,
-                lease,
-                run_id=context.run_id,
-                on_source=progress.listener(context.log, n_sources),
-                on_end=progress.finished,
-            )
-    except INTERRUPTIONS as error:
-        raise dg.Failure(description=str(error)) from error
+    with refusals_as_failures(), opened.lease() as lease:
+        done = render.render_chunk(
+            opened,
+            rows,
+            lease,
+            run_id=context.run_id,
+            on_source=progress.listener(context.log, n_sources),
+            on_end=progress.finished,
+        )
     return {"order": chunk["order"], **asdict(done)}
 
 
@@ -149,10 +144,12 @@ def report_order(
         _materialized(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
         _materialized(context, "thumbnails", key, found)
     if config.statistics:
-        measured = measure(opened)
+        with refusals_as_failures():
+            measured = measure(opened)
         _materialized(context, "coverage_statistics", None, coverage_metadata(measured))
         _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
     work_orders.discard(opened, order.id)
+    retire_timelapses(opened, context.instance, context.run_id, context.log)
 
 
 def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:

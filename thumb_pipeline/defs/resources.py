@@ -7,6 +7,7 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
+from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, open_library
 from thumb_pipeline.stages.render import ChunkResult
@@ -33,11 +34,9 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             dagster.Failure: with the remedy; there is no point in retrying.
         """
         root = self.root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
-        try:
+        hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
+        with refusals_as_failures(hint=hint):
             library = open_library(root)
-        except Refused as refused:
-            hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
-            raise dg.Failure(description=f"{refused}{hint}", allow_retries=False) from refused
         _refuse_foreign_instance(instance, library)
         _refuse_foreign_database(instance, library)
         return library

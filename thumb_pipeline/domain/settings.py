@@ -199,6 +199,13 @@ class VerificationTable(_Table):
     rolling_s: float = Field(default=1800.0, gt=0, le=86_400, strict=True)
 
 
+class ChecksTable(_Table):
+    """`[checks]`: how much may be wrong before a check over the whole library fails."""
+
+    max_failed_ratio: float = Field(default=0.01, ge=0, le=1, strict=True)
+    max_wait_h: float = Field(default=24.0, gt=0, le=87_600, strict=True)
+
+
 class Settings(_Table):
     """Everything `thumbs.toml` says, checked."""
 
@@ -210,6 +217,7 @@ class Settings(_Table):
     retries: RetriesTable = RetriesTable()
     brakes: BrakesTable = BrakesTable()
     verification: VerificationTable = VerificationTable()
+    checks: ChecksTable = ChecksTable()
     variants: dict[str, VariantTable] = Field(default_factory=_default_variants, min_length=1)
     policy: PolicyTable = PolicyTable()
     cameras: dict[str, CameraTable] = {}

@@ -16,6 +16,7 @@ from thumb_pipeline.datasets.schemas import (
     INVENTORY,
     MANIFEST,
     PLAN,
+    REPORTED,
     VERDICTS,
     VERIFIED,
     TableSchema,
@@ -108,6 +109,11 @@ class Library:
     def checked(self) -> Table:
         """When each source was opened last with its variants, to be verified."""
         return self._table(CHECKED)
+
+    @property
+    def reported(self) -> Table:
+        """Which verdict the reports of each timelapse show; one slice, `WHOLE_LIBRARY`."""
+        return self._table(REPORTED)
 
     @property
     def workers(self) -> int:
@@ -304,6 +310,13 @@ min_shrink_sources = 5
 # that were looked at longest ago and their variants, and goes on there the next time.
 rolling_bytes = 10000000000
 rolling_s = 1800.0
+
+
+[checks]
+# The share of variants that may be failed, and the hours that the oldest capture may wait for its variants, before the
+# checks in the UI turn red.
+max_failed_ratio = 0.01
+max_wait_h = 24.0
 
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".

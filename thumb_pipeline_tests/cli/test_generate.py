@@ -283,3 +283,16 @@ def _write_slowly(path: Path, data: bytes, stop: threading.Event) -> None:
             written += 1
             time.sleep(0.02)
         file.write(data[written:])
+
+
+def test_a_timelapse_whose_loss_is_accepted_is_retired_although_there_is_nothing_to_render(
+    archive: Archive, run: Run
+) -> None:
+    archive.fill(1, "camera-1/timelapse-1")
+    archive.fill(1, "camera-2/timelapse-3")
+    run("generate", "--library", archive.root)
+    shutil.rmtree(archive.root / "cameras/camera-2")
+    accepted = run("generate", "--library", archive.root, "--accept-shrink", "--json").json
+    assert (accepted["rendered"], len(accepted["run_ids"])) == (0, 1)
+    assert run("generate", "--library", archive.root, "--accept-shrink", "--json").json["run_ids"] == []
+    assert list(run("verify", "--library", archive.root, "--json").json["by_timelapse"]) == ["camera-1/timelapse-1"]

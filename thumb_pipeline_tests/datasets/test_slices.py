@@ -313,3 +313,25 @@ def test_every_table_has_its_key_among_its_columns() -> None:
     for schema in (INVENTORY, MANIFEST, PLAN):
         assert {"timelapse", *schema.key} <= set(schema.columns)
         assert dict(schema.empty().schema) == schema.columns
+
+
+def test_a_dropped_slice_has_no_rows_and_no_key_and_takes_new_rows(tmp_path: Path) -> None:
+    things = table(tmp_path)
+    for number in range(5):
+        things.merge(KEY, rows({(f"{number}.jpg", "small"): number}))
+    assert things.drop(KEY)
+    assert things.keys() == []
+    assert things.read([KEY]).is_empty()
+    things.merge(KEY, rows({("b.jpg", "small"): 7}))
+    assert contents(things) == {("b.jpg", "small"): 7}
+    assert things.drop("camera-9/timelapse-9")
+
+
+def test_a_slice_with_rows_is_not_dropped_when_only_an_empty_one_may_be(tmp_path: Path) -> None:
+    things = table(tmp_path)
+    things.merge(KEY, rows({("a.jpg", "small"): 1}))
+    assert not things.drop(KEY, only_if_empty=True)
+    assert things.keys() == [KEY]
+    things.merge(KEY, SCHEMA.empty(), removed=gone({("a.jpg", "small")}))
+    assert things.drop(KEY, only_if_empty=True)
+    assert things.keys() == []

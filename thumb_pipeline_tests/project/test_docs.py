@@ -247,6 +247,27 @@ def test_the_table_of_assets_is_the_definitions() -> None:
     assert {code(row[0])[0]: row[1] for row in table(README, "Asset")} == partitions
 
 
+def test_the_table_of_checks_is_the_definitions() -> None:
+    graph = build_definitions().resolve_asset_graph()
+    documented = {code(row[0])[0] for row in table(README, "Check")}
+    assert documented == {key.name for key in graph.asset_check_keys}
+
+
+def test_the_table_of_jobs_is_the_definitions_with_their_priorities() -> None:
+    jobs = {job.name: job.tags.get("dagster/priority", "0") for job in build_definitions().resolve_all_job_defs()}
+    del jobs["__ASSET_JOB"]
+    assert {code(row[0])[0]: row[1] for row in table(README, "Job")} == jobs
+
+
+def test_the_table_of_schedules_is_the_definitions() -> None:
+    found = {
+        one.name: [one.cron_schedule, "on" if one.default_status is dg.DefaultScheduleStatus.RUNNING else "off"]
+        for one in build_definitions().schedules or []
+        if isinstance(one, dg.ScheduleDefinition) and one.execution_timezone == "UTC"
+    }
+    assert {code(row[0])[0]: [code(row[1])[0], row[2]] for row in table(README, "Schedule")} == found
+
+
 def test_both_instance_files_say_the_same_but_for_the_places() -> None:
     root = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
     places = {"storage", "local_artifact_storage", "compute_logs"}
@@ -335,6 +356,7 @@ def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
 def test_the_state_page_explains_every_folder_of_the_state(library: Path) -> None:
     opened = open_library(str(library))
     tables = [opened.inventory, opened.manifest, opened.last_plan, opened.damage, opened.checked]
+    tables += [opened.findings, opened.verdicts, opened.verified, opened.reported]
     folders = [opened.lease_folder, opened.plans, opened.dagster_home]
     folders += [f"{one.root}/{one.schema.name}" for one in tables]
     expected = {str(Path(folder).relative_to(opened.state)) + "/" for folder in folders}

@@ -3,10 +3,10 @@
 import dagster as dg
 
 from thumb_pipeline.defs.config import InventoryConfig
+from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.inventory import accept
 from thumb_pipeline.stages.plan import surveys
 from thumb_pipeline.stages.selection import refuse_shrunken
@@ -23,11 +23,9 @@ def image_inventory(
     """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
     opened = library.open(context.instance)
     keys = list(context.partition_keys)
-    try:
+    with refusals_as_failures():
         found = list(surveys(opened, keys))
         refuse_shrunken(config.selection(keys), [shrinkage for part in found for shrinkage in part.shrunken])
-    except REFUSALS as refused:
-        raise dg.Failure(description=str(refused), allow_retries=False) from refused
-    for part in found:
-        accept(opened, part)
+        for part in found:
+            accept(opened, part)
     return dg.MaterializeResult(metadata=inventory_metadata(opened.inventory, keys))

@@ -5,11 +5,11 @@ import dagster as dg
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.config import PlanConfig
+from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages import recording, work_orders
-from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.plan import make_plan
 
 
@@ -25,12 +25,9 @@ def missing_thumbnails(
     """The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason."""
     opened = library.open(context.instance)
     keys = list(context.partition_keys)
-    try:
-        with opened.lease() as lease:
-            plan = make_plan(opened, config.selection(keys), lease)
-    except REFUSALS as refused:
-        raise dg.Failure(description=str(refused), allow_retries=False) from refused
-    recording.keep_plan(opened, plan, keys)
+    with refusals_as_failures(), opened.lease() as lease:
+        plan = make_plan(opened, config.selection(keys), lease)
+        recording.keep_plan(opened, plan, keys)
     shown = plan.rows.select("timelapse", "source_name", "variant", "reason")
     order = work_orders.describe(opened, plan, context.run.run_id)
     metadata = {**plan_metadata(order.by_reason, PLAN), **prediction_metadata(order)}

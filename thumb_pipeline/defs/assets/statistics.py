@@ -3,9 +3,9 @@
 import dagster as dg
 
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.reporting import coverage_metadata, disk_usage_metadata
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.measure import Measurement, measure
 
@@ -31,7 +31,5 @@ def disk_usage_statistics(context: dg.AssetExecutionContext, library: LibraryRes
 
 
 def _measured(library: Library) -> Measurement:
-    try:
+    with refusals_as_failures():
         return measure(library)
-    except REFUSALS as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error

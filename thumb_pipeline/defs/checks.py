@@ -1,0 +1,43 @@
+"""The asset checks: six questions about the whole library, asked whenever `verification_report` is materialized.
+
+The answers come from what all verifications kept (`stages.health`), never from the last materialized partition: a
+check is of the library, so it has no partitions.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluations
+from thumb_pipeline.stages.health import Question
+
+_OF_ALL = (
+    "Asked of all timelapses, each as it was verified last, whichever was materialized now. A timelapse that was never "
+    "verified fails it, too; one that is gone and was accepted as gone does not count."
+)
+
+
+@dg.multi_asset_check(
+    name="library_checks",
+    specs=[
+        dg.AssetCheckSpec(question.value, asset=VERIFICATION, description=f"{DESCRIPTIONS[question]} {_OF_ALL}")
+        for question in Question
+    ],
+    can_subset=True,
+)
+def library_checks(context: dg.AssetCheckExecutionContext, library: LibraryResource) -> Iterator[dg.AssetCheckResult]:
+    """Answers every question that is asked, from one reading of the kept verdicts."""
+    asked = {key.name for key in context.op_execution_context.selected_asset_check_keys}
+    with refusals_as_failures():
+        found = list(evaluations(library.open(context.instance)))
+    for one in found:
+        if one.check_name in asked:
+            yield dg.AssetCheckResult(
+                asset_key=one.asset_key,
+                check_name=one.check_name,
+                passed=one.passed,
+                description=one.description,
+                metadata=one.metadata,
+            )

@@ -1,0 +1,29 @@
+"""Turns what stages refuse, and what stood in their way, into failures of a run that say what to do.
+
+Which exceptions these are is said in `stages.errors`; whatever else is raised is a fault of the program and stays one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+
+
+@contextmanager
+def refusals_as_failures(*, hint: str = "") -> Iterator[None]:
+    """Raises a `dagster.Failure` with the same words.
+
+    Args:
+        hint: more to do, after a refusal's own words.
+
+    Raises:
+        dagster.Failure: not to be retried where something was refused: it would be again.
+    """
+    try:
+        yield
+    except REFUSALS as refused:
+        raise dg.Failure(description=f"{refused}{hint}", allow_retries=False) from refused
+    except INTERRUPTIONS as error:
+        raise dg.Failure(description=str(error)) from error
