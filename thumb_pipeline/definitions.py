@@ -13,6 +13,7 @@ from thumb_pipeline.defs.assets.plan import missing_thumbnails
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.jobs import generate
+from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages.render import ChunkResult
 
@@ -32,7 +33,7 @@ def build_definitions(
     """
     return dg.Definitions(
         assets=[image_inventory, missing_thumbnails, thumbnails, coverage_statistics, disk_usage_statistics],
-        jobs=[generate],
+        jobs=[generate, *MAINTENANCE_JOBS],
         resources={
             "library": LibraryResource(root=library),
             "progress": ProgressResource(tell=on_source, keep=on_chunk),

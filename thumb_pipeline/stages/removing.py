@@ -48,21 +48,26 @@ class Removed:
 
     Attributes:
         run_id: its id.
-        n_planned: files planned.
         n_removed: those that went.
         n_bytes: bytes of those.
         trash: where they are; None where nothing went, or without a trash.
+        files: the plan (`stages.orphans.ORPHANS` columns).
         kept: the others with the reason (`KEPT` columns as rows).
         is_verified: whether the kept verdicts speak of what is there now.
     """
 
     run_id: str
-    n_planned: int
+    files: pl.DataFrame
     n_removed: int = 0
     n_bytes: int = 0
     trash: str | None = None
     kept: list[_Row] = field(default_factory=list)
     is_verified: bool = True
+
+    @property
+    def n_planned(self) -> int:
+        """Files planned."""
+        return self.files.height
 
     def document(self) -> dict[str, Any]:
         """What a command prints of it as JSON."""
@@ -116,7 +121,7 @@ def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
     """
     written, planned = journal.read(library, run_id), journal.files(library, run_id)
     records = journal.records(library, run_id)
-    result = Removed(run_id=run_id, n_planned=planned.height)
+    result = Removed(run_id=run_id, files=planned)
     by_key = {str(key): rows for (key,), rows in planned.partition_by("timelapse", as_dict=True).items()}
     forgotten = {str(key): rows for (key,), rows in records.partition_by("timelapse", as_dict=True).items()}
     touched = sorted({*by_key, *forgotten})
