@@ -17,7 +17,7 @@ from thumb_pipeline.cli.console import (
     say,
 )
 from thumb_pipeline.domain.removals import KEPT_MEANING, KeptReason, Operation
-from thumb_pipeline.stages import operations
+from thumb_pipeline.stages import journal, operations
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.removal import Removal, RemovalWish
 
@@ -69,7 +69,8 @@ def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -
     from thumb_pipeline.cli import runs
 
     run_id, wish = runs.new_run_id(), removal.wish
-    operations.write_down(library, removal, run_id, lease)
+    with journal.alone(library):
+        operations.write_down(library, removal, run_id, lease)
     config = {"apply": True, "timelapses": list(wish.timelapses), "force": wish.force, "use_trash": wish.use_trash}
     if removal.operation is Operation.PURGE:
         config["variants"] = list(wish.variants)

@@ -88,11 +88,19 @@ def alone(library: Library) -> Iterator[None]:
             raise Refused(
                 f"{library.journals} cannot be written ({error.strerror}); let this user write there"
             ) from error
+        _discard_halves(library)
         yield
 
 
+def _discard_halves(library: Library) -> None:
+    """Journals that a kill left half written, or half discarded: nothing was moved yet, or nothing is left to undo."""
+    for entry in os.scandir(library.journals):
+        if entry.is_dir(follow_symlinks=False) and not is_placed(library, entry.name):
+            remove_tree(entry.path)
+
+
 def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Journal:
-    """Writes a planned removal down, safe from a power cut.
+    """Writes a planned removal down, safe from a power cut; the caller works `alone`.
 
     Raises:
         Refused: the disk does not take it; nothing was moved.

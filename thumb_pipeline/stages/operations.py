@@ -23,7 +23,7 @@ def plan_removal(library: Library, operation: Operation, wish: RemovalWish) -> R
 
 
 def write_down(library: Library, removal: Removal, run_id: str, lease: Lease) -> None:
-    """Makes a plan the one that the run with this id carries out.
+    """Makes a plan the one that the run with this id carries out; the caller works `journal.alone`.
 
     Raises:
         Refused: a brake holds, the trash is on another file system, or the disk takes no journal.

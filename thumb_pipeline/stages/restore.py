@@ -103,8 +103,8 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
     result.is_verified = renew_verdicts(library, touched, lease)
     remove_empty(os.path.join(library.trash, run_id))
     if not os.path.lexists(os.path.join(library.trash, run_id)):
-        journal.discard(library, run_id)
         tidy(library)
+        journal.discard(library, run_id)
     return result
 
 

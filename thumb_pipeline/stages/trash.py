@@ -88,12 +88,12 @@ def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
 def _emptied(library: Library, entry: Entry) -> Entry:
     try:
         remove_tree(os.path.join(library.trash, entry.run_id))
+        tidy(library)
         journal.discard(library, entry.run_id)
     except OSError as error:
         raise Refused(
             f"{library.trash}/{entry.run_id} cannot be emptied ({error}); let this user write there, then repeat"
         ) from error
-    tidy(library)
     return entry
 
 

@@ -35,7 +35,7 @@ def purged(archive: Archive, **wish: object) -> Removed:
 def written_down(archive: Archive, operation: Operation = Operation.SWEEP, **wish: object) -> str:
     """Plans and writes down; what a test does next happens between the report and the deletion."""
     library, run_id = archive.library, str(uuid.uuid4())
-    with library.lease() as lease:
+    with library.lease() as lease, journal.alone(library):
         operations.write_down(library, planned(archive, operation, **wish), run_id, lease)
     return run_id
 
