@@ -161,10 +161,7 @@ def test_options_that_any_page_shows_exist() -> None:
     shown = {
         option
         for path in PAGES
-        for line in re.findall(
-            rf"(?:thumb-pipeline|run\.py) (?:{'|'.join(commands())})[^`\n]*", path.read_text()
-            path.read_text(),
-        )
+        for line in re.findall(rf"(?:thumb-pipeline|run\.py) (?:{'|'.join(commands())})[^`\n]*", path.read_text())
         for option in re.findall(r"--[a-z-]+", line)
     }
     assert shown <= known
