@@ -112,6 +112,20 @@ def half_a_million_sources(scratch: Path) -> list[str]:
     ]
 
 
+def verifying(scratch: Path) -> list[str]:
+    """Verification at normal depth: a million sources in many timelapses, and half a million in one."""
+    lines = []
+    for n_timelapses, n_sources, to_reach in ((1_000, 1_000_000, "60 s, 1,500 MB"), (1, 500_000, "15 s")):
+        library = _linked_library(scratch / str(n_sources), n_timelapses, n_sources)
+        runs = [_run("verify", library) for _ in range(_ROUNDS)]
+        wall_s, peak_mb = statistics.median(run.wall_s for run in runs), max(run.peak_mb for run in runs)
+        lines.append(
+            f"| verify {n_sources:,} sources in {n_timelapses:,} timelapses, 2 variants each | "
+            f"{wall_s:.1f} s ({_cpu(runs):.1f} s of CPU), {peak_mb:,.0f} MB | {to_reach} |"
+        )
+    return lines
+
+
 def _linked_library(scratch: Path, n_timelapses: int, n_sources: int) -> Library:
     """Made in a process of its own: a child's peak memory counts what its parent had when it was forked."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -189,6 +203,7 @@ FIGURES = {
     "frames": two_thousand_frames,
     "timelapses": thousand_timelapses,
     "sources": half_a_million_sources,
+    "verifying": verifying,
 }
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """What tests of every part share. Pictures and libraries that one part needs are made in its own tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline_tests.postgres import NoPostgres, Postgres
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -16,3 +21,74 @@ def corpus() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real pictures at {folder}: set THUMB_PIPELINE_CORPUS to the folder that holds them")
     return folder
+
+
+def pytest_configure() -> None:
+    """No test ever writes into a database that somebody has named for a library of theirs."""
+    os.environ.pop(POSTGRES_VARIABLE, None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL; a test that uses it is skipped where none can be started."""
+    yield from _running()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A running PostgreSQL that no other test uses, and this one may crash."""
+    yield from _running()
+
+
+def _running() -> Iterator[Postgres]:
+    try:
+        server = Postgres()
+    except NoPostgres as why:
+        pytest.skip(f"no PostgreSQL: {why}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def dagster_tables(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a database with Dagster's empty tables: copying it is faster than making them."""
+    import dagster as dg
+
+    address = postgres.fresh()
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").write_text(POSTGRES_STORAGE + INSTANCE_SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(POSTGRES_VARIABLE, address.replace("postgresql:", "postgresql+psycopg2:"))
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            instance.get_runs(limit=1)
+            instance.all_instigator_state()
+    return address.rpartition("/")[2]
+
+
+@pytest.fixture
+def database(postgres: Postgres, dagster_tables: str) -> str:
+    """The address of a database that no library has used yet."""
+    return postgres.fresh(dagster_tables)
+
+
+@pytest.fixture
+def on_postgres(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment names a database of the test's own; its address."""
+    monkeypatch.setenv(POSTGRES_VARIABLE, database)
+    return database
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """What keeps the runs: the test is run with each."""
+    if request.param == "postgres":
+        request.getfixturevalue("on_postgres")
+    return str(request.param)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage_without_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, and Dagster has never opened the database."""
+    if request.param == "postgres":
+        monkeypatch.setenv(POSTGRES_VARIABLE, request.getfixturevalue("postgres").fresh())
+    return str(request.param)

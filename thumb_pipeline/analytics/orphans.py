@@ -27,14 +27,14 @@ def told_by_name(variant_path: str, specs: Sequence[VariantSpec]) -> dict[str, s
 
 
 def explained(
-    files: pl.DataFrame, recorded: pl.DataFrame, required: pl.DataFrame, specs: Sequence[VariantSpec]
+    files: pl.DataFrame, recorded: pl.DataFrame, sources: pl.DataFrame, specs: Sequence[VariantSpec]
 ) -> pl.DataFrame:
     """Unexpected files with the reason why nothing expects them, and the evidence.
 
     Args:
         files: timelapse, variant_path, n_bytes, mtime_ns.
         recorded: timelapse, variant_path, variant, source_name of the manifest's rows for these files.
-        required: timelapse, variant of what the settings ask for now.
+        sources: timelapse, source_name of the sources that exist.
         specs: every variant of the settings.
 
     Returns:
@@ -48,20 +48,22 @@ def explained(
         evidence=pl.when(pl.col("source_name") != "").then(pl.lit("name")).otherwise(pl.lit("none"))
     )
     by_record = joined.filter(pl.col("variant").is_not_null()).with_columns(evidence=pl.lit("record"))
-    asked_for = required.select("timelapse", "variant", is_asked_for=pl.lit(True))
+    exists = sources.select("timelapse", "source_name", exists=pl.lit(True))
     return (
         pl.concat([by_record, by_name.select(by_record.columns)])
-        .join(asked_for, on=["timelapse", "variant"], how="left")
-        .with_columns(kind=_kind())
-        .drop("is_asked_for")
+        .join(exists, on=["timelapse", "source_name"], how="left")
+        .with_columns(kind=_kind([spec.name for spec in specs]))
+        .drop("exists")
     )
 
 
-def _kind() -> pl.Expr:
+def _kind(known: list[str]) -> pl.Expr:
     return (
         pl.when(pl.col("variant") == "")
         .then(pl.lit(OrphanKind.UNPARSABLE_NAME.value))
-        .when(pl.col("is_asked_for").is_null())
+        .when(~pl.col("variant").is_in(known))
         .then(pl.lit(OrphanKind.SPEC_RETIRED.value))
+        .when(pl.col("exists"))
+        .then(pl.lit(OrphanKind.POLICY.value))
         .otherwise(pl.lit(OrphanKind.SOURCE_GONE.value))
     )

@@ -57,7 +57,7 @@ def variant_states(
 
     Returns:
         timelapse, source_name, n_bytes, mtime_ns, captured_at, variant_path, `state` (a `State` or `Reason`),
-        `is_present`, `known_digest`, `superseded_path`.
+        `is_present`, `known_digest`, `superseded_path`, `superseded_source` (none yet).
     """
     where = ["timelapse"] if n_timelapses > 1 else []
     record = recorded if n_timelapses > 1 else recorded.drop("timelapse")
@@ -74,9 +74,9 @@ def variant_states(
     states = pl.concat([stayed, moved]).with_columns(
         state=_state(retry_failed=retry_failed), is_present=pl.col("a_n_bytes").is_not_null()
     )
-    return states.with_columns(known_digest=_known_digest(), superseded_path=_superseded()).select(
-        pl.exclude("^[ra]_.*$", "source_state")
-    )
+    return states.with_columns(
+        known_digest=_known_digest(), superseded_path=_superseded(), superseded_source=pl.lit(None, pl.String)
+    ).select(pl.exclude("^[ra]_.*$", "source_state"))
 
 
 def _state(*, retry_failed: bool) -> pl.Expr:

@@ -19,8 +19,10 @@ from thumb_pipeline.cli.init import init
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
 from thumb_pipeline.cli.purge import purge
+from thumb_pipeline.cli.regenerate import regenerate
 from thumb_pipeline.cli.restore import restore
 from thumb_pipeline.cli.stats import stats
+from thumb_pipeline.cli.status import cancel, status
 from thumb_pipeline.cli.sweep import sweep
 from thumb_pipeline.cli.trash import trash
 from thumb_pipeline.cli.up import up
@@ -35,7 +37,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, plan, generate, verify, sweep, purge, restore, trash, stats, up):
+for command in (
+    *(demo, init, plan, generate, regenerate, verify, sweep, purge, restore, trash),
+    *(stats, status, cancel, up),
+):
     app.command()(command)
 
 

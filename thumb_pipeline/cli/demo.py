@@ -9,6 +9,7 @@ import typer
 
 from thumb_pipeline.cli.console import ExitCode, JsonOption, command_line, gauge, print_json, say
 from thumb_pipeline.cli.generate import generate_library
+from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.stats import print_coverage
 from thumb_pipeline.stages.demo import make_demo_frames
 from thumb_pipeline.stages.library import Refused, initialise, open_library
@@ -41,6 +42,7 @@ def _make(folder: str, *, json: bool) -> None:
     library = open_library(folder)
     os.makedirs(library.state, exist_ok=True)
     (Path(library.state) / _MARKER).touch()
+    settle_run_database(library)
     say(f"drawing two cameras, three timelapses in {folder} …")
     with library.lease() as lease, gauge("drawing") as progress:
         make_demo_frames(library, lease, on_progress=progress.show)

@@ -22,6 +22,7 @@ from thumb_pipeline.cli.console import (
     say,
     where_frames_go,
 )
+from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.plan import say_what_is_left_out
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
@@ -72,13 +73,17 @@ def generate(
     """Make every variant that is missing, stale or corrupt."""
     opened = chosen_library(library)
     selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)
-    done, run_ids, stopped = generate_library(opened, selection)
+    conclude(opened, *generate_library(opened, selection), json=json)
+
+
+def conclude(library: Library, done: Summary, run_ids: list[str], stopped: str | None, *, json: bool) -> None:
+    """Prints what a command rendered, and ends it with the exit code for that."""
     if json:
         print_json({**asdict(done), "run_ids": run_ids})
     else:
         _print(done, run_ids)
         if not done.sources:
-            say(where_frames_go(opened))
+            say(where_frames_go(library))
         if done.failed and not run_ids:
             say("sources that failed are not tried again until they change; --retry-failed tries and names them")
     if stopped:
@@ -95,7 +100,8 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
 
     started = time.monotonic()
     with library.lease() as lease:
-        _clean_up_after_killed(library)
+        settle_run_database(library)
+        clean_up_after_killed(library)
         with gauge("examining") as progress:
             plan = make_plan(library, selection, lease, on_progress=progress.show)
         say_what_is_left_out(plan)
@@ -117,20 +123,33 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
             order = work_orders.place(library, plan, run_id, lease=lease)
             statistics = not selection.sources and _is_worth_measuring(order.n_variants, plan.n_sources)
             del plan  # half a million sources are not needed twice
-            stopped = _carry_out(library, order, run_id, lease, done, statistics=statistics)
+            stopped = carry_out(library, order, run_id, lease, done, statistics=statistics)
             run_ids.append(run_id)
     done.duration_s = round(time.monotonic() - started, 3)
     return done, run_ids, stopped
 
 
-def _carry_out(
-    library: Library, order: "WorkOrder", run_id: str, lease: Lease, done: Summary, *, statistics: bool
+def carry_out(
+    library: Library,
+    order: "WorkOrder",
+    run_id: str,
+    lease: Lease,
+    done: Summary,
+    *,
+    statistics: bool,
+    lane: str = "captures",
 ) -> str | None:
+    """Runs an order of work, adds what it did to `done`, and returns why it stopped part-way, if it did."""
     from thumb_pipeline.cli import runs
 
     with gauge("rendering") as progress:
         outcome = runs.carry_out(
-            library, run_id, lease, on_source=lambda n: progress.show(n, order.n_sources), statistics=statistics
+            library,
+            run_id,
+            lease,
+            on_source=lambda n: progress.show(n, order.n_sources),
+            statistics=statistics,
+            lane=lane,
         )
     for counts in outcome.done.by_timelapse.values():
         done.rendered += counts.rendered
@@ -148,7 +167,8 @@ def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
     return n_sources <= _CHEAP_TO_LIST or n_variants >= n_sources / 100
 
 
-def _clean_up_after_killed(library: Library) -> None:
+def clean_up_after_killed(library: Library) -> None:
+    """Puts right what killed commands left behind: unfinished files, orders of work, runs that look alive."""
     dead = recovery.dead_leases(library)
     if not dead:
         return

@@ -1,8 +1,10 @@
 """Writes the Dagster files of a library: what its UI, daemon and commands share, and what code they load."""
 
+import fcntl
 import json
 import os
 
+from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 
 
@@ -11,7 +13,7 @@ class InstanceUnusable(Exception):
 
 
 INSTANCE_SETTINGS = """\
-# The Dagster instance of this library; thumb-pipeline writes this file. SQLite keeps runs and events beside it.
+# The Dagster instance of this library; thumb-pipeline writes this file.
 telemetry:
   enabled: false
 
@@ -45,6 +47,18 @@ nux:
   enabled: false
 """
 
+POSTGRES_STORAGE = f"""\
+storage:
+  postgres:
+    postgres_url:
+      env: {run_database.POSTGRES_VARIABLE}
+
+"""
+"""Runs, events and schedules in the database that the environment names; else SQLite keeps them beside the file.
+
+The variable and never the address: Dagster repeats this text on the command lines of its code servers.
+"""
+
 
 WORKSPACE = """\
 # What the UI and the daemon of this library load; thumb-pipeline writes this file.
@@ -55,11 +69,40 @@ load_from:
 """
 
 
+def settle_run_database(library: Library) -> None:
+    """Finds out, before a command changes anything, that the database of its runs can be used.
+
+    Raises:
+        Refused: it cannot, it is another library's, or it is not the one that a running `up` works with.
+    """
+    if run_database.chosen_address() is not None and _is_served_from_sqlite(library):
+        raise Refused(
+            f"up serves {library.root} with its runs in SQLite, and {run_database.POSTGRES_VARIABLE} is set here; "
+            "stop up and start it with that variable, or unset it here"
+        )
+    _settle(library)
+
+
+def _settle(library: Library) -> bool:
+    """Whether PostgreSQL keeps the runs; the database is then this library's, and our processes know its address."""
+    address = run_database.chosen_address()
+    if address is None:
+        if _is_on_postgres(library):
+            raise Refused(
+                f"PostgreSQL keeps the runs of {library.root}; set {run_database.POSTGRES_VARIABLE} to its address. "
+                f"To go back to SQLite: stop up, then rm {_settings_file(library)}"
+            )
+        return False
+    run_database.claim(library, address)
+    os.environ[run_database.POSTGRES_VARIABLE] = run_database.driver_address(address)
+    return True
+
+
 def write_instance_files(library: Library) -> None:
     """Makes `<state>/dagster/dagster.yaml` and `workspace.yaml` what this version wants them to be.
 
     Raises:
-        Refused: the state folder cannot be written.
+        Refused: the state folder cannot be written, or the database of the runs cannot be used.
     """
     try:
         os.makedirs(library.dagster_home, exist_ok=True)
@@ -69,8 +112,10 @@ def write_instance_files(library: Library) -> None:
             "or name another folder as storage.state in thumbs.toml"
         ) from error
     os.makedirs(command_home(library), exist_ok=True)
-    _write(os.path.join(library.dagster_home, "dagster.yaml"), INSTANCE_SETTINGS)
-    _write(os.path.join(command_home(library), "dagster.yaml"), _command_settings(library))
+    on_postgres = _settle(library)
+    storage = POSTGRES_STORAGE if on_postgres else ""
+    _write(_settings_file(library), storage + INSTANCE_SETTINGS)
+    _write(os.path.join(command_home(library), "dagster.yaml"), _command_settings(library, storage))
     _write(workspace_file(library), WORKSPACE)
 
 
@@ -79,15 +124,12 @@ def command_home(library: Library) -> str:
     return os.path.join(library.dagster_home, "command")
 
 
-def _command_settings(library: Library) -> str:
+def _command_settings(library: Library, storage: str) -> str:
     """Dagster would redirect a command's own output into files, and leave the processes that copy it back behind."""
     home = json.dumps(library.dagster_home)  # a JSON string is a YAML string, whatever the path is made of
+    storage = storage or f"storage:\n  sqlite:\n    base_dir: {home}\n\n"
     return f"""\
-storage:
-  sqlite:
-    base_dir: {home}
-
-local_artifact_storage:
+{storage}local_artifact_storage:
   module: dagster.core.storage.root
   class: LocalArtifactStorage
   config:
@@ -100,9 +142,39 @@ compute_logs:
 {INSTANCE_SETTINGS}"""
 
 
+def up_lock(library: Library) -> str:
+    """The path of the file that a running `up` holds locked."""
+    return os.path.join(library.dagster_home, "up.lock")
+
+
 def workspace_file(library: Library) -> str:
     """The path of the file that says what code to load."""
     return os.path.join(library.dagster_home, "workspace.yaml")
+
+
+def _settings_file(library: Library) -> str:
+    return os.path.join(library.dagster_home, "dagster.yaml")
+
+
+def _is_on_postgres(library: Library) -> bool:
+    """Whether the last command kept its runs in PostgreSQL."""
+    try:
+        with open(_settings_file(library), encoding="utf-8") as file:
+            return file.read().startswith(POSTGRES_STORAGE)
+    except OSError:
+        return False
+
+
+def _is_served_from_sqlite(library: Library) -> bool:
+    """Whether an `up` is running that was started without a PostgreSQL database."""
+    try:
+        with open(up_lock(library), encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return not _is_on_postgres(library)
+    return False
 
 
 def _write(path: str, text: str) -> None:

@@ -4,25 +4,36 @@ It works on the library's own instance, `<state>/dagster`, so that the UI of `up
 """
 
 import os
+import signal
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.stages import recovery
-from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages import recovery, run_database
+from thumb_pipeline.stages.library import Lease, Library, Refused
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
 LEASE_TAG = "thumb_pipeline/lease"
+LANE_TAG = "thumb_pipeline/lane"
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 _IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -57,11 +68,27 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     try:
         with _opened(library) as instance:
             yield instance
-    except OperationalError as error:
-        raise InstanceUnusable(
-            f"the records in {library.dagster_home} cannot be used ({error.orig}); if that disk is full, free space, "
-            "then run the same command again"
-        ) from error
+    except _storage_errors() as error:
+        raise InstanceUnusable(_why_unusable(library, error)) from error
+
+
+def _storage_errors() -> tuple[type[Exception], ...]:
+    """What Dagster's storage raises when it cannot be used; asked for only when something was raised."""
+    if run_database.chosen_address() is None:
+        return (OperationalError,)
+    from dagster_postgres.utils import DagsterPostgresException
+
+    return (DBAPIError, DagsterPostgresException)
+
+
+def _why_unusable(library: Library, error: Exception) -> str:
+    address = run_database.chosen_address()
+    if address is None:
+        said = getattr(error, "orig", error)
+        cause = f"the records in {library.dagster_home} cannot be used ({said}); if that disk is full, free space"
+    else:
+        cause = f"{run_database.described(address, error)}; wait until PostgreSQL answers there again"
+    return f"{cause}, then run the same command again"
 
 
 def make_instance(library: Library) -> None:
@@ -91,6 +118,75 @@ def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """One run that waits, works or ended badly."""
+
+    run_id: str
+    job: str
+    status: str
+    lane: str
+    since: datetime
+
+
+def unfinished_runs(library: Library, instance: dg.DagsterInstance) -> list[RunState]:
+    """Runs that wait or work, the oldest first; those of killed commands are marked as failed before."""
+    fail_abandoned_runs(library, instance)
+    records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED), ascending=True)
+    return [_state(record) for record in records]
+
+
+def failed_runs(instance: dg.DagsterInstance, *, limit: int) -> list[RunState]:
+    """The runs that failed last, the newest first."""
+    failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+    return [_state(record) for record in instance.get_run_records(failed, limit=limit)]
+
+
+def cancel(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
+    """Stops a run: takes it out of the queue, or interrupts its process.
+
+    A run of a command lives in that command's process, which its lease names; others are their launcher's.
+
+    Raises:
+        Refused: it cannot be stopped; the message says why.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None:
+        raise Refused(f"no run {run_id}; thumb-pipeline status lists those that can be cancelled")
+    if run.is_finished:
+        raise Refused(f"run {run_id} has ended already ({run.status.value})")
+    lease_id = run.tags.get(LEASE_TAG)
+    pid = recovery.holder(library, lease_id) if lease_id else None
+    if pid is not None:
+        instance.report_run_canceling(run)
+        os.kill(pid, signal.SIGINT)
+    elif not instance.run_coordinator.cancel_run(run_id):
+        raise Refused(f"the process of run {run_id} cannot be reached; if it is gone, up marks it as failed soon")
+
+
+def wait_for_end(instance: dg.DagsterInstance, run_ids: list[str], *, timeout_s: float) -> list[str]:
+    """Waits until runs have ended; returns those that have not."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        runs = [instance.get_run_by_id(run_id) for run_id in run_ids]
+        left = [run.run_id for run in runs if run is not None and not run.is_finished]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
+def _state(record: dg.RunRecord) -> RunState:
+    run = record.dagster_run
+    began = record.start_time or record.create_timestamp.timestamp()
+    return RunState(
+        run_id=run.run_id,
+        job=run.job_name,
+        status=run.status.value.lower(),
+        lane=run.tags.get(LANE_TAG, "-"),
+        since=datetime.fromtimestamp(began, UTC),
+    )
+
+
 def carry_out(
     library: Library,
     run_id: str,
@@ -98,6 +194,7 @@ def carry_out(
     *,
     on_source: Callable[[int], None],
     statistics: bool,
+    lane: str,
 ) -> RunOutcome:
     """Runs the job `generate` over the order of work placed under `run_id`, in this process."""
     outcome = RunOutcome(run_id=run_id)
@@ -110,7 +207,7 @@ def carry_out(
             run_id,
             lease,
             {"report_order": {"config": {"statistics": statistics}}},
-            {},
+            {LANE_TAG: lane},
         )
         outcome.stopped = None if result.success else _reason(result)
     finally:

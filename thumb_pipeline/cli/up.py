@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, LibraryOption, chosen_library, print_json, say
-from thumb_pipeline.cli.instance import workspace_file
+from thumb_pipeline.cli.instance import up_lock, workspace_file
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
 
@@ -59,7 +59,7 @@ def _make_instance(library: Library) -> None:
 def _only_one(library: Library) -> Iterator[None]:
     """Two daemons on one instance are not supported by Dagster; a lock that dies with us prevents them."""
     os.makedirs(library.dagster_home, exist_ok=True)
-    with open(os.path.join(library.dagster_home, "up.lock"), "w", encoding="utf-8") as file:
+    with open(up_lock(library), "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

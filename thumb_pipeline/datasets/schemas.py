@@ -97,6 +97,7 @@ PLAN = TableSchema(
         "spec_fingerprint": pl.String,
         "known_digest": pl.String,  # equal to the source's: re-record, do not render
         "superseded_path": pl.String,  # goes once the successor is published
+        "superseded_source": pl.String,  # whose variant that is, where it is another source's (latest_only)
         "chunk": pl.Int32,
     },
 )

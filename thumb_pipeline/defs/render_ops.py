@@ -65,7 +65,7 @@ def cut_plan(
 ) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
     """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks."""
     opened = library.open(context.instance)
-    yield from chunk_outputs(place_order(opened, config.selection(list(context.partition_keys)), context.run_id))
+    yield from chunk_outputs(_order(context, opened, config.selection(list(context.partition_keys))))
 
 
 @dg.op(
@@ -77,11 +77,22 @@ def take_order(
     """Takes the order that the command line placed for this run, or plans what the config selects, and cuts it."""
     opened = library.open(context.instance)
     register_timelapses(context.instance, discover(opened).keys)
-    if work_orders.is_placed(opened, context.run_id):
-        order = work_orders.read(opened, context.run_id)
-    else:
-        order = place_order(opened, config.selection(config.timelapses), context.run_id)
-    yield from chunk_outputs(order)
+    yield from chunk_outputs(_order(context, opened, config.selection(config.timelapses)))
+
+
+def _order(context: dg.OpExecutionContext, library: Library, selection: Selection) -> WorkOrder:
+    """What was placed for this run, or is left of the run that this one repeats; else a new order.
+
+    A repeated run thus goes on where the first one ended, also with `force`.
+    """
+    order_id = _order_id(context)
+    if work_orders.is_placed(library, order_id):
+        return work_orders.read(library, order_id)
+    return place_order(library, selection, order_id)
+
+
+def _order_id(context: dg.OpExecutionContext) -> str:
+    return context.run.root_run_id or context.run_id
 
 
 @dg.op(pool=RENDER_POOL)
@@ -115,7 +126,7 @@ def fold_chunks(context: dg.OpExecutionContext, results: list[dict[str, Any]], l
     """Adds up what the chunks did and reports it on the asset."""
     opened = library.open(context.instance)
     keys = list(context.partition_keys)
-    order, result = _folded(opened, results, context.run_id)
+    order, result = _folded(opened, results, _order_id(context))
     metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=_sheet(opened, keys))
     if len(keys) > 1:
         metadata["by_timelapse"] = table(by_timelapse(order, result), limit=1000)
@@ -129,7 +140,7 @@ def report_order(
 ) -> None:
     """Adds up what the chunks did and reports it for every timelapse with work."""
     opened = library.open(context.instance)
-    order, result = _folded(opened, results, context.run_id)
+    order, result = _folded(opened, results, _order_id(context))
     keys = sorted(order.found)
     for number, key in enumerate(keys):
         sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
+from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, open_library
 from thumb_pipeline.stages.render import ChunkResult
 
@@ -38,6 +39,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
             raise dg.Failure(description=f"{refused}{hint}", allow_retries=False) from refused
         _refuse_foreign_instance(instance, library)
+        _refuse_foreign_database(instance, library)
         return library
 
 
@@ -53,6 +55,19 @@ def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> 
         ),
         allow_retries=False,
     )
+
+
+def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> None:
+    """Whoever runs Dagster's own commands on our instance file is as safe from mixing two libraries as with `up`."""
+    address = run_database.chosen_address()
+    if address is None or not type(instance.event_log_storage).__module__.startswith("dagster_postgres"):
+        return
+    try:
+        run_database.claim(library, address)
+    except run_database.ForeignDatabase as foreign:
+        raise dg.Failure(description=str(foreign), allow_retries=False) from foreign
+    except Refused:
+        return  # it does not answer: Dagster, whose events go there, waits for it, then fails in a way that is retried
 
 
 class ProgressResource:

@@ -38,6 +38,7 @@ class OrphanKind(StrEnum):
     """Why nothing expects a file in a variant folder."""
 
     SOURCE_GONE = "source_gone"
-    SPEC_RETIRED = "spec_retired"  # the settings ask for no such variant (any more)
+    SPEC_RETIRED = "spec_retired"  # the settings know no such variant (any more)
+    POLICY = "policy"  # source and variant exist; the policy asks for no such variant of this capture
     UNPARSABLE_NAME = "unparsable_name"
     TEMPORARY = "temporary"  # an unfinished file whose writer is gone

@@ -8,15 +8,19 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Annotated, Any, Self, get_args
+from datetime import date, datetime, time
+from typing import Annotated, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from thumb_pipeline.domain.captures import Clock
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS, is_camera_folder, parse_key
+from thumb_pipeline.domain.policy import Era, Mode, Policy, Retention, Rule
 from thumb_pipeline.domain.variants import MAX_SIDE_PX, Fit, Gravity, OutputFormat, VariantSpec
+
+SMALL = "small"
+"""The variant that `small_generation_mode` and `purge_smalls_on_completion` speak of."""
 
 
 class SettingsError(ValueError):
@@ -87,10 +91,31 @@ def _default_variants() -> dict[str, VariantTable]:
     }
 
 
+def _start_date(value: object) -> object:
+    if type(value) is date:
+        return value
+    raise ValueError("write a date without quotes and without a time, such as 2025-04-22")
+
+
+StartDate = Annotated[date, BeforeValidator(_start_date)]
+
+
+class RetentionTable(_Table):
+    """`[policy.retention.NAME]`: how long every capture keeps a variant, and how many do afterwards."""
+
+    keep_days: float = Field(gt=0, le=100_000)
+    then_every_s: int | None = Field(default=None, ge=1, strict=True)
+
+
 class PolicyTable(_Table):
     """`[policy]`, also below a camera or a timelapse: what is left out there is taken from above."""
 
     variants: tuple[str, ...] | None = Field(default=None, min_length=1)
+    generate_thumbnails: bool | None = Field(default=None, strict=True)
+    small_generation_mode: Mode | None = None
+    purge_smalls_on_completion: bool | None = Field(default=None, strict=True)
+    retention: dict[str, RetentionTable] = {}
+    since: StartDate | None = None
 
     @field_validator("variants")
     @classmethod
@@ -111,15 +136,6 @@ def _timezone(value: object) -> object:
 Timezone = Annotated[str, BeforeValidator(_timezone)]
 
 
-def _start_date(value: object) -> object:
-    if type(value) is date:
-        return value
-    raise ValueError("write a date without quotes and without a time, such as 2025-04-22")
-
-
-StartDate = Annotated[date, BeforeValidator(_start_date)]
-
-
 class CameraTable(_Table):
     """`[cameras."camera-1"]`: what differs for one camera."""
 
@@ -131,6 +147,9 @@ class TimelapseTable(CameraTable):
     """`[timelapses."camera-1/timelapse-2"]`: what differs for one timelapse."""
 
     start_date: StartDate | None = None
+    status: Literal["active", "completed"] = "active"
+    corrupt_names: tuple[str, ...] = ()
+    corrupt_patterns: tuple[str, ...] = ()
 
 
 class StorageTable(_Table):
@@ -195,17 +214,43 @@ class Settings(_Table):
     def for_timelapse(self, key: str) -> "TimelapseSettings":
         """What holds for one timelapse: library, overridden by camera, overridden by timelapse."""
         camera, _ = parse_key(key)
-        layers = [self.cameras.get(camera, CameraTable()), self.timelapses.get(key, TimelapseTable())]
-        timezone = [self.timezone, *(t.timezone for t in layers if t.timezone is not None)][-1]
-        names = [
-            self.policy.variants or tuple(self.variants),
-            *(t.policy.variants for t in layers if t.policy.variants),
-        ]
-        start = self.timelapses[key].start_date if key in self.timelapses else None
-        specs = self.specs
-        return TimelapseSettings(
-            clock=Clock(timezone=ZoneInfo(timezone), start_date=start), specs=tuple(specs[name] for name in names[-1])
+        own = self.timelapses.get(key, TimelapseTable())
+        layers = [self.cameras.get(camera, CameraTable()), own]
+        timezone = ZoneInfo([self.timezone, *(t.timezone for t in layers if t.timezone is not None)][-1])
+        policy = Policy(
+            eras=tuple(self._eras([self.policy, *(layer.policy for layer in layers)], own.status, timezone)),
+            flagged_names=frozenset(own.corrupt_names),
+            flagged_patterns=own.corrupt_patterns,
         )
+        return TimelapseSettings(
+            clock=Clock(timezone=timezone, start_date=own.start_date),
+            specs=tuple(self.specs[name] for name in policy.variants),
+            policy=policy,
+        )
+
+    def _eras(self, layers: list[PolicyTable], status: str, timezone: ZoneInfo) -> Iterator[Era]:
+        """The rules between the dates from which layers hold; a layer without a date always holds."""
+        begins = {table.since: datetime.combine(table.since, time(), timezone) for table in layers if table.since}
+        for since in [None, *sorted(begins)]:
+            holding = [table for table in layers if table.since is None or (since is not None and table.since <= since)]
+            yield Era(since=begins[since] if since else None, rules=self._rules(holding, status))
+
+    def _rules(self, layers: list[PolicyTable], status: str) -> dict[str, Rule]:
+        """The rule of each variant that some layers together ask for; the last that says something wins."""
+        said: dict[str, Any] = {"variants": tuple(self.variants)}
+        retention: dict[str, RetentionTable] = {}
+        for table in layers:
+            said.update(table.model_dump(exclude={"retention", "since"}, exclude_none=True))
+            retention.update(table.retention)
+        if not said.get("generate_thumbnails", True):
+            return {}
+        mode = said.get("small_generation_mode", Mode.ALL)
+        if status == "completed" and said.get("purge_smalls_on_completion"):
+            mode = Mode.NONE
+        return {
+            name: Rule(mode=mode if name == SMALL else Mode.ALL, retention=_retention(retention.get(name)))
+            for name in said["variants"]
+        }
 
     def _spec(self, name: str, table: VariantTable) -> VariantSpec:
         fields = table.model_dump()
@@ -242,10 +287,17 @@ class Settings(_Table):
                 parse_key(key)
             except ValueError:
                 yield f'timelapses."{key}": name it as timelapses."camera-1/timelapse-2"'
+        yield from self._unknown_variants()
+
+    def _unknown_variants(self) -> Iterator[str]:
+        there_are = ", ".join(self.variants)
         for where, policy in self._policies():
-            for name in policy.variants or ():
-                if name not in self.variants:
-                    yield f'{where}.variants has "{name}": no such variant; there are {", ".join(self.variants)}'
+            for key, names in (("variants", policy.variants or ()), ("retention", policy.retention)):
+                for name in (name for name in names if name not in self.variants):
+                    yield f'{where}.{key} has "{name}": no such variant; there are {there_are}'
+            says = policy.small_generation_mode not in (None, Mode.ALL) or policy.purge_smalls_on_completion
+            if says and SMALL not in self.variants:
+                yield f'{where} speaks of smalls, and there is no variant "{SMALL}"; remove that line'
 
     def _policies(self) -> Iterator[tuple[str, PolicyTable]]:
         yield "policy", self.policy
@@ -259,6 +311,13 @@ class TimelapseSettings:
 
     clock: Clock
     specs: tuple[VariantSpec, ...]
+    policy: Policy
+
+
+def _retention(table: RetentionTable | None) -> Retention | None:
+    if table is None:
+        return None
+    return Retention(keep_s=table.keep_days * 86_400, then_every_s=table.then_every_s)
 
 
 def parse_settings(written: Mapping[str, Any]) -> Settings:
@@ -298,7 +357,9 @@ def _shown(value: object) -> str:
 
 def _nearest(place: tuple[str | int, ...]) -> str:
     known = _known_keys(Settings, place[:-1])
-    close = difflib.get_close_matches(str(place[-1]), known, n=1)
+    written = str(place[-1])
+    begun = [name for name in known if name.startswith(written)]
+    close = begun or difflib.get_close_matches(written, known, n=1)
     return f"did you mean {close[0]}?" if close else f"remove it, or use one of: {', '.join(known)}"
 
 

@@ -16,6 +16,7 @@ from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.stages.inventory import Survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import VariantListing, list_variants, look_at_variants
+from thumb_pipeline.stages.required import keeps_latest_only, required_sources, with_predecessors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +82,9 @@ def compare(
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
     """
-    keys = [key for key in found.keys if spec in library.settings.for_timelapse(key).specs]
-    sources = found.sources if len(keys) == len(found.keys) else found.sources.filter(pl.col("timelapse").is_in(keys))
-    recorded = library.manifest.query(keys, lambda rows: records(rows, spec, decoder=decoder), names=only)
+    sources = required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
+    named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
+    recorded = library.manifest.query(found.keys, lambda rows: records(rows, spec, decoder=decoder), names=named)
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),
@@ -93,6 +94,7 @@ def compare(
         n_timelapses=len(found.keys),
         retry_failed=retry_failed,
     ).collect()
+    states = with_predecessors(library, states, recorded, listing.files, found.vanished, spec)
     is_valid = (pl.col("state") == State.VALID.value) & pl.lit(not keep_valid)
     return Comparison(
         others=states.filter(~is_valid).with_columns(
@@ -100,7 +102,7 @@ def compare(
         ),
         n_valid=states.filter(is_valid).group_by("timelapse").agg(n=pl.len().cast(pl.Int64)),
         temporaries=listing.temporaries,
-        cost=_cost(library, keys, spec, only),
+        cost=_cost(library, found.keys, spec, only),
         presence=_presence(states, recorded),
         listed=folder_usage(listing.files),
         unclaimed=_unclaimed(listing.files, states) if find_unclaimed else listing.files.head(0),

@@ -295,9 +295,16 @@ quality = 85
 progressive = false
 enlarge = false
 
-# Which variants each source must have. Overridden below a camera, and below a timelapse.
+# Which variants each source must have. Overridden below a camera, and below a timelapse. docs/policies.md has all keys.
 [policy]
 variants = ["thumbnail", "small"]
+generate_thumbnails = true
+small_generation_mode = "all"        # or "latest_only" or "none"
+purge_smalls_on_completion = false   # true: a timelapse with status = "completed" needs no smalls
+
+# [policy.retention.small]
+# keep_days = 30
+# then_every_s = 3600                # after 30 days one an hour; without this line none
 
 # [cameras."camera-1"]
 # timezone = "Europe/Berlin"
@@ -305,7 +312,8 @@ variants = ["thumbnail", "small"]
 # variants = ["thumbnail"]
 
 # [timelapses."camera-1/timelapse-2"]
-# start_date = 2025-04-22        # what day001 in its file names means
+# start_date = 2025-04-22            # what day001 in its file names means
+# status = "completed"
 # [timelapses."camera-1/timelapse-2".policy]
 # variants = ["thumbnail", "small"]
 """

@@ -12,7 +12,7 @@ from thumb_pipeline.analytics.coverage import coverage
 from thumb_pipeline.analytics.usage import variant_usage
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover, list_sources, list_variants, sources_of
-from thumb_pipeline.stages.plan import expected_of
+from thumb_pipeline.stages.required import expected_paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ def summarise(
 def _tally(library: Library, sources: pl.DataFrame, files: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     stands = files.select("timelapse", "variant_path", is_present=pl.lit(True))
     return (
-        expected_of(library, sources, keys)
+        expected_paths(library, sources, keys)
         .join(stands, on=["timelapse", "variant_path"], how="left")
         .group_by("timelapse", "variant", pl.col("is_present").fill_null(False))
         .agg(n=pl.len().cast(pl.Int64))

@@ -16,6 +16,7 @@ from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.compare import Comparison, folder_usage
+from thumb_pipeline.stages.inventory import Survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import list_variants
 from thumb_pipeline.storage.folders import mtime_ns
@@ -46,7 +47,7 @@ class Orphans:
     listed: pl.DataFrame
 
 
-def find_orphans(library: Library, keys: Sequence[str], compared: Sequence[Comparison]) -> Orphans:
+def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]) -> Orphans:
     """What the comparisons of all variants left unclaimed, what lies in folders of retired variants, and left-overs.
 
     Raises:
@@ -54,16 +55,16 @@ def find_orphans(library: Library, keys: Sequence[str], compared: Sequence[Compa
         Refused: a variant folder is a link.
     """
     listed = pl.concat([part.listed for part in compared]).unique(["timelapse", "folder"])
-    retired = _retired_folders(library, keys, listed)
-    found = [list_variants(library, keys, folder) for folder in retired]
-    unclaimed = pl.concat([_claimed_by_none(compared), *(listing.files for listing in found)])
-    met = [*(part.temporaries for part in compared), *(listing.temporaries for listing in found)]
+    retired = _retired_folders(library, found.keys, listed)
+    others = [list_variants(library, found.keys, folder) for folder in retired]
+    unclaimed = pl.concat([_claimed_by_none(compared), *(listing.files for listing in others)])
+    met = [*(part.temporaries for part in compared), *(listing.temporaries for listing in others)]
     temporaries = {folder: left for part in met for folder, left in part.items()}
     return Orphans(
-        files=pl.concat([_explained(library, keys, unclaimed), _left_over(library, keys, temporaries)]).sort(
-            "timelapse", "variant_path"
-        ),
-        listed=pl.concat([listed, *(folder_usage(listing.files) for listing in found)]),
+        files=pl.concat(
+            [_explained(library, found.keys, found.sources, unclaimed), _left_over(library, found.keys, temporaries)]
+        ).sort("timelapse", "variant_path"),
+        listed=pl.concat([listed, *(folder_usage(listing.files) for listing in others)]),
     )
 
 
@@ -101,7 +102,7 @@ def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame
     )
 
 
-def _explained(library: Library, keys: Sequence[str], files: pl.DataFrame) -> pl.DataFrame:
+def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     if files.is_empty():
         return pl.DataFrame(schema=ORPHANS)
     paths = files["variant_path"].implode()
@@ -110,9 +111,7 @@ def _explained(library: Library, keys: Sequence[str], files: pl.DataFrame) -> pl
         keys,
         lambda rows: rows.filter((pl.col("state") == "made") & pl.col("variant_path").is_in(paths)).select(columns),
     )
-    required = [(key, spec.name) for key in keys for spec in library.settings.for_timelapse(key).specs]
-    asked_for = pl.DataFrame(required, schema={"timelapse": pl.String, "variant": pl.String}, orient="row")
-    return explained(files, recorded, asked_for, tuple(library.settings.specs.values())).select(list(ORPHANS))
+    return explained(files, recorded, sources, tuple(library.settings.specs.values())).select(list(ORPHANS))
 
 
 def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, list[bytes]]) -> pl.DataFrame:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
@@ -18,6 +17,7 @@ from thumb_pipeline.stages.examine import Progress, examine
 from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.listing import SourceListing
+from thumb_pipeline.stages.required import expected_paths
 from thumb_pipeline.stages.selection import (
     Selection,
     batches,
@@ -185,7 +185,7 @@ def _without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl
         return states
     keys = moved["timelapse"].unique().to_list()
     sources = found.sources.filter(pl.col("timelapse").is_in(keys))
-    wanted = expected_of(library, sources, keys).select(
+    wanted = expected_paths(library, sources, keys).select(
         "timelapse", superseded_path="variant_path", is_wanted=pl.lit(True)
     )
     return (
@@ -193,18 +193,6 @@ def _without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl
         .with_columns(superseded_path=pl.when(pl.col("is_wanted").is_null()).then("superseded_path"))
         .drop("is_wanted")
     )
-
-
-def expected_of(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Expected variants of the sources of some timelapses; those with equal specs are expanded together."""
-    by_specs: dict[tuple[VariantSpec, ...], list[str]] = {}
-    for key in keys:
-        by_specs.setdefault(library.settings.for_timelapse(key).specs, []).append(key)
-    groups = [
-        expected_variants(sources.lazy().filter(pl.col("timelapse").is_in(mine)), specs)
-        for specs, mine in by_specs.items()
-    ]
-    return pl.concat(groups).collect() if groups else expected_variants(sources.lazy(), ()).collect()
 
 
 def _forced(states: pl.DataFrame) -> pl.DataFrame:

@@ -29,6 +29,11 @@ def is_abandoned(library: Library, lease_id: str) -> bool:
     return leases.is_free(library.lease_folder, lease_id)
 
 
+def holder(library: Library, lease_id: str) -> int | None:
+    """The process that holds a lease; None when it is free."""
+    return leases.holder(library.lease_folder, lease_id)
+
+
 def clean_up(library: Library) -> int:
     """Removes what killed processes left unfinished in the folders they had announced; returns the number of files.
 

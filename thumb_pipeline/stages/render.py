@@ -34,6 +34,8 @@ _FLUSH_AFTER_ROWS = 2_000
 _N_SLOWEST = 5
 _N_FAILURES = 50
 
+_IDENTITY = {"timelapse": pl.String, "source_name": pl.String, "variant": pl.String}
+
 _FACTS = {
     "source_name": pl.String,
     "n_bytes": pl.Int64,
@@ -127,13 +129,29 @@ def render_chunk(
 
 
 @dataclass(frozen=True, slots=True)
+class _Place:
+    """What a plan row says of one variant."""
+
+    variant: str
+    variant_path: str
+    spec_fingerprint: str
+    superseded_path: str | None
+    superseded_source: str | None
+
+    @property
+    def own_predecessor(self) -> str | None:
+        """The path of the same source's last variant, which stays known until its successor comes."""
+        return self.superseded_path if self.superseded_source is None else None
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """A source's task, and the plan rows it answers."""
 
     key: str
     source: str
     task: RenderTask
-    variants: list[tuple[str, str, str, str | None]]  # variant, variant_path, spec_fingerprint, superseded_path
+    variants: list[_Place]
 
 
 def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
@@ -144,14 +162,16 @@ def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
         planned = group.to_dicts()
         first = planned[0]
         key, name = first["timelapse"], names.to_bytes(first["source_name"])
+        places = [_Place(*(row[column] for column in _Place.__slots__)) for row in planned]
         orders = tuple(
             VariantOrder(
-                spec=specs[row["variant"]],
-                target=variant_file(library, key, row["variant_path"]),
+                spec=specs[place.variant],
+                target=variant_file(library, key, place.variant_path),
                 known_digest=row["known_digest"],
-                superseded=_superseded_file(library, key, row["superseded_path"]),
+                superseded=_superseded_file(library, key, place.superseded_path),
+                superseded_of=_name_digest(place.superseded_source),
             )
-            for row in planned
+            for row, place in zip(planned, places, strict=True)
         )
         task = RenderTask(
             path=os.path.join(os.fsencode(library.frames(key)), name),
@@ -160,9 +180,11 @@ def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
             mtime_ns=first["source_mtime_ns"],
             variants=orders,
         )
-        columns = ("variant", "variant_path", "spec_fingerprint", "superseded_path")
-        variants = [tuple(row[column] for column in columns) for row in planned]
-        yield _Job(key, first["source_name"], task, variants)
+        yield _Job(key, first["source_name"], task, places)
+
+
+def _name_digest(source: str | None) -> str | None:
+    return None if source is None else names.name_digest(names.to_bytes(source))
 
 
 def _superseded_file(library: Library, key: str, path: str | None) -> bytes | None:
@@ -186,6 +208,7 @@ class _Recorder:
         self._decoder = decoder_version()
         self._rows: dict[str, list[dict[str, Any]]] = {}
         self._facts: dict[str, list[dict[str, Any]]] = {}
+        self._gone: dict[str, list[dict[str, str]]] = {}
         self._published: list[bytes] = []
         self._flushed_at = time.monotonic()
 
@@ -209,10 +232,11 @@ class _Recorder:
         """Syncs what was published, then records it."""
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
-            self._library.manifest.merge(key, pl.DataFrame(rows, schema=MANIFEST.columns))
+            gone = pl.DataFrame(self._gone.get(key, []), schema=_IDENTITY)
+            self._library.manifest.merge(key, pl.DataFrame(rows, schema=MANIFEST.columns), removed=gone)
         for key, facts in self._facts.items():
             fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
-        self._rows, self._facts, self._published = {}, {}, []
+        self._rows, self._gone, self._facts, self._published = {}, {}, {}, []
         self._flushed_at = time.monotonic()
 
     def _take_variant(
@@ -220,7 +244,7 @@ class _Recorder:
         job: _Job,
         answer: RenderAnswer,
         variant: VariantAnswer,
-        place: tuple[str, str, str, str | None],
+        place: _Place,
         counts: TimelapseCounts,
     ) -> None:
         if variant.outcome == Outcome.MOVED:
@@ -229,21 +253,24 @@ class _Recorder:
         counts.unchanged += variant.outcome == Outcome.UNCHANGED
         counts.n_bytes += (variant.n_bytes or 0) if variant.outcome == Outcome.MADE else 0
         is_refused = variant.outcome == Outcome.FAILED
+        if variant.outcome == Outcome.MADE and place.superseded_source is not None:
+            gone = {"timelapse": job.key, "source_name": place.superseded_source, "variant": place.variant}
+            self._gone.setdefault(job.key, []).append(gone)
         self._rows.setdefault(job.key, []).append(
             {
                 "timelapse": job.key,
                 "source_name": job.source,
-                "variant": place[0],
+                "variant": place.variant,
                 "state": "failed" if is_refused else "made",
                 "origin": None if is_refused else "rendered",
                 "reason": variant.reason,
                 "detail": variant.detail,
                 # A refused successor leaves its predecessor known, which goes when the successor comes.
-                "variant_path": (place[3] if is_refused else None) or place[1],
+                "variant_path": (place.own_predecessor if is_refused else None) or place.variant_path,
                 "source_n_bytes": job.task.n_bytes,
                 "source_mtime_ns": job.task.mtime_ns,
                 "source_digest": answer.digest,
-                "spec_fingerprint": place[2],
+                "spec_fingerprint": place.spec_fingerprint,
                 "render_revision": RENDER_REVISION,
                 "decoder": self._decoder,
                 "width_px": variant.width_px,

@@ -20,6 +20,7 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import SourceListing, discover, list_sources
 from thumb_pipeline.stages.orphans import ORPHANS, Orphans, find_orphans
 from thumb_pipeline.stages.removal import FORCE, Removal, RemovalWish, objections_to
+from thumb_pipeline.stages.required import expected_paths
 from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants
 from thumb_pipeline.stages.verify import verified_timelapses
 from thumb_pipeline.storage.folders import ArchiveUnavailable, count_files
@@ -97,7 +98,7 @@ def look(library: Library, listings: list[SourceListing]) -> Look:
     refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
     return Look(
         survey=found,
-        orphans=find_orphans(library, found.keys, compared),
+        orphans=find_orphans(library, found, compared),
         unexpected=_unexpected_records(library, found),
     )
 
@@ -152,12 +153,21 @@ def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
 
 
 def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
-    required = [(key, spec.name) for key in found.keys for spec in library.settings.for_timelapse(key).specs]
-    asked_for = pl.DataFrame(required, schema={"timelapse": pl.String, "variant": pl.String}, orient="row")
-    expected = found.sources.lazy().select("timelapse", "source_name").join(asked_for.lazy(), on="timelapse")
+    """Rows of variants that no policy asks for; a refusal stays while its source does, as policies go by refusals."""
+    expected = expected_paths(library, found.sources, found.keys).lazy().select(_IDENTITY)
+    listed = found.sources.lazy().select("timelapse", "source_name", is_listed=pl.lit(True))
+    is_made = pl.col("state") == "made"
+    is_retired = pl.col("is_listed").is_null() | ~pl.col("variant").is_in(list(library.settings.specs))
     columns = list(MANIFEST.columns)
     return library.manifest.query(
-        found.keys, lambda rows: rows.select(columns).join(expected, on=_IDENTITY, how="anti")
+        found.keys,
+        lambda rows: (
+            rows.select(columns)
+            .join(expected, on=_IDENTITY, how="anti")
+            .join(listed, on=["timelapse", "source_name"], how="left")
+            .filter(is_made | is_retired)
+            .select(columns)
+        ),
     )
 
 

@@ -105,7 +105,7 @@ def _verified(
         library, pl.concat([part.others for part in compared]), lease, trust_existing=False, on_progress=on_progress
     )
     decided = decided.with_columns(state=variant_state(ADOPTED))
-    orphans = find_orphans(library, found.keys, compared)
+    orphans = find_orphans(library, found, compared)
     now = datetime.now(UTC)
     return VerifiedPart(
         survey=found,

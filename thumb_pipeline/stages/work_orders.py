@@ -9,10 +9,12 @@ import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from math import ceil
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.examine import ADOPTED
@@ -26,6 +28,7 @@ CHUNK_S = 60.0
 
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
+_FEW_SOURCES = 1_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +56,8 @@ class WorkOrder:
         predicted_s: wall time it should take here.
         by_reason: variants by the reason they are made for.
         found: by timelapse with work, or with something adopted.
+        placed_at: when it was written down, ISO, UTC; what was recorded since is done.
+        asked: what it was placed for, where it may be resumed by asking for the same again.
     """
 
     id: str
@@ -63,6 +68,8 @@ class WorkOrder:
     predicted_s: float
     by_reason: dict[str, int]
     found: dict[str, FoundCounts] = field(default_factory=dict)
+    placed_at: str = ""
+    asked: str = ""
 
 
 def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
@@ -83,12 +90,14 @@ def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
     )
 
 
-def place(library: Library, plan: Plan, order_id: str, *, lease: Lease | None = None) -> WorkOrder:
+def place(library: Library, plan: Plan, order_id: str, *, lease: Lease | None = None, asked: str = "") -> WorkOrder:
     """Writes a plan down; newest captures are in the first chunk, and no source is in two.
 
     With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay a week.
+    What was `asked` is how `unfinished` finds it.
     """
     order = describe(library, plan, order_id)
+    order.placed_at, order.asked = datetime.now(UTC).isoformat(), asked
     folder = _folder(library, order_id)
     os.makedirs(folder, exist_ok=True)
     if lease is not None:
@@ -114,13 +123,51 @@ def read(library: Library, order_id: str) -> WorkOrder:
     with open(os.path.join(_folder(library, order_id), "order.json"), encoding="utf-8") as file:
         written = json.load(file)
     found = {key: FoundCounts(**counts) for key, counts in written.pop("found").items()}
-    return WorkOrder(**written, found=found)
+    return WorkOrder(**{**written, "id": order_id}, found=found)
 
 
 def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
-    """The plan rows of one chunk."""
+    """The plan rows of one chunk that are still to be done: what was recorded since the order was placed is."""
     path = os.path.join(_folder(library, order_id), "rows.parquet")
-    return pl.scan_parquet(path, glob=False).filter(pl.col("chunk") == chunk).collect()
+    rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
+    return _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
+
+
+def n_left(library: Library, order_id: str) -> int:
+    """How many variants of an order are still to be made."""
+    rows = pl.read_parquet(os.path.join(_folder(library, order_id), "rows.parquet"), glob=False)
+    return _undone(library, rows, read(library, order_id)).height
+
+
+def unfinished(library: Library, asked: str) -> str | None:
+    """The id of the latest order that was placed for this and not carried out to its end."""
+    return next((order.id for order in placed(library) if order.asked == asked), None)
+
+
+def placed(library: Library) -> list[WorkOrder]:
+    """The orders that are being carried out or were stopped, the latest first."""
+    orders = [read(library, name) for name in _names(library) if is_placed(library, name)]
+    return sorted(orders, key=lambda order: order.placed_at, reverse=True)
+
+
+def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
+    """Makes an order that of another run, which goes on with it."""
+    os.rename(_folder(library, order_id), _folder(library, new_id))
+    return read(library, new_id)
+
+
+def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder) -> pl.DataFrame:
+    if rows.is_empty():
+        return rows
+    identity = ["timelapse", *library.manifest.schema.key]
+    since = pl.col("recorded_at") >= datetime.fromisoformat(order.placed_at)
+    sources = rows["source_name"].unique()
+    done = library.manifest.query(
+        rows["timelapse"].unique().to_list(),
+        lambda recorded: recorded.filter(since).select(identity),
+        names=sources.to_list() if sources.len() < _FEW_SOURCES else None,
+    )
+    return rows.join(done, on=identity, how="anti", maintain_order="left")
 
 
 def discard(library: Library, order_id: str) -> None:

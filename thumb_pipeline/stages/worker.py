@@ -189,7 +189,7 @@ def _published(order: VariantOrder, picture: Picture, origin: Origin, orders: Wo
     except NameTaken as error:
         return _refused(Failure(reason=FailureReason.VARIANT_IMPOSSIBLE, detail=str(error)))
     if order.superseded is not None:
-        _remove_superseded(order.superseded, origin)
+        _remove_superseded(order.superseded, order.superseded_of or origin.name_digest)
     return VariantAnswer(
         outcome=Outcome.MADE,
         width_px=picture.width_px,
@@ -200,13 +200,13 @@ def _published(order: VariantOrder, picture: Picture, origin: Origin, orders: Wo
     )
 
 
-def _remove_superseded(path: bytes, origin: Origin) -> None:
-    """The one deletion that rendering may do: our own file of the same source, whose successor stands."""
+def _remove_superseded(path: bytes, name_digest: str) -> None:
+    """The one deletion that rendering may do: our own file of the source it should be of, whose successor stands."""
     data, status = _read(path)
     found = inspect(data)
     if status is None or isinstance(found, Failure) or found.provenance is None:
         return
-    if found.provenance.source_name_digest != origin.name_digest:
+    if found.provenance.source_name_digest != name_digest:
         return
     try:
         os.unlink(path)

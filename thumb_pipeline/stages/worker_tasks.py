@@ -43,12 +43,14 @@ class VariantOrder:
     Attributes:
         known_digest: if the source's bytes have it, the variant stands as it is.
         superseded: file that goes once this one is published, if its provenance says that it is this source's.
+        superseded_of: digest of the name of the other source whose file that is, where it is another's.
     """
 
     spec: VariantSpec
     target: bytes
     known_digest: str | None = None
     superseded: bytes | None = None
+    superseded_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

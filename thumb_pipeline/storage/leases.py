@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_HOLDER = "pid "
+"""Starts the line that tells who holds a lease; the lines after it are the holder's notes."""
 
 
 class LockTimeout(Exception):
@@ -38,6 +40,7 @@ def hold_lease(folder: str) -> Iterator[Lease]:
     path, unborn = _lease_path(folder, lease_id), os.path.join(folder, f".{lease_id}")
     descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
+    os.write(descriptor, f"{_HOLDER}{os.getpid()}\n".encode())
     os.rename(unborn, path)  # nobody ever sees it unlocked while we live
     try:
         yield Lease(lease_id, descriptor)
@@ -81,8 +84,17 @@ def abandoned(folder: str) -> dict[str, list[str]]:
                 contextlib.suppress(FileNotFoundError),
                 open(path, encoding="utf-8", errors="surrogateescape") as file,
             ):
-                found[lease_id] = file.read().splitlines()
+                found[lease_id] = [line for line in file.read().splitlines() if not line.startswith(_HOLDER)]
     return found
+
+
+def holder(folder: str, lease_id: str) -> int | None:
+    """The process that holds a lease; None when it is free."""
+    if is_free(folder, lease_id):
+        return None
+    with open(_lease_path(folder, lease_id), encoding="utf-8", errors="surrogateescape") as file:
+        first = file.readline().strip()
+    return int(first.removeprefix(_HOLDER)) if first.startswith(_HOLDER) else None
 
 
 def forget(folder: str, lease_id: str) -> None:

@@ -69,6 +69,7 @@ def test_a_variant_as_recorded_of_a_source_as_recorded_is_valid() -> None:
         "is_present": True,
         "known_digest": None,
         "superseded_path": None,
+        "superseded_source": None,
     }
 
 

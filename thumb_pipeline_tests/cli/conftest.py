@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+
 COMMAND = str(Path(sys.executable).with_name("thumb-pipeline"))
 
 
@@ -51,8 +53,9 @@ def run() -> Run:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without anything that would choose a library or an instance."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("DAGSTER", "THUMB_PIPELINE"))}
+    """The environment without anything that would choose a library or an instance, but for a test's own database."""
+    ours = ("DAGSTER", "THUMB_PIPELINE")
+    return {k: v for k, v in os.environ.items() if k == POSTGRES_VARIABLE or not k.startswith(ours)}
 
 
 def jpeg(size: tuple[int, int] = (320, 240), color: tuple[int, int, int] = (200, 80, 40)) -> bytes:
@@ -84,7 +87,8 @@ class Archive:
     def variants(self) -> dict[str, bytes]:
         """Every file in a variant folder, by its path in the library."""
         found = [path for folder in ("thumbnails", "smalls") for path in self.root.glob(f"cameras/*/*/{folder}/*")]
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+        published = [path for path in found if not path.name.startswith(".tp-")]
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in published}
 
     def leftovers(self) -> list[Path]:
         """Unfinished files anywhere below the library, its state included."""

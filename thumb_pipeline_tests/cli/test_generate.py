@@ -54,6 +54,7 @@ def test_the_json_keys_are_the_promised_ones(archive: Archive, generate: Any, ru
     }
 
 
+@pytest.mark.usefixtures("storage")
 def test_a_second_run_renders_only_what_was_added(archive: Archive, generate: Any) -> None:
     archive.fill(3)
     assert generate().json["rendered"] == 6
@@ -81,6 +82,7 @@ def test_only_the_chosen_timelapse_source_and_variant_are_made(archive: Archive,
     assert generate().json["rendered"] == 4
 
 
+@pytest.mark.usefixtures("storage")
 def test_a_broken_source_costs_its_row_and_exit_code_1(archive: Archive, generate: Any) -> None:
     archive.fill(2)
     archive.add("timelapse-1_20250423_000000.jpg", jpeg()[:-200])

@@ -3,10 +3,12 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 
 pytestmark = pytest.mark.slow
@@ -19,6 +21,16 @@ N_FRAMES = 60
 def test_a_killed_generate_is_put_right_by_the_next(
     archive: Archive, run: Run, after_s: float, whole_group: bool
 ) -> None:
+    kill_and_repeat(archive, run, after_s, whole_group)
+
+
+@pytest.mark.usefixtures("on_postgres")
+@pytest.mark.parametrize("after_s", [1.6, 2.6])
+def test_a_killed_generate_is_put_right_by_the_next_on_postgres(archive: Archive, run: Run, after_s: float) -> None:
+    kill_and_repeat(archive, run, after_s, whole_group=True)
+
+
+def kill_and_repeat(archive: Archive, run: Run, after_s: float, whole_group: bool) -> None:
     frame = jpeg((1920, 1080))
     for index in range(N_FRAMES):
         archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
@@ -62,6 +74,7 @@ def test_ctrl_c_stops_part_way_and_keeps_what_was_finished(archive: Archive, run
     assert again["rendered"] + again["unchanged"] + again["adopted"] == 800
 
 
+@pytest.mark.usefixtures("storage_without_tables")
 def test_two_commands_at_once_on_a_new_library_both_succeed(archive: Archive, run: Run) -> None:
     archive.fill(40)
     command = [COMMAND, "generate", "--library", str(archive.root), "--json"]
@@ -87,8 +100,16 @@ def _wait_for_variants(archive: Archive, count: int) -> None:
 
 def _run_statuses(archive: Archive) -> set[str]:
     home = archive.root / ".thumb_pipeline/dagster"
-    if not (home / "history").exists():
+    if not (home / "dagster.yaml").exists():
         return set()
+    with pytest.MonkeyPatch.context() as patch:
+        address = chosen_address()
+        if address is not None:
+            patch.setenv(POSTGRES_VARIABLE, driver_address(address))
+        return _statuses_in(home)
+
+
+def _statuses_in(home: Path) -> set[str]:
     with dg.DagsterInstance.from_config(str(home)) as instance:
         return {run.status.value for run in instance.get_runs()}
 

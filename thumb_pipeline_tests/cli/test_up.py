@@ -38,6 +38,7 @@ def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]
         process.communicate()
 
 
+@pytest.mark.usefixtures("storage")
 def test_the_page_shows_what_commands_did_and_ctrl_c_ends_everything(
     archive: Archive, run: Run, up: tuple[subprocess.Popen[str], dict[str, Any]]
 ) -> None:

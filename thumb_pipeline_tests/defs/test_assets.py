@@ -12,10 +12,14 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.cli.instance import INSTANCE_SETTINGS
+from thumb_pipeline.cli.runs import instance_of
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.jobs import generate_graph
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.stages.library import initialise, open_library
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive, clean_environment, jpeg
+from thumb_pipeline_tests.postgres import Postgres
 
 REPOSITORY = Path(__file__).parents[2]
 ASSETS = ("image_inventory", "missing_thumbnails", "thumbnails")
@@ -26,8 +30,6 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     """A library of three timelapses with two frames each, initialised."""
-    from thumb_pipeline.stages.library import initialise
-
     made = Archive(tmp_path / "library")
     initialise(str(made.root))
     for key in KEYS:
@@ -36,8 +38,11 @@ def archive(tmp_path: Path) -> Archive:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
+def instance(archive: Archive, storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """The library's own instance, as commands open it, on each kind of storage."""
+    monkeypatch.setenv("DAGSTER_HOME", "")  # opening sets it; the test's end puts it back
+    with instance_of(open_library(str(archive.root))) as made:
+        assert (storage == "postgres") == type(made.event_log_storage).__module__.startswith("dagster_postgres")
         made.add_dynamic_partitions("timelapse", list(KEYS))
         yield made
 
@@ -190,8 +195,6 @@ def test_the_files_in_the_root_serve_the_demos_library_with_no_variables_set(tmp
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     home = Archive(tmp_path / ".demo-library")
-    from thumb_pipeline.stages.library import initialise
-
     initialise(str(home.root))
     home.add("timelapse-1_20250422_143022.jpg", jpeg())
     command = ["job", "execute", "-m", "thumb_pipeline.definitions", "-j", "generate"]
@@ -217,6 +220,34 @@ def test_the_demos_instance_refuses_another_library(archive: Archive, tmp_path: 
     assert ended.returncode != 0
     assert f"thumb-pipeline up --library {archive.root}" in " ".join(ended.stderr.decode().split())
     assert archive.variants() == {}
+
+
+@pytest.mark.slow
+def test_the_instance_file_for_postgres_serves_one_library_and_refuses_a_second(
+    archive: Archive, postgres: Postgres, tmp_path: Path
+) -> None:
+    shutil.copy(REPOSITORY / "deploy/postgres/dagster.yaml", tmp_path)
+    command = [dagster(), "job", "execute", "-m", "thumb_pipeline.definitions", "-j", "generate"]
+    environment = {
+        **clean_environment(),
+        "DAGSTER_HOME": str(tmp_path),
+        POSTGRES_VARIABLE: postgres.fresh().replace("postgresql:", "postgresql+psycopg2:"),
+    }
+    other = Archive(tmp_path / "other")
+    initialise(str(other.root))
+    other.fill(1)
+    ended = [
+        subprocess.run(
+            command, check=False, env={**environment, "THUMB_PIPELINE_LIBRARY": str(root)}, capture_output=True
+        )
+        for root in (archive.root, other.root)
+    ]
+    assert [process.returncode == 0 for process in ended] == [True, False], ended[0].stderr.decode()[-2000:]
+    assert len(archive.variants()) == 12
+    assert "keeps the runs of another library" in " ".join(ended[1].stderr.decode().split())
+    assert other.variants() == {}
+    assert all(postgres.password.encode() not in process.stdout + process.stderr for process in ended)
+    assert postgres.rows("SELECT status FROM runs", postgres.newest) == [("SUCCESS",), ("FAILURE",)]
 
 
 def dagster() -> str:

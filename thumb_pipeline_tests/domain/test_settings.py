@@ -1,5 +1,6 @@
 """What `thumbs.toml` may say, and what is said to who wrote something else."""
 
+import re
 import tomllib
 from datetime import date
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from thumb_pipeline.domain.policy import Retention
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.domain.variants import Fit, OutputFormat
 from thumb_pipeline.stages.library import DEFAULT_SETTINGS
@@ -50,10 +52,13 @@ def test_every_key_with_a_default_is_visible_in_the_written_file() -> None:
 
 def test_the_commented_examples_are_settings_too() -> None:
     opened = DEFAULT_SETTINGS.replace("# [", "[").replace("# timezone", "timezone").replace("# start", "start")
-    opened = opened.replace("# variants", "variants")
+    for key in ("variants", "status", "keep_days", "then_every_s"):
+        opened = opened.replace(f"# {key}", key)
     settings = parse_settings(tomllib.loads(opened))
     assert settings.for_timelapse(KEY).clock.start_date == date(2025, 4, 22)
     assert settings.for_timelapse(KEY).clock.timezone.key == "Europe/Berlin"
+    (era,) = settings.for_timelapse(KEY).policy.eras
+    assert era.rules["small"].retention == Retention(keep_s=30 * 86_400, then_every_s=3600)
 
 
 def test_the_default_variants_are_a_thumbnail_and_a_small_picture() -> None:
@@ -222,3 +227,55 @@ def test_other_timelapses_see_nothing_of_an_override() -> None:
     settings = overridden(LIBRARY, CAMERA, TIMELAPSE)
     assert settings.for_timelapse("camera-1/timelapse-3").clock.timezone.key == "Asia/Tokyo"
     assert settings.for_timelapse("camera-2/timelapse-2").clock.timezone.key == "Europe/Berlin"
+
+
+def rules(*parts: str) -> list[tuple[str, str]]:
+    """The modes of one timelapse's only era."""
+    (era,) = overridden(*parts).for_timelapse(KEY).policy.eras
+    return [(name, rule.mode.value) for name, rule in era.rules.items()]
+
+
+def test_without_a_policy_every_capture_must_have_every_variant() -> None:
+    assert all(overridden().for_timelapse(KEY).policy.is_plain(name) for name in ("thumbnail", "small"))
+
+
+def test_the_mode_of_smalls_is_overridden_key_by_key() -> None:
+    camera = "[cameras.camera-1.policy]\nsmall_generation_mode = 'latest_only'"
+    assert rules("[policy]\nsmall_generation_mode = 'none'", camera) == [("thumbnail", "all"), ("small", "latest_only")]
+
+
+def test_generation_switched_off_for_one_timelapse_leaves_the_others_alone() -> None:
+    off = f"[timelapses.'{KEY}'.policy]\ngenerate_thumbnails = false"
+    assert rules(off) == []
+    assert overridden(off).for_timelapse("camera-1/timelapse-9").specs
+
+
+def test_smalls_go_on_completion_only_where_the_policy_says_so() -> None:
+    completed = f"[timelapses.'{KEY}']\nstatus = 'completed'"
+    assert ("small", "all") in rules(completed)
+    assert ("small", "none") in rules(completed, "[policy]\npurge_smalls_on_completion = true")
+
+
+def test_a_policy_with_a_date_begins_at_local_midnight_and_what_was_before_stays() -> None:
+    parts = ("timezone = 'Europe/Berlin'", "[policy]\nsince = 2026-01-01\nsmall_generation_mode = 'none'")
+    before, after = overridden(*parts).for_timelapse(KEY).policy.eras
+    assert before.since is None
+    assert before.rules["small"].mode == "all"
+    assert after.since is not None
+    assert after.since.isoformat() == "2026-01-01T00:00:00+01:00"
+    assert after.rules["small"].mode == "none"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("[policy]\nsmall_generation_mode = 'some'", "policy.small_generation_mode"),
+        ("[policy.retention.large]\nkeep_days = 3", 'policy.retention has "large": no such variant'),
+        ("[policy.retention.small]\nkeep_days = 0", "policy.retention.small.keep_days"),
+        ("[policy]\nsmall_generation_mode = 'none'\n" + variant(), 'there is no variant "small"'),
+        (f"[timelapses.'{KEY}']\nstatus = 'done'", "status"),
+    ],
+)
+def test_an_impossible_policy_is_refused_with_its_key(said: str, told: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        parse_settings(tomllib.loads(said))

@@ -20,7 +20,7 @@ from thumb_pipeline.cli.app import app
 from thumb_pipeline.cli.console import ExitCode
 from thumb_pipeline.cli.demo import DEFAULT_FOLDER
 from thumb_pipeline.cli.generate import Summary
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, WORKSPACE
+from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE, WORKSPACE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.captures import Basis
@@ -28,12 +28,13 @@ from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.removals import KeptReason, Operation
-from thumb_pipeline.domain.settings import CameraTable, PolicyTable, Settings, TimelapseTable, VariantTable
+from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
 from thumb_pipeline.stages import operations
 from thumb_pipeline.stages.demo import demo_frames
 from thumb_pipeline.stages.library import DEFAULT_SETTINGS, initialise, open_library
 from thumb_pipeline.stages.removal import RemovalWish
 from thumb_pipeline.stages.restore import restore
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -77,8 +78,12 @@ def settings_keys() -> dict[str, list[Any]]:
             if field.is_required() or name.startswith("max_")
             else [field.get_default()]
         )
-    found |= _leaves(CameraTable(), "cameras.CAMERA.")
-    found |= _leaves(TimelapseTable(), "timelapses.KEY.")
+    for name, field in RetentionTable.model_fields.items():
+        found[f"policy.retention.NAME.{name}"] = [None if field.is_required() else field.get_default()]
+    for prefix, table in (("cameras.CAMERA.", CameraTable()), ("timelapses.KEY.", TimelapseTable())):
+        own = dict(_leaves(table, prefix))
+        found |= {key: values for key, values in own.items() if not key.startswith(f"{prefix}policy.")}
+        found[f"{prefix}policy"] = [None]  # the keys of [policy] again
     return found
 
 
@@ -93,7 +98,7 @@ def _leaves(model: BaseModel, prefix: str) -> Iterator[tuple[str, list[Any]]]:
 
 def written_as(value: Any) -> str:
     """A default as `thumbs.toml` would say it."""
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and value:
         value = "#" + bytes(value).hex()
     return json.dumps(value)
 
@@ -123,10 +128,6 @@ def test_the_written_settings_show_what_the_table_promises() -> None:
         tables = list(said["variants"].values()) if head == "variants" else [said[head] if rest else said]
         shown = [one[key.rsplit(".", 1)[-1]] for one in tables]
         assert shown == [json.loads(written_as(v)) for v in (values * len(tables))[: len(tables)]], key
-
-
-def test_every_policy_key_is_in_the_table() -> None:
-    assert set(PolicyTable.model_fields) == {"variants"}
 
 
 # The command line
@@ -266,6 +267,12 @@ def test_both_instance_files_say_the_same_but_for_the_places() -> None:
     places = {"storage", "local_artifact_storage", "compute_logs"}
     assert places <= set(root)
     assert {key: value for key, value in root.items() if key not in places} == yaml.safe_load(INSTANCE_SETTINGS)
+
+
+def test_the_instance_file_for_postgres_is_what_up_writes_there() -> None:
+    deployed = yaml.safe_load((REPOSITORY / "deploy" / "postgres" / "dagster.yaml").read_text(encoding="utf-8"))
+    assert deployed == yaml.safe_load(POSTGRES_STORAGE + INSTANCE_SETTINGS)
+    assert deployed["storage"] == {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
 
 
 def test_the_instance_of_the_root_lies_where_the_demo_keeps_its_own() -> None:

@@ -109,7 +109,7 @@ def test_a_variant_that_the_policy_no_longer_asks_for_is_an_orphan(archive: Arch
     archive.frame("a.jpg")
     archive.run()
     archive.settings(more='[policy]\nvariants = ["thumbnail"]')
-    assert orphans(verified(archive)) == {"smalls/a.jpg_small.jpg": OrphanKind.SPEC_RETIRED}
+    assert orphans(verified(archive)) == {"smalls/a.jpg_small.jpg": OrphanKind.POLICY}
 
 
 def test_foreign_names_and_left_over_temporaries_are_orphans_and_other_folders_never(archive: Archive) -> None:

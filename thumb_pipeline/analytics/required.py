@@ -1,0 +1,88 @@
+"""Which captures of a timelapse must have a variant: a policy's rules, applied to a table of sources.
+
+What the rules are is `domain.policy`. Which sources exist and were refused is brought here by `stages.required`.
+"""
+
+import re
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from thumb_pipeline.domain.policy import Mode, Policy, Retention
+
+_CAP = timedelta(days=1)
+
+
+def required(sources: pl.LazyFrame, policy: Policy, variant: str, *, now: datetime) -> pl.LazyFrame:
+    """The sources that must have a variant.
+
+    Args:
+        sources: of one timelapse: source_name, state, captured_at, first_seen_at, is_refused (by a refusal that
+            stands).
+        policy: the timelapse's.
+        variant: which variant.
+        now: the present instant, UTC; the age of captures is told by it.
+
+    Returns:
+        The same columns, of the required ones.
+    """
+    left = sources.filter(~_is_flagged(policy))
+    parts = []
+    for number, era in enumerate(policy.eras):
+        rule = era.rules.get(variant)
+        if rule is None or rule.mode is Mode.NONE:
+            continue
+        until = policy.eras[number + 1].since if number + 1 < len(policy.eras) else None
+        mine = left.filter(_between(era.since, until))
+        if rule.mode is Mode.LATEST_ONLY:
+            mine = latest(mine)
+        parts.append(mine if rule.retention is None else retained(mine, rule.retention, now=now))
+    return pl.concat(parts) if parts else sources.head(0)
+
+
+def latest(sources: pl.LazyFrame) -> pl.LazyFrame:
+    """The newest source that is complete and not refused."""
+    return in_order(sources.filter((pl.col("state") != "pending") & ~pl.col("is_refused"))).tail(1)
+
+
+def in_order(sources: pl.LazyFrame) -> pl.LazyFrame:
+    """Sources (captured_at, first_seen_at, source_name) as they were taken, the newest last.
+
+    A camera's clock that runs ahead counts for a day after first sight at most: one frame from the future would else
+    be the newest for ever.
+    """
+    when = pl.min_horizontal("captured_at", pl.col("first_seen_at") + _CAP)
+    return sources.sort(when, "source_name")
+
+
+def retained(sources: pl.LazyFrame, retention: Retention, *, now: datetime) -> pl.LazyFrame:
+    """Young sources, and of the others the first in each stretch of time."""
+    is_young = pl.col("captured_at") > now - timedelta(seconds=retention.keep_s)
+    if retention.then_every_s is None:
+        return sources.filter(is_young)
+    stretch = pl.col("captured_at").dt.epoch("s") // retention.then_every_s
+    first = (pl.col("captured_at").rank("ordinal").over(stretch) == 1).alias("_is_first")
+    return (
+        sources.sort("captured_at", "source_name")
+        .with_columns(first)
+        .filter(is_young | pl.col("_is_first"))
+        .drop("_is_first")
+    )
+
+
+def _is_flagged(policy: Policy) -> pl.Expr:
+    name = pl.col("source_name")
+    patterns = [f"^(?s:{_expression(pattern)})$" for pattern in policy.flagged_patterns]
+    return pl.any_horizontal(name.is_in(sorted(policy.flagged_names)), *(name.str.contains(p) for p in patterns))
+
+
+def _expression(pattern: str) -> str:
+    """A shell pattern (`*` and `?`) as a regular expression."""
+    return re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
+
+
+def _between(since: datetime | None, until: datetime | None) -> pl.Expr:
+    inside = pl.lit(True)
+    if since is not None:
+        inside = inside & (pl.col("captured_at") >= since)
+    return inside if until is None else inside & (pl.col("captured_at") < until)

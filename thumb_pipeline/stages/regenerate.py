@@ -1,0 +1,111 @@
+"""Plans to render again what is right already: everything, or what one asks for.
+
+An old picture stays until its new one replaces it. Carrying a plan out, and resuming it, is done as for any other.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime, time
+
+import polars as pl
+
+from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.domain.layout import parse_key
+from thumb_pipeline.stages.examine import Progress
+from thumb_pipeline.stages.library import Lease, Library, Refused
+from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.plan import Plan, PlanPart, make_plan
+from thumb_pipeline.stages.selection import Selection, refuse_unknown
+
+_WHO = ["timelapse", "source_name"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regeneration:
+    """What is to be rendered again; what is left empty does not narrow it.
+
+    Attributes:
+        timelapses: keys.
+        cameras: folders of cameras, such as camera-1; their timelapses are chosen beside `timelapses`.
+        sources: source names as text.
+        variants: variant names.
+        since: captures from this day on, by the local time of their timelapse.
+        failed: only sources that were refused for this reason.
+        limit: only so many sources, the newest.
+    """
+
+    timelapses: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    since: date | None = None
+    failed: str | None = None
+    limit: int | None = None
+
+    @property
+    def asked(self) -> str:
+        """The same for equal questions: an unfinished answer to one is resumed by asking again."""
+        return json.dumps({"regenerate": asdict(self)}, sort_keys=True, default=str)
+
+
+def plan_regeneration(
+    library: Library, wanted: Regeneration, lease: Lease, *, on_progress: Progress | None = None
+) -> Plan:
+    """The plan of what is to be rendered again, newest captures first.
+
+    Raises:
+        Refused: it names what is not there, or a listing looks like a disk that is not there.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    if wanted.failed is not None:
+        refuse_unknown("reason", wanted.failed, [reason.value for reason in FailureReason])
+    selection = Selection(
+        timelapses=_timelapses(library, wanted), sources=wanted.sources, variants=wanted.variants, force=True
+    )
+    plan = make_plan(library, selection, lease, on_progress=on_progress)
+    narrowed = replace(plan, parts=[_narrowed(library, part, wanted) for part in plan.parts])
+    return narrowed if wanted.limit is None else _limited(narrowed, wanted.limit)
+
+
+def _timelapses(library: Library, wanted: Regeneration) -> tuple[str, ...]:
+    if not wanted.cameras:
+        return wanted.timelapses
+    keys = discover(library).keys
+    cameras = sorted({parse_key(key)[0] for key in keys})
+    for camera in wanted.cameras:
+        refuse_unknown("camera", camera, cameras)
+    chosen = {*wanted.timelapses, *(key for key in keys if parse_key(key)[0] in wanted.cameras)}
+    if not chosen:
+        raise Refused("these cameras have no timelapses; name others")
+    return tuple(sorted(chosen))
+
+
+def _narrowed(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPart:
+    rows = part.rows
+    if wanted.since is not None:
+        begins = pl.DataFrame(
+            [(key, _midnight(library, key, wanted.since)) for key in part.survey.keys],
+            schema={"timelapse": pl.String, "begins": pl.Datetime("us", "UTC")},
+            orient="row",
+        )
+        rows = rows.join(begins, on="timelapse").filter(pl.col("captured_at") >= pl.col("begins")).drop("begins")
+    if wanted.failed is not None:
+        refused = (pl.col("state") == "failed") & (pl.col("reason") == wanted.failed)
+        identity = [*_WHO, "variant"]
+        found = library.manifest.query(part.survey.keys, lambda kept: kept.filter(refused).select(identity))
+        rows = rows.join(found, on=identity, how="semi")
+    return replace(part, rows=rows)
+
+
+def _midnight(library: Library, key: str, day: date) -> datetime:
+    return datetime.combine(day, time(), library.settings.for_timelapse(key).clock.timezone)
+
+
+def _limited(plan: Plan, limit: int) -> Plan:
+    newest = (
+        plan.rows.group_by(_WHO)
+        .agg(pl.col("captured_at").first())
+        .sort("captured_at", *_WHO, descending=[True, False, False], nulls_last=True)
+        .head(limit)
+    )
+    return replace(plan, parts=[replace(p, rows=p.rows.join(newest, on=_WHO, how="semi")) for p in plan.parts])

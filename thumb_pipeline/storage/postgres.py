@@ -1,0 +1,109 @@
+"""The PostgreSQL database that may keep Dagster's runs: its address, whether it answers, and whose it is.
+
+Dagster's own tables in it are Dagster's; here is one table of ours beside them, with one row. When a library has to
+use which database is decided in `stages.run_database`.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+_DRIVER = "postgresql+psycopg2"
+_NAMES = {"postgres", "postgresql", _DRIVER}
+_CONNECT_S = 10
+_CLAIM_LOCK = 0x7468756D62  # any number, the same in every process that claims
+
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS thumb_pipeline_library (
+        only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+        library_id text NOT NULL,
+        state text NOT NULL
+    )
+"""
+_TAKE = "INSERT INTO thumb_pipeline_library (library_id, state) VALUES (:library_id, :state) ON CONFLICT DO NOTHING"
+_MOVE = "UPDATE thumb_pipeline_library SET state = :state WHERE library_id = :library_id"
+_OWNER = "SELECT library_id, state FROM thumb_pipeline_library"
+
+
+class AddressUnusable(Exception):
+    """The text is no address of a PostgreSQL database."""
+
+
+class DatabaseUnusable(Exception):
+    """The database does not answer or does not let us in; the message is the server's, without the password."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Whose a database is: the id of a library, and the folder of its state when it last used the database."""
+
+    library_id: str
+    state: str
+
+
+def parse_address(text: str) -> "URL":
+    """A database's address, with the driver Dagster needs: without one, SQLAlchemy 2.1 takes psycopg 3.
+
+    Raises:
+        AddressUnusable: the text is something else. The message holds nothing of it: a part may be a password.
+    """
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        address = make_url(text.strip())
+    except (ArgumentError, ValueError):
+        raise AddressUnusable from None
+    if address.drivername not in _NAMES or "@" in (address.host or ""):
+        raise AddressUnusable
+    return address.set(drivername=_DRIVER)
+
+
+def shown(address: "URL") -> str:
+    """An address for people: no password, and nothing that could hold one."""
+    host = f"{address.host or 'the default host'}:{address.port or 5432}"
+    return f'database "{address.database or address.username or ""}" at {host}'
+
+
+def claim(address: "URL", mine: Claim) -> Claim:
+    """Makes a database ours where it is nobody's yet; returns whose it is then.
+
+    Raises:
+        DatabaseUnusable: it cannot be reached, or this user may not create tables in it.
+    """
+    return _in_transaction(address, [(_TABLE, {}), (_TAKE, asdict(mine))])
+
+
+def move_claim(address: "URL", mine: Claim) -> None:
+    """Notes where the state of the library now is that the database belongs to.
+
+    Raises:
+        DatabaseUnusable: it cannot be reached.
+    """
+    _in_transaction(address, [(_MOVE, asdict(mine))])
+
+
+def _in_transaction(address: "URL", statements: list[tuple[str, dict[str, str]]]) -> Claim:
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    limits = {} if "connect_timeout" in address.query else {"connect_timeout": _CONNECT_S}
+    try:
+        with create_engine(address, poolclass=NullPool, connect_args=limits).begin() as connection:
+            connection.execute(text(f"SET LOCAL statement_timeout = '{_CONNECT_S}s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CLAIM_LOCK})
+            for statement, values in statements:
+                connection.execute(text(statement), values)
+            row = connection.execute(text(_OWNER)).one()
+    except SQLAlchemyError as error:
+        raise DatabaseUnusable(reason(error, address)) from None
+    return Claim(library_id=row.library_id, state=row.state)
+
+
+def reason(error: BaseException, address: "URL") -> str:
+    """What the server or its driver said, on one line, without the password."""
+    said = " ".join(str(getattr(error, "orig", None) or error).split())
+    return said.replace(address.password, "***") if address.password else said

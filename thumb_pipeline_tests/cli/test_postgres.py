@@ -1,0 +1,307 @@
+"""Commands and `up` with their runs in a real PostgreSQL: whose database it is, and what happens when it goes away."""
+
+import fcntl
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Ended, Run, clean_environment, jpeg
+from thumb_pipeline_tests.postgres import Postgres
+
+pytestmark = pytest.mark.slow
+
+Generate = Callable[..., Ended]
+
+
+@pytest.fixture
+def generate(run: Run, archive: Archive) -> Generate:
+    return lambda *options: run("generate", "--library", archive.root, "--json", *options)
+
+
+def state(archive: Archive) -> Path:
+    return archive.root / ".thumb_pipeline"
+
+
+# Whose database it is
+
+
+def test_runs_go_to_the_named_database_and_nowhere_else(
+    archive: Archive, generate: Generate, on_postgres: str, postgres: Postgres
+) -> None:
+    archive.fill(2)
+    done = generate()
+    assert done.code == 0, done.err
+    name = on_postgres.rpartition("/")[2]
+    [(run_id, status)] = postgres.rows("SELECT run_id, status FROM runs", name)
+    assert ([run_id], status) == (done.json["run_ids"], "SUCCESS")
+    assert not list(state(archive).rglob("*.db"))
+    assert postgres.password not in "".join(file.read_text() for file in state(archive).rglob("*.yaml"))
+
+
+def test_another_library_is_refused_before_anything_is_changed(
+    archive: Archive, generate: Generate, run: Run, on_postgres: str, postgres: Postgres, tmp_path: Path
+) -> None:
+    archive.fill(1)
+    assert generate().code == 0
+    other = Archive(tmp_path / "other")
+    run("init", other.root)
+    other.fill(1)
+    for command in ("generate", "up"):
+        refused = run(command, "--library", other.root)
+        assert refused.code == 2
+        assert f"another library, whose state is in {state(archive)}" in refused.err
+        assert postgres.password not in refused.err
+    assert other.variants() == {}
+    assert not (state(other) / "datasets").exists()
+
+
+@pytest.mark.usefixtures("on_postgres")
+def test_a_copy_of_the_library_is_refused_and_a_moved_one_is_not(
+    archive: Archive, generate: Generate, run: Run, tmp_path: Path
+) -> None:
+    archive.fill(1)
+    assert generate().code == 0
+    shutil.copytree(archive.root, tmp_path / "copy")
+    refused = run("generate", "--library", tmp_path / "copy")
+    assert refused.code == 2
+    assert "is a copy of that" in refused.err
+    shutil.rmtree(tmp_path / "copy")
+    archive.root.rename(tmp_path / "moved")
+    moved = run("generate", "--library", tmp_path / "moved", "--force", "--json")
+    assert (moved.code, moved.json["rendered"]) == (0, 2), moved.err
+
+
+@pytest.mark.usefixtures("on_postgres")
+def test_a_lost_state_folder_is_refused_with_a_remedy_that_works(archive: Archive, generate: Generate) -> None:
+    archive.fill(1)
+    generate()
+    shutil.rmtree(state(archive))
+    refused = generate()
+    assert refused.code == 2
+    remedy = refused.err[refused.err.index("echo ") :]
+    subprocess.run(remedy, shell=True, check=True)
+    assert generate().json["adopted"] == 2
+
+
+def test_a_forgotten_variable_is_refused_and_sqlite_is_one_deletion_away(
+    archive: Archive, generate: Generate, on_postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.fill(1)
+    assert generate().code == 0
+    monkeypatch.delenv(POSTGRES_VARIABLE)
+    refused = generate("--force")
+    assert refused.code == 2
+    assert f"set {POSTGRES_VARIABLE}" in refused.err
+    (state(archive) / "dagster/dagster.yaml").unlink()
+    assert generate("--force").json["rendered"] == 2
+    assert list(state(archive).rglob("runs.db"))
+
+
+def test_the_storage_never_changes_below_a_running_up(
+    archive: Archive, generate: Generate, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.fill(1)
+    assert generate().code == 0
+    monkeypatch.setenv(POSTGRES_VARIABLE, database)
+    with (state(archive) / "dagster/up.lock").open("w") as held:  # what a running `up` holds
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = generate("--force")
+    assert refused.code == 2
+    assert "with its runs in SQLite" in refused.err
+    assert generate("--force").code == 0
+
+
+@pytest.mark.parametrize("command", ["generate", "up"])
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("@127.0.0.1:", "5@127.0.0.1:"), "password authentication failed"),
+        (("/test_", "/no_test_"), "does not exist"),
+        (("@127.0.0.1:", "@127.0.0.1:1"), "check that PostgreSQL runs there"),
+        (("@127.0.0.1:", "@pass@127.0.0.1:"), "is no address of the form"),
+    ],
+    ids=["password", "database", "port", "address"],
+)
+def test_a_database_that_cannot_be_used_is_refused_with_what_to_check(
+    archive: Archive,
+    run: Run,
+    database: str,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    wrong: tuple[str, str],
+    said: str,
+) -> None:
+    archive.fill(1)
+    monkeypatch.setenv(POSTGRES_VARIABLE, database.replace(*wrong))
+    refused = run(command, "--library", archive.root)
+    assert refused.code == 2, refused.err
+    assert said in refused.err
+    assert POSTGRES_VARIABLE in refused.err
+    assert postgres.password not in refused.err
+    assert archive.variants() == {}
+
+
+# When it goes away
+
+
+def test_a_command_that_loses_the_database_keeps_its_work_and_the_next_goes_on(
+    archive: Archive, generate: Generate, on_postgres: str, postgres: Postgres
+) -> None:
+    n_frames = fill_with_work(archive, 100)
+    name = on_postgres.rpartition("/")[2]
+    command = [COMMAND, "generate", "--library", str(archive.root)]
+    process = subprocess.Popen(command, env=clean_environment(), stderr=subprocess.PIPE)
+    wait_for_variants(archive, 10)
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # as a fail-over does
+    said = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 3, said
+    assert "read-only transaction" in said
+    assert "then run the same command again" in said
+    assert postgres.password not in said
+    assert len(archive.variants()) == 2 * n_frames
+    assert generate().code == 2  # as long as nothing can be recorded
+
+    postgres.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    again = generate("--force", "--source", "timelapse-1_20250422_000000.jpg")
+    assert (again.code, again.json["rendered"]) == (0, 2), again.err
+    assert sorted(postgres.rows("SELECT status FROM runs", name)) == [("FAILURE",), ("SUCCESS",)]
+
+
+def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_lost(
+    archive: Archive, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(POSTGRES_VARIABLE, own_postgres.fresh())
+    n_frames = fill_with_work(archive, 200)
+    with up(archive) as url:
+        run_id = launch(url)
+        wait_for_variants(archive, 20)
+        assert_no_process_shows(own_postgres.password)
+        assert own_postgres.password not in str(asked(url, "{ instance { info } }"))
+        own_postgres.crash()
+        time.sleep(1)
+        own_postgres.start()
+        statuses = wait_for_the_end_of_runs(url)
+    assert statuses[-1] == "SUCCESS"
+    assert set(statuses[:-1]) <= {"FAILURE"}
+    assert len(archive.variants()) == 2 * n_frames
+    assert archive.leftovers() == []
+    events = own_postgres.rows(f"SELECT count(*) FROM event_logs WHERE run_id = '{run_id}'", own_postgres.newest)
+    assert events > [(0,)]
+    assert own_postgres.password not in (state(archive) / "up.log").read_text()
+
+
+def test_a_run_that_fails_in_a_longer_outage_is_retried(
+    archive: Archive, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(POSTGRES_VARIABLE, own_postgres.fresh())
+    n_frames = fill_with_work(archive, 40)
+    started = time.monotonic()
+    with up(archive) as url:
+        launch(url)
+        wait_for_variants(archive, 5)
+        own_postgres.crash()
+        wait_for_variants(archive, n_frames)
+        time.sleep(_PATIENCE_S)
+        own_postgres.start()
+        if time.monotonic() - started > _CODE_IS_RELOADED_AFTER_S:
+            pytest.skip("this machine is too slow: Dagster loses the retry where it reloads code in an outage")
+        statuses = wait_for_the_end_of_runs(url)
+    assert statuses == ["FAILURE", "SUCCESS"]
+    assert len(archive.variants()) == 2 * n_frames
+
+
+_PATIENCE_S = 25.0  # Dagster tries to connect again for 11 s, by chance up to twice as long
+_CODE_IS_RELOADED_AFTER_S = 55.0
+
+
+def fill_with_work(archive: Archive, count: int) -> int:
+    frame = jpeg((1920, 1080))
+    for index in range(count):
+        archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
+    return count
+
+
+def wait_for_variants(archive: Archive, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(list(archive.root.glob("cameras/*/*/*/*_thumb_*"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def up(archive: Archive) -> Iterator[str]:
+    """A running `up`; the address of its page."""
+    command = [COMMAND, "up", "--library", str(archive.root), "--port", "3100", "--json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean_environment()
+    )
+    try:
+        assert process.stdout is not None
+        document = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
+        yield document["url"]
+        assert process.poll() is None  # the services outlived what the test did to them
+    finally:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=20)
+        process.kill()
+        process.communicate()
+
+
+def launch(url: str) -> str:
+    answer = asked(
+        url,
+        "mutation($run: ExecutionParams!) { launchRun(executionParams: $run) "
+        "{ ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
+        {
+            "run": {
+                "selector": {
+                    "repositoryLocationName": "thumb_pipeline",
+                    "repositoryName": "__repository__",
+                    "jobName": "generate",
+                },
+                "runConfigData": {},
+            }
+        },
+    )
+    return str(answer["launchRun"]["run"]["runId"])
+
+
+def wait_for_the_end_of_runs(url: str) -> list[str]:
+    """The statuses of all runs, oldest first, once the newest has succeeded."""
+    deadline = time.monotonic() + 120
+    statuses: list[str] = []
+    while statuses[-1:] != ["SUCCESS"]:
+        assert time.monotonic() < deadline, statuses
+        time.sleep(0.5)
+        with suppress(urllib.error.HTTPError):  # the first query after a crash meets the connection that was cut
+            answer = asked(url, "{ runsOrError { ... on Runs { results { status } } } }")
+            statuses = [run["status"] for run in answer["runsOrError"]["results"]][::-1]
+    return statuses
+
+
+def asked(url: str, query: str, variables: dict[str, Any] | None = None) -> Any:
+    body = json.dumps({"query": query, "variables": variables or {}}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)["data"]
+
+
+def assert_no_process_shows(password: str) -> None:
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        with suppress(OSError):
+            assert password not in os.fsdecode(Path(path).read_bytes())
