@@ -87,7 +87,7 @@ def confirm(what: str) -> None:
     Raises:
         Refused: nobody is there to ask, or the answer is another.
     """
-    if not sys.stdin.isatty():
+    if not os.isatty(0):
         raise Refused(f"to {what} without a terminal to ask on, repeat with --yes; nothing was changed")
     sys.stderr.write(f"type yes to {what}: ")
     sys.stderr.flush()

@@ -133,6 +133,27 @@ def test_names_of_any_bytes_are_swept_and_come_back(done: Archive, name: str | b
     assert done.variant_files() == before
 
 
+def test_what_a_policy_no_longer_asks_for_is_swept_and_the_newest_capture_keeps_its_small(archive: Archive) -> None:
+    for hour in (1, 2, 3):
+        archive.frame(f"timelapse-1_20250422_0{hour}0000.jpg", color=hour)
+    archive.run()
+    archive.settings(more='[policy]\nsmall_generation_mode = "latest_only"')
+    assert swept(archive).n_removed == 2
+    assert archive.variant("timelapse-1_20250422_030000.jpg").exists()
+    assert len([name for name in archive.variant_files() if name.startswith("thumbnails/")]) == 3
+
+
+def test_a_refusal_of_a_source_that_is_there_is_not_forgotten(orphaned: Archive) -> None:
+    orphaned.settings(more='[policy]\nsmall_generation_mode = "latest_only"')
+    orphaned.other("z.jpg", b"\xff\xd8\xff" + bytes(100))
+    orphaned.run()
+    refused = orphaned.manifest().filter(state="failed")
+    assert not refused.is_empty()
+    swept(orphaned)
+    assert orphaned.manifest().filter(state="failed").equals(refused)
+    assert orphaned.run().rendered == 0
+
+
 # Brakes
 
 
