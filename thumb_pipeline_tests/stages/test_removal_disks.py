@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.stages import journal
+from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages import journal, operations
 from thumb_pipeline.stages.library import Refused
+from thumb_pipeline.stages.removal import RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 from thumb_pipeline_tests.stages.removals import carried_out, purged, swept, written_down
@@ -80,8 +82,9 @@ def no_file_may_grow() -> Iterator[None]:
 
 def test_a_disk_that_takes_no_journal_stops_a_removal_before_anything_moves(done: Archive) -> None:
     before = states(done.root / "cameras")
-    with pytest.raises(Refused, match="nothing was moved"), no_file_may_grow():
-        purged(done)
+    library = done.library
+    with library.lease() as lease, pytest.raises(Refused, match="nothing was moved"), no_file_may_grow():
+        operations.perform(library, Operation.PURGE, RemovalWish(), "run", lease)
     assert states(done.root / "cameras") == before
     assert done.manifest().height == 4
     assert os.listdir(done.library.journals) == [".lock"]
