@@ -41,7 +41,8 @@ def explained(
         Those columns and variant, source_name (empty where nothing tells them), kind, evidence.
     """
     on = ["timelapse", "variant_path"]
-    joined = files.join(recorded.unique(on, keep="any"), on=on, how="left")
+    known = [spec.name for spec in specs]
+    joined = files.join(_one_a_path(recorded, known), on=on, how="left")
     unrecorded = joined.filter(pl.col("variant").is_null()).select(files.columns)
     told = pl.DataFrame([told_by_name(path, specs) for path in unrecorded["variant_path"]], schema=TOLD)
     by_name = pl.concat([unrecorded, told], how="horizontal").with_columns(
@@ -52,8 +53,18 @@ def explained(
     return (
         pl.concat([by_record, by_name.select(by_record.columns)])
         .join(exists, on=["timelapse", "source_name"], how="left")
-        .with_columns(kind=_kind([spec.name for spec in specs]))
+        .with_columns(kind=_kind(known))
         .drop("exists")
+    )
+
+
+def _one_a_path(recorded: pl.DataFrame, known: list[str]) -> pl.DataFrame:
+    """Of the records that name the same file, as after a variant was renamed, one whose variant still exists."""
+    return (
+        recorded.with_columns(is_known=pl.col("variant").is_in(known))
+        .sort("is_known", "variant", "source_name", descending=[True, False, False])
+        .unique(["timelapse", "variant_path"], keep="first", maintain_order=True)
+        .drop("is_known")
     )
 
 

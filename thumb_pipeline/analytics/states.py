@@ -4,36 +4,48 @@ Set algebra only. A file whose record and listing disagree is marked for examina
 `domain.plans.judge`.
 """
 
+from datetime import datetime
+
 import polars as pl
 
 from thumb_pipeline.analytics.expected import variant_path
-from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.analytics.retries import TRANSIENT
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
 
-def records(recorded: pl.LazyFrame, spec: VariantSpec, *, decoder: str) -> pl.LazyFrame:
+def records(recorded: pl.LazyFrame, spec: VariantSpec, *, decoder: str, frame_at: str, now: datetime) -> pl.LazyFrame:
     """What the comparison needs of one variant's manifest rows; much less than they hold, at half a million rows.
 
     Args:
         recorded: manifest rows.
         spec: the variant's.
         decoder: version of today's decoders; a refusal by others is worth another try.
+        frame_at: the moment of videos that variants show today.
+        now: decides which refusals are due for another try.
 
     Returns:
         timelapse, source_name and, with the prefix `r_`: variant_path, source_n_bytes, source_mtime_ns, source_digest,
-        n_bytes, mtime_ns, is_refused, is_final (a refusal that would repeat itself), same_spec.
+        n_bytes, mtime_ns, is_refused, stands (a refusal that is not to be tried again, or not yet), same_spec.
     """
-    transient = [reason.value for reason in FailureReason if reason.is_transient]
     kept = ("variant_path", "source_n_bytes", "source_mtime_ns", "source_digest", "n_bytes", "mtime_ns")
     return recorded.filter(pl.col("variant") == spec.name).select(
         "timelapse",
         "source_name",
         pl.col(kept).name.prefix("r_"),
         r_is_refused=pl.col("state") == "failed",
-        r_is_final=(pl.col("decoder") == decoder) & ~pl.col("reason").is_in(transient),
-        r_same_spec=(pl.col("spec_fingerprint") == spec.fingerprint) & (pl.col("render_revision") == RENDER_REVISION),
+        r_stands=(pl.col("decoder") == decoder) & ~_is_due(now),
+        r_same_spec=(pl.col("spec_fingerprint") == spec.fingerprint)
+        & (pl.col("render_revision") == RENDER_REVISION)
+        & pl.col("frame_at").eq(frame_at).fill_null(True),
     )
+
+
+def _is_due(now: datetime) -> pl.Expr:
+    """Whether a refusal that may pass by itself is to be tried again; one that nobody counted yet is."""
+    is_never_again = pl.col("attempts").is_not_null() & pl.col("retry_at").is_null()
+    is_too_early = pl.col("retry_at").gt(now).fill_null(False)
+    return pl.col("reason").is_in(TRANSIENT) & ~is_never_again & ~is_too_early
 
 
 def variant_states(
@@ -82,7 +94,7 @@ def variant_states(
 def _state(*, retry_failed: bool) -> pl.Expr:
     has_record, has_file = pl.col("r_is_refused").is_not_null(), pl.col("a_n_bytes").is_not_null()
     was_refused = pl.col("r_is_refused")
-    stands = _same_source() & pl.col("r_same_spec") & pl.col("r_is_final")
+    stands = _same_source() & pl.col("r_same_spec") & pl.col("r_stands")
     moved = has_record & ~was_refused & ~has_file & pl.col("r_file_stands")
     return (
         pl.when(pl.col("source_state") == "pending")
@@ -92,12 +104,12 @@ def _state(*, retry_failed: bool) -> pl.Expr:
         .when(was_refused & _same_source())
         .then(pl.lit(Reason.RETRY.value))
         .when(moved)
-        .then(pl.lit(Reason.STALE_SPEC.value))
+        .then(
+            pl.when(_same_source()).then(pl.lit(Reason.STALE_SPEC.value)).otherwise(pl.lit(Reason.STALE_SOURCE.value))
+        )
         .when(~has_file)
         .then(pl.lit(Reason.MISSING.value))
-        .when(was_refused)
-        .then(pl.lit(Reason.STALE_SOURCE.value))
-        .when(~has_record | ~_as_recorded())
+        .when(~has_record | was_refused | ~_as_recorded())
         .then(pl.lit(State.EXAMINE.value))
         .when(~_same_source())
         .then(pl.lit(Reason.STALE_SOURCE.value))

@@ -19,15 +19,19 @@ _SAME_WORD = (
 def variant_state(adopted: str) -> pl.Expr:
     """The `VariantState` of rows that a plan would have decided (`State`, `Reason`, or `adopted`), column `state`.
 
-    A refusal that is worth another try no longer stands: without a file its variant is missing, and a file beside it
-    was made from other bytes.
+    A refusal that is worth another try no longer stands: without a file (see `doubted`) its variant is missing.
     """
-    retried = pl.when("is_present").then(pl.lit(VariantState.STALE_SOURCE.value)).otherwise(pl.lit("missing"))
     words = {state.value: state.value for state in _SAME_WORD}
     words[adopted] = VariantState.UNRECORDED.value
     words[State.VALID.value] = VariantState.VALID.value
-    told = pl.col("state").replace_strict(words, default=None, return_dtype=pl.String)
-    return pl.when(pl.col("state") == Reason.RETRY.value).then(retried).otherwise(told)
+    words[Reason.RETRY.value] = VariantState.MISSING.value
+    return pl.col("state").replace_strict(words, default=None, return_dtype=pl.String)
+
+
+def doubted() -> pl.Expr:
+    """Column `state`, with the files beside refusals that no longer stand among those to look into."""
+    is_beside = (pl.col("state") == Reason.RETRY.value) & pl.col("is_present")
+    return pl.when(is_beside).then(pl.lit(State.EXAMINE.value)).otherwise("state").alias("state")
 
 
 def counted(states: pl.LazyFrame) -> pl.LazyFrame:

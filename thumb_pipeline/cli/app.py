@@ -72,6 +72,9 @@ def main() -> None:
         sys.exit(ExitCode.STOPPED)
     except KeyboardInterrupt:
         _stopped()
+    except OSError as error:
+        complain(_stopped_by_system(error))
+        sys.exit(ExitCode.STOPPED)
     except Exception:  # noqa: BLE001 -- whatever it is, exit code 1 would say that the work was done
         traceback.print_exc()
         complain("stopped by a fault of the program; what was finished is kept. Please report the lines above")
@@ -84,6 +87,12 @@ def main() -> None:
 
 _TYPER_STOPPED = 130
 """What Typer makes of Ctrl-C while a command runs."""
+
+
+def _stopped_by_system(error: OSError) -> str:
+    """What the operating system refused in a place that has no words of its own for it."""
+    what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+    return f"{what}; what was finished is kept: check that disk, then run the same command again"
 
 
 def _stopped() -> NoReturn:

@@ -85,7 +85,10 @@ def conclude(library: Library, done: Summary, run_ids: list[str], stopped: str |
         if not done.sources:
             say(where_frames_go(library))
         if done.failed and not run_ids:
-            say("sources that failed are not tried again until they change; --retry-failed tries and names them")
+            say(
+                "sources that failed are not tried again until they change or a retry is due; "
+                "--retry-failed tries and names them"
+            )
     if stopped:
         say(f"thumb-pipeline: {stopped}")
         raise typer.Exit(ExitCode.STOPPED)

@@ -62,12 +62,15 @@ MANIFEST = TableSchema(
         "origin": pl.String,  # rendered, adopted, trusted; of made ones
         "reason": pl.String,  # domain.failures, of failed ones
         "detail": pl.String,  # the decoder's own words
+        "attempts": pl.Int32,  # tries in a row that ended with this reason, of failed ones
+        "retry_at": INSTANT,  # when the next try is due; of failed ones that may pass by themselves
         "variant_path": pl.String,  # folder/name below the timelapse's folder
         "source_n_bytes": pl.Int64,
         "source_mtime_ns": pl.Int64,
         "source_digest": pl.String,
         "spec_fingerprint": pl.String,
         "render_revision": pl.Int32,
+        "frame_at": pl.String,  # domain.moments, of made ones of videos
         "decoder": pl.String,
         "width_px": pl.Int32,
         "height_px": pl.Int32,
@@ -145,6 +148,7 @@ VERIFIED = TableSchema(
         "vanished": pl.Int64,
         "replaced": pl.Int64,
         "bit_rot": pl.Int64,
+        "unreadable": pl.Int64,
         "n_files": pl.Int64,  # in its variant folders, expected or not
         "n_bytes": pl.Int64,
         "verified_at": INSTANT,
@@ -152,6 +156,30 @@ VERIFIED = TableSchema(
     },
 )
 """One row a timelapse that was verified. One slice for the library."""
+
+DAMAGE = TableSchema(
+    name="damage",
+    key=("source_name", "variant"),
+    columns={
+        "timelapse": pl.String,
+        "source_name": pl.String,
+        "variant": pl.String,  # empty for the source itself
+        "variant_path": pl.String,  # empty for the source itself
+        "n_bytes": pl.Int64,  # of the file, with its mtime: another one there is another file
+        "mtime_ns": pl.Int64,
+        "state": pl.String,  # domain.plans.Reason of variants, domain.findings.SourceFinding of sources
+        "detail": pl.String,  # what is wrong, in words
+        "found_at": INSTANT,
+    },
+)
+"""One row a file that was opened and found wrong, though its name, size and mtime are as recorded."""
+
+CHECKED = TableSchema(
+    name="checked",
+    key=("source_name",),
+    columns={"timelapse": pl.String, "source_name": pl.String, "checked_at": INSTANT},
+)
+"""One row a source that was opened, with its variants, by a deep verification."""
 
 WHOLE_LIBRARY = "library/all"
 """The slice of tables that are not cut by timelapse."""

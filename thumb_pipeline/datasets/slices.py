@@ -52,7 +52,7 @@ class Table:
 
     Attributes:
         publish: writes bytes under a path, whole, and makes them survive a power cut.
-        locked: an exclusive lock on a path, released with the process.
+        locked: an exclusive lock on a path, whose folder it makes if needed; released with the process.
     """
 
     schema: TableSchema
@@ -67,6 +67,10 @@ class Table:
         for camera in _subfolders(top):
             found += [f"{camera}/{timelapse}" for timelapse in _subfolders(os.path.join(top, camera))]
         return sorted(found)
+
+    def holds(self, key: str) -> bool:
+        """Whether a timelapse has a slice; next to nothing to ask."""
+        return os.path.isdir(self._folder(key))
 
     def read(
         self, keys: Sequence[str], *, names: Sequence[str] | None = None, where: pl.Expr | None = None
@@ -115,7 +119,6 @@ class Table:
             resolve: decides under the lock what is written, given what stands there now.
         """
         folder = self._folder(key)
-        os.makedirs(folder, exist_ok=True)
         with self.locked(os.path.join(folder, _LOCK)):
             files = _active(folder)
             if resolve is not None:
@@ -177,8 +180,8 @@ class Table:
         The base is rewritten only when a quarter of it would change, so a merge writes O(its rows), amortised.
         """
         small = [file for file in files if not file.is_base]
-        n_base = _n_rows([file for file in files if file.is_base])
-        if (_n_rows(small) + batch.height) * 4 >= n_base:
+        n_base = self._n_rows([file for file in files if file.is_base])
+        if (self._n_rows(small) + batch.height) * 4 >= n_base:
             published = self._write(folder, self._over(files, batch), 0, number)
         elif len(small) >= _MAX_SMALL_FILES:
             earlier = self._scan([file.path for file in small]).collect()
@@ -194,6 +197,9 @@ class Table:
         newest = self._newest(batch.lazy())
         kept = self._rows(files, None).select(batch.columns).collect().join(newest, on=identity, how="anti")
         return pl.concat([kept, newest.filter(~pl.col(_REMOVED))])
+
+    def _n_rows(self, files: list[_File]) -> int:
+        return int(self._scan([file.path for file in files]).select(pl.len()).collect().item())
 
     def _newest(self, rows: pl.LazyFrame) -> pl.DataFrame:
         return rows.sort(_SEQUENCE, maintain_order=True).unique(self._identity(), keep="last").collect()
@@ -255,12 +261,6 @@ def _damage(files: list[_File], error: Exception) -> str:
                 "found again from the files themselves, without rendering"
             )
     return f"a table cannot be read: {error}"
-
-
-def _n_rows(files: list[_File]) -> int:
-    if not files:
-        return 0
-    return int(pl.scan_parquet([file.path for file in files], glob=False).select(pl.len()).collect().item())
 
 
 def _subfolders(folder: str) -> list[str]:

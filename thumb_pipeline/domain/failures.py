@@ -23,7 +23,7 @@ class FailureReason(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same bytes may well succeed later (so the failure is not remembered against them)."""
+        """Whether the same bytes may well succeed later: they are tried again a few times, at growing intervals."""
         return self is FailureReason.UNREADABLE
 
 

@@ -32,6 +32,7 @@ class SourceFinding(StrEnum):
     VANISHED = "vanished"  # in the accepted inventory, and not on the disk
     REPLACED = "replaced"  # other size or mtime than in the accepted inventory
     BIT_ROT = "bit_rot"  # same size and mtime, other bytes
+    UNREADABLE = "unreadable"  # it is there, and its bytes cannot be read
 
 
 class OrphanKind(StrEnum):

@@ -3,10 +3,11 @@
 Comparing whole tables is in `analytics.states`; these are its words, and the rules for one file.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from thumb_pipeline.domain.geometry import variant_size
+from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
@@ -49,12 +50,18 @@ class Examined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a variant must be to be right: the source as listed, and the recipe."""
+    """What a variant must be to be right: the source as listed, the recipe, and of a video the moment.
+
+    Attributes:
+        source_digest: of the source's bytes as it is listed now; None where nobody has read them.
+    """
 
     source_n_bytes: int
     source_mtime_ns: int
     source_name_digest: str
     spec: VariantSpec
+    frame_at: str = DEFAULT_FRAME_AT.text
+    source_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,34 +72,58 @@ class Verdict:
         known_digest: digest of the source bytes it was made from, where only the source's mtime differs: if the bytes
             still have it, the file is right and is re-recorded.
         is_trusted: adopted without provenance, because the operator said so.
+        detail: the reason in words, for people.
     """
 
     reason: Reason | None
     known_digest: str | None = None
     is_trusted: bool = False
+    detail: str = field(default="", compare=False)
 
 
 def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Verdict:
     """Whether an existing variant file may be adopted. Everything must be right; one doubt makes it again."""
     if not found.opens or not found.is_whole:
-        return Verdict(reason=Reason.CORRUPT)
+        return Verdict(reason=Reason.CORRUPT, detail="it does not open, or is not whole")
     note = found.provenance
     if note is None:
-        fits = trust_existing and _fits_box(found, expected.spec)
-        return Verdict(reason=None if fits else Reason.STALE_SPEC, is_trusted=fits)
-    if note.source_name_digest != expected.source_name_digest or note.source_n_bytes != expected.source_n_bytes:
-        return Verdict(reason=Reason.STALE_SOURCE)
+        fits = trust_existing and fits_box(found, expected.spec)
+        detail = "" if fits else "another program's file: it says nothing about its source and its recipe"
+        return Verdict(reason=None if fits else Reason.STALE_SPEC, is_trusted=fits, detail=detail)
+    if (doubt := _doubt_about_source(note, expected)) is not None:
+        return Verdict(reason=Reason.STALE_SOURCE, detail=doubt)
     if (note.spec_fingerprint, note.render_revision) != (expected.spec.fingerprint, RENDER_REVISION):
-        return Verdict(reason=Reason.STALE_SPEC)
+        return Verdict(reason=Reason.STALE_SPEC, detail="made by another recipe")
+    if note.frame_at not in ("", expected.frame_at):
+        return Verdict(reason=Reason.STALE_SPEC, detail="shows another moment of the video")
     size = variant_size((note.source_width_px, note.source_height_px), expected.spec)
     if size != (found.width_px, found.height_px):
-        return Verdict(reason=Reason.CORRUPT)
-    if note.source_mtime_ns != expected.source_mtime_ns:
-        return Verdict(reason=Reason.STALE_SOURCE, known_digest=note.source_digest)
+        shown = f"{found.width_px}x{found.height_px} pixels instead of {size[0]}x{size[1]}"
+        return Verdict(reason=Reason.CORRUPT, detail=shown)
+    if note.source_mtime_ns != expected.source_mtime_ns and expected.source_digest is None:
+        detail = "made when its source had another mtime"
+        return Verdict(reason=Reason.STALE_SOURCE, known_digest=note.source_digest, detail=detail)
     return Verdict(reason=None)
 
 
-def _fits_box(found: Examined, spec: VariantSpec) -> bool:
+def _doubt_about_source(note: Provenance, expected: Expectation) -> str | None:
+    """Why a variant cannot be of these source bytes.
+
+    Where their digest is known, it alone decides: equal bytes under another name or mtime are the same source,
+    renamed or touched.
+    """
+    if expected.source_digest is not None:
+        if note.source_digest != expected.source_digest:
+            return f"made from source bytes {note.source_digest}, not {expected.source_digest}"
+    elif note.source_name_digest != expected.source_name_digest:
+        return "made from a source of another name"
+    if note.source_n_bytes != expected.source_n_bytes:
+        return f"made from a source of {note.source_n_bytes} bytes, not {expected.source_n_bytes}"
+    return None
+
+
+def fits_box(found: Examined, spec: VariantSpec) -> bool:
+    """Whether a picture is no larger than its variant may be."""
     return (spec.max_width_px is None or found.width_px <= spec.max_width_px) and (
         spec.max_height_px is None or found.height_px <= spec.max_height_px
     )

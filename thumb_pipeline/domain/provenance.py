@@ -19,7 +19,8 @@ class Provenance:
 
     Digests are the first 32 hex digits of a SHA-256, so that `sha256sum` confirms them by eye. `source_name_digest`
     is taken over the name's bytes: variants are public and paths are not. `checksum` covers the whole variant file,
-    read with the checksum's own 32 digits replaced by zeros.
+    read with the checksum's own 32 digits replaced by zeros. `frame_at` says which moment of a video is shown; where
+    it is empty, the source has no moments, and the note has no word of it.
     """
 
     source_digest: str
@@ -32,10 +33,12 @@ class Provenance:
     render_revision: int
     version: str
     checksum: str = EMPTY_CHECKSUM
+    frame_at: str = ""
 
     def to_text(self) -> str:
         """The note as one line of ASCII that starts with `MAGIC`."""
-        return MAGIC + json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+        fields = {name: value for name, value in asdict(self).items() if value or name != "frame_at"}
+        return MAGIC + json.dumps(fields, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def from_text(cls, text: str) -> "Provenance | None":

@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from thumb_pipeline.domain.captures import Clock
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS, is_camera_folder, parse_key
+from thumb_pipeline.domain.moments import FrameAt
 from thumb_pipeline.domain.policy import Era, Mode, Policy, Retention, Rule
 from thumb_pipeline.domain.variants import MAX_SIDE_PX, Fit, Gravity, OutputFormat, VariantSpec
 
@@ -173,6 +174,15 @@ class RenderingTable(_Table):
     deadline_s: float = Field(default=60.0, gt=0, le=3600, strict=True)
     max_megapixels: float = Field(default=200.0, gt=0, le=4000, strict=True)
     max_memory_mb: int = Field(default=2048, ge=256, strict=True)
+    frame_at_s: float | None = Field(default=None, ge=0, le=1_000_000, strict=True)
+
+
+class RetriesTable(_Table):
+    """`[retries]`: when a source that could not be read is tried again."""
+
+    delays_s: tuple[Annotated[float, Field(ge=0, le=604_800, strict=True)], ...] = Field(
+        default=(30.0, 120.0, 300.0), max_length=20
+    )
 
 
 class BrakesTable(_Table):
@@ -191,6 +201,13 @@ class TrashTable(_Table):
     keep_days: float = Field(default=7.0, ge=0, le=36_500, strict=True)
 
 
+class VerificationTable(_Table):
+    """`[verification]`: how much one run of the rolling verification may read, and how long it may take."""
+
+    rolling_bytes: int = Field(default=10_000_000_000, ge=1, strict=True)
+    rolling_s: float = Field(default=1800.0, gt=0, le=86_400, strict=True)
+
+
 class Settings(_Table):
     """Everything `thumbs.toml` says, checked."""
 
@@ -199,8 +216,10 @@ class Settings(_Table):
     settle_interval_s: float = Field(default=2.0, ge=0, le=600, strict=True)
     storage: StorageTable = StorageTable()
     rendering: RenderingTable = RenderingTable()
+    retries: RetriesTable = RetriesTable()
     brakes: BrakesTable = BrakesTable()
     trash: TrashTable = TrashTable()
+    verification: VerificationTable = VerificationTable()
     variants: dict[str, VariantTable] = Field(default_factory=_default_variants, min_length=1)
     policy: PolicyTable = PolicyTable()
     cameras: dict[str, CameraTable] = {}
@@ -210,6 +229,11 @@ class Settings(_Table):
     def specs(self) -> dict[str, VariantSpec]:
         """Every variant's recipe by name, in the order of the file."""
         return {name: self._spec(name, table) for name, table in self.variants.items()}
+
+    @property
+    def frame_at(self) -> FrameAt:
+        """The moment of a video that its variants show."""
+        return FrameAt(seconds=self.rendering.frame_at_s)
 
     def for_timelapse(self, key: str) -> "TimelapseSettings":
         """What holds for one timelapse: library, overridden by camera, overridden by timelapse."""

@@ -6,7 +6,10 @@ corrupt, to be adopted) is decided in the planning of `domain`.
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from PIL import ImageFile
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.provenance import Provenance
@@ -17,6 +20,8 @@ from thumb_pipeline.imaging.provenance import checksum_holds, read_provenance
 from thumb_pipeline.imaging.refusals import Refused, decoding
 
 _OUTPUT_FORMATS = {output_format.upper(): output_format for output_format in OutputFormat}
+
+_CHECKSUM_FAILS = "its bytes are not those that its checksum was taken of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,7 @@ class Inspection:
         height_px: its height.
         provenance: the note it carries, if it is one of ours.
         is_whole: its checksum holds; of a file without provenance, whether it was decoded to its end.
+        fault: where it is not whole and was decoded, what is wrong with it.
     """
 
     format: OutputFormat | str
@@ -36,6 +42,7 @@ class Inspection:
     height_px: int
     provenance: Provenance | None
     is_whole: bool
+    fault: str = ""
 
 
 def inspect(data: bytes, *, decode: bool = False) -> Inspection | Failure:
@@ -56,33 +63,89 @@ def inspect(data: bytes, *, decode: bool = False) -> Inspection | Failure:
             return refusal.failure
 
 
+def inspect_to_the_end(
+    data: bytes, *, max_pixels: int, admit: Callable[[int], None] | None = None
+) -> Inspection | Failure:
+    """The same, and whatever carries a checksum that holds, or carries none, is decoded to its end.
+
+    Args:
+        data: all bytes of the file.
+        max_pixels: most pixels that are decoded; a larger picture is a failure.
+        admit: called with the number of pixels before they are decoded; may wait.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            name, header = _opened(data)
+            if header.width * header.height > max_pixels:
+                return Failure(reason=FailureReason.TOO_LARGE, detail=f"{header.width}x{header.height} pixels")
+            return _described(data, name, header, lambda note: _fault(data, name, header, note, admit))
+        except Refused as refusal:
+            return refusal.failure
+
+
 def _inspected(data: bytes, *, decode: bool) -> Inspection:
+    name, header = _opened(data)
+
+    def fault(note: Provenance | None) -> str:
+        if note is not None:
+            return "" if checksum_holds(data, note) else _CHECKSUM_FAILS
+        return _decoding_fault(data, name, header) if decode else "it was not decoded"
+
+    return _described(data, name, header, fault)
+
+
+def _opened(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     name = identify(data[:HEAD_N_BYTES])
-    if name not in SUPPORTED:
+    if name is None or name not in SUPPORTED:
         reason = FailureReason.NOT_AN_IMAGE if name is None else FailureReason.UNSUPPORTED
         raise Refused(reason, f"a variant cannot be {name or 'this'}")
     stream = io.BytesIO(data)
     with decoding(stream, name):
-        header = open_header(stream, name)
-    width, height = header.size
+        return name, open_header(stream, name)
+
+
+def _described(
+    data: bytes, name: str, header: ImageFile.ImageFile, fault_of: Callable[[Provenance | None], str]
+) -> Inspection:
+    width, height = header.size  # before decoding: it may be at a smaller scale
     provenance = read_provenance(data)
-    is_whole = checksum_holds(data, provenance) if provenance is not None else False
-    if provenance is None and decode:
-        is_whole = _decodes(data, name)
+    fault = fault_of(provenance)
     return Inspection(
         format=_OUTPUT_FORMATS.get(name, name),
         width_px=width,
         height_px=height,
         provenance=provenance,
-        is_whole=is_whole,
+        is_whole=not fault,
+        fault=fault,
     )
 
 
-def _decodes(data: bytes, name: str) -> bool:
-    stream = io.BytesIO(data)
+def _fault(
+    data: bytes,
+    name: str,
+    header: ImageFile.ImageFile,
+    note: Provenance | None,
+    admit: Callable[[int], None] | None,
+) -> str:
+    if note is not None and not checksum_holds(data, note):
+        return _CHECKSUM_FAILS
+    if admit is not None:
+        admit(header.width * header.height)
+    return _decoding_fault(data, name, header)
+
+
+def _decoding_fault(data: bytes, name: str, header: ImageFile.ImageFile) -> str:
+    """What a decoder complains about; empty where it comes to the end.
+
+    Of a JPEG every coded bit is read, but only an eighth of the pixels of its brightness is computed: what follows
+    the entropy decoder is arithmetic that cannot fail, and takes most of the time.
+    """
     try:
-        with decoding(stream, name):
-            open_header(stream, name).load()
-    except Refused:
-        return False
-    return True
+        with decoding(io.BytesIO(data), name):
+            if name == "JPEG":
+                header.draft("L", (max(1, header.width // 8), max(1, header.height // 8)))
+            header.load()
+    except Refused as refusal:
+        return f"it does not decode to its end ({refusal.failure.detail})"
+    return ""

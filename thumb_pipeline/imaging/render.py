@@ -14,21 +14,21 @@ from PIL import Image
 from thumb_pipeline import __version__
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.geometry import Framing, Size, framing
+from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import MAX_SIDE_PX, RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.chain import Link, chain
 from thumb_pipeline.imaging.provenance import seal
 from thumb_pipeline.imaging.refusals import ENCODER_COMPLAINTS, Refused, words
 from thumb_pipeline.imaging.results import (
-    DEFAULT_FRAME_AT,
     DEFAULT_LIMITS,
-    FrameAt,
     Limits,
     Origin,
     Picture,
     Rendering,
     SourceFacts,
 )
+from thumb_pipeline.imaging.sources import is_video
 from thumb_pipeline.imaging.steps.await_room import await_room
 from thumb_pipeline.imaging.steps.crop import crop
 from thumb_pipeline.imaging.steps.decode import decode
@@ -48,7 +48,7 @@ from thumb_pipeline.imaging.steps.to_srgb import to_srgb
 from thumb_pipeline.imaging.steps.to_working_mode import to_working_mode
 from thumb_pipeline.imaging.thumb_hash import thumb_hash
 
-__all__ = ["DECODE", "FINISH", "SHRINK", "FrameAt", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
+__all__ = ["DECODE", "FINISH", "SHRINK", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
 
 DECODE: tuple[Callable[[Source], None], ...] = (
     identify_format,
@@ -120,8 +120,13 @@ def _facts(source: Source, shrunk: dict[Size, Image.Image | Failure]) -> SourceF
         width_px=width,
         height_px=height,
         exif_captured_at=source.exif.captured_at,
+        frame_at=_frame_at(source) or None,
         thumb_hash=_hash_of_smallest(shrunk),
     )
+
+
+def _frame_at(source: Source) -> str:
+    return source.frame_at.text if is_video(source.format) else ""
 
 
 def _hash_of_smallest(shrunk: dict[Size, Image.Image | Failure]) -> str | None:
@@ -206,4 +211,5 @@ def _provenance(source: Source, spec: VariantSpec, origin: Origin) -> Provenance
         spec_fingerprint=spec.fingerprint,
         render_revision=RENDER_REVISION,
         version=__version__,
+        frame_at=_frame_at(source),
     )

@@ -43,22 +43,6 @@ DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrameAt:
-    """The moment of a video whose frame stands for it.
-
-    Attributes:
-        share: of the video's duration.
-        seconds: from its start; where given, `share` does not count.
-    """
-
-    share: float = 0.10
-    seconds: float | None = None
-
-
-DEFAULT_FRAME_AT = FrameAt()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
     """What decoding taught about a source.
 
@@ -67,6 +51,7 @@ class SourceFacts:
         width_px: width of the upright picture; of a PDF page, in points.
         height_px: height of the upright picture.
         exif_captured_at: `YYYY-MM-DDTHH:MM:SS`, with `+HH:MM` where the camera recorded its offset from UTC.
+        frame_at: the moment that its frame was chosen by, of a video; None for all others.
         thumb_hash: ThumbHash of the smallest variant that shows the whole picture, in base64; None if none was made.
     """
 
@@ -74,6 +59,7 @@ class SourceFacts:
     width_px: int
     height_px: int
     exif_captured_at: str | None
+    frame_at: str | None = None
     thumb_hash: str | None = None
 
 

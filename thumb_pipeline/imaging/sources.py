@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 from PIL import ImageFile
 
+from thumb_pipeline.domain.moments import FrameAt
 from thumb_pipeline.imaging.decoders import open_header
 from thumb_pipeline.imaging.document import open_page
 from thumb_pipeline.imaging.formats import SUPPORTED
 from thumb_pipeline.imaging.heif import open_heif
 from thumb_pipeline.imaging.raw import open_raw
-from thumb_pipeline.imaging.results import FrameAt
 from thumb_pipeline.imaging.video import DEMUXERS, open_video
 
 _RAW = "camera RAW"
@@ -21,6 +21,11 @@ _RAW = "camera RAW"
 def can_open(format_name: str) -> bool:
     """Whether `open_source` has a decoder for a format that `formats` recognised."""
     return format_name in (*SUPPORTED, "HEIF", "PDF", *DEMUXERS) or format_name.startswith(_RAW)
+
+
+def is_video(format_name: str) -> bool:
+    """Whether sources of a format are shown by one of many frames, chosen by its moment."""
+    return format_name in DEMUXERS
 
 
 def open_source(stream: BinaryIO, format_name: str, frame_at: FrameAt) -> ImageFile.ImageFile:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from PIL import Image
 
 from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.domain.moments import FrameAt
 from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import Refused
-from thumb_pipeline.imaging.results import FrameAt
 from thumb_pipeline.imaging.video_frames import choose_frame, first_frame
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageStat
 
-from thumb_pipeline.imaging.results import FrameAt
+from thumb_pipeline.domain.moments import FrameAt
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame

@@ -6,6 +6,7 @@ stay doubtful are looked into by `examine`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.states import records, variant_states
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.stages.disproofs import marked
 from thumb_pipeline.stages.inventory import Survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import VariantListing, list_variants, look_at_variants
@@ -37,7 +39,7 @@ class Comparison:
 
     Attributes:
         others: rows of `analytics.states.variant_states` that are not valid (with `keep_valid`, all), with their
-            variant and spec_fingerprint.
+            variant and spec_fingerprint; valid ones too where `is_disproved`, until somebody has looked into them.
         n_valid: timelapse, n of the valid ones.
         temporaries: unfinished files met in its folder, by folder.
         cost: what recorded ones took.
@@ -84,7 +86,10 @@ def compare(
     """
     sources = required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
     named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
-    recorded = library.manifest.query(found.keys, lambda rows: records(rows, spec, decoder=decoder), names=named)
+    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
+    recorded = library.manifest.query(
+        found.keys, lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now), names=named
+    )
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),
@@ -95,7 +100,8 @@ def compare(
         retry_failed=retry_failed,
     ).collect()
     states = with_predecessors(library, states, recorded, listing.files, found.vanished, spec)
-    is_valid = (pl.col("state") == State.VALID.value) & pl.lit(not keep_valid)
+    states = marked(library, states, listing.files, only)
+    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_disproved") & pl.lit(not keep_valid)
     return Comparison(
         others=states.filter(~is_valid).with_columns(
             variant=pl.lit(spec.name), spec_fingerprint=pl.lit(spec.fingerprint)
@@ -150,8 +156,13 @@ def _listed(
         return look_at_variants(
             library, pl.concat([expected, recorded.select("timelapse", variant_path="r_variant_path")])
         )
-    folders = recorded.select(pl.col("r_variant_path").str.extract("^([^/]+)/")).unique().to_series().drop_nulls()
-    listings = [list_variants(library, keys, folder) for folder in sorted({spec.folder, *folders})]
+    folders = {spec.folder: list(keys)}
+    folder = pl.col("r_variant_path").str.extract("^([^/]+)/").alias("folder")
+    # Where one timelapse had its variants, another may have a folder that is none of ours.
+    for key, name in recorded.select("timelapse", folder).unique().drop_nulls().sort(pl.all()).iter_rows():
+        if name != spec.folder:
+            folders.setdefault(name, []).append(key)
+    listings = [list_variants(library, mine, name) for name, mine in sorted(folders.items())]
     return VariantListing(
         files=pl.concat([listing.files for listing in listings]),
         temporaries={folder: names for listing in listings for folder, names in listing.temporaries.items()},

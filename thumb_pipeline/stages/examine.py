@@ -15,6 +15,7 @@ from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.stages.known_digests import with_known_digest
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import ExamineAnswer, ExamineTask, WorkerOrders
@@ -27,7 +28,8 @@ ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
 
 _FILES_A_TASK = 64
-_SEEN = ("source_digest", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
+_SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
+_UNKNOWN = ("reason", "detail", "attempts", "retry_at", "decoder", "render_ms", "thumb_hash", "run_id")
 _VERDICT = {
     "reason": pl.String,
     "known_digest": pl.String,
@@ -38,6 +40,7 @@ _VERDICT = {
     "mtime_ns": pl.Int64,
     "checksum": pl.String,
     "source_digest": pl.String,
+    "frame_at": pl.String,
 }
 
 
@@ -49,6 +52,7 @@ def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
         deadline_s=rendering.deadline_s,
         max_pixels=int(rendering.max_megapixels * 1_000_000),
         max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
+        frame_at=library.settings.frame_at,
     )
 
 
@@ -121,13 +125,16 @@ def _one_by_one(pool: WorkerPool, task: ExamineTask) -> list[ExamineAnswer]:
 def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) -> Iterator[ExamineTask]:
     specs = library.settings.specs
     files: list[tuple[bytes, Expectation]] = []
-    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns")
-    for key, source, variant, path, n_bytes, mtime_ns in doubtful.select(columns).iter_rows():
+    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
+    rows = with_known_digest(library, doubtful).select(columns)
+    for key, source, variant, path, n_bytes, mtime_ns, digest in rows.iter_rows():
         expectation = Expectation(
             source_n_bytes=n_bytes,
             source_mtime_ns=mtime_ns,
             source_name_digest=names.name_digest(names.to_bytes(source)),
             spec=specs[variant],
+            frame_at=library.settings.frame_at.text,
+            source_digest=digest,
         )
         files.append((variant_file(library, key, path), expectation))
         if len(files) == _FILES_A_TASK:
@@ -152,6 +159,6 @@ def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
         "render_revision": pl.lit(RENDER_REVISION),
         "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
         **{name: pl.col(f"v_{name}") for name in _SEEN},
-        **{name: pl.lit(None) for name in ("reason", "detail", "decoder", "render_ms", "thumb_hash", "run_id")},
+        **{name: pl.lit(None) for name in _UNKNOWN},
     }
     return adopted.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())

@@ -108,6 +108,9 @@ def accept(library: Library, found: Survey) -> None:
 def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
     """Adds what rendering learned about sources to their rows, where these still speak of the same bytes.
 
+    A digest stays the first that was taken under a size and mtime: another one later is bit rot, and a variant that
+    is made of rotten bytes must not make them the true ones.
+
     Args:
         library: the library.
         key: the timelapse.
@@ -117,7 +120,14 @@ def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
 
     def resolve(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
         learned = [name for name in incoming.columns if name not in ("source_name", "n_bytes", "mtime_ns")]
-        rows = current.drop(learned).join(incoming, on=["source_name", "n_bytes", "mtime_ns"], how="inner")
+        first = current.select("source_name", first_digest="digest")
+        rows = (
+            current.drop(learned)
+            .join(incoming, on=["source_name", "n_bytes", "mtime_ns"], how="inner")
+            .join(first, on="source_name", how="left")
+            .with_columns(digest=pl.coalesce("first_digest", "digest"))
+            .drop("first_digest")
+        )
         return dated(rows, clock, None)
 
     library.inventory.merge(key, facts, resolve=resolve)

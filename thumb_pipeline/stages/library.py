@@ -9,11 +9,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from thumb_pipeline.datasets.schemas import FINDINGS, INVENTORY, MANIFEST, PLAN, VERDICTS, VERIFIED, TableSchema
+from thumb_pipeline.datasets.schemas import (
+    CHECKED,
+    DAMAGE,
+    FINDINGS,
+    INVENTORY,
+    MANIFEST,
+    PLAN,
+    VERDICTS,
+    VERIFIED,
+    TableSchema,
+)
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, TRASH_FOLDER, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import Lease
 
 __all__ = ["DEFAULT_SETTINGS", "Lease", "Library", "Refused", "initialise", "open_library", "publish_durably"]
@@ -99,6 +110,16 @@ class Library:
         return self._table(VERIFIED)
 
     @property
+    def damage(self) -> Table:
+        """Files that a deep verification opened and found wrong, though they look as recorded."""
+        return self._table(DAMAGE)
+
+    @property
+    def checked(self) -> Table:
+        """When each source was opened last with its variants, to be verified."""
+        return self._table(CHECKED)
+
+    @property
     def workers(self) -> int:
         """How many pictures are rendered at once."""
         return self.settings.rendering.workers or len(os.sched_getaffinity(0))
@@ -116,8 +137,10 @@ class Library:
         """Holds this process's lease.
 
         Raises:
+            ArchiveUnavailable: the library is gone.
             Refused: the state folder cannot be written.
         """
+        self.refuse_if_gone()
         with ExitStack() as held:
             try:
                 lease = held.enter_context(leases.hold_lease(self.lease_folder))
@@ -130,19 +153,44 @@ class Library:
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
-        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process."""
-        with leases.locked(path):
+        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process.
+
+        Raises:
+            ArchiveUnavailable: the library is gone; its folders would be made anew in an empty mount point.
+            CannotWrite: the disk does not take the file.
+        """
+        self.refuse_if_gone()
+        with ExitStack() as held:
+            try:
+                held.enter_context(leases.locked(path))
+            except OSError as error:
+                raise publishing.cannot_write(path, error) from error
             yield
+
+    def refuse_if_gone(self) -> None:
+        """Makes sure that what was listed until now was the library, and not what lies under its mount point.
+
+        Raises:
+            ArchiveUnavailable: the library is gone since it was opened.
+        """
+        path = os.path.join(self.root, SETTINGS_NAME)
+        if not os.path.isfile(path):
+            raise ArchiveUnavailable(f"{path} is gone since this began; check the disk and its mount, then repeat")
 
     def _table(self, schema: TableSchema) -> Table:
         return Table(
-            schema=schema, root=os.path.join(self.state, "datasets"), publish=publish_durably, locked=leases.locked
+            schema=schema, root=os.path.join(self.state, "datasets"), publish=_publish_beside_lock, locked=self.locked
         )
 
 
 def publish_durably(target: bytes, data: bytes) -> None:
     """Publishes a file of ours in the state folder: whole, and safe from a power cut."""
     publishing.publish(target, data, writer="dataset", durable=True)
+
+
+def _publish_beside_lock(target: bytes, data: bytes) -> None:
+    """The same into a folder that a lock was just made in: without it the library is gone."""
+    publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)
 
 
 def open_library(root: str) -> Library:
@@ -253,6 +301,12 @@ workers = 0
 deadline_s = 60.0
 max_megapixels = 200.0
 max_memory_mb = 2048
+# The moment (seconds) of a video that its variants show; left out, it is a tenth of the duration.
+# frame_at_s = 3.0
+
+[retries]
+# Seconds from each vain try to read a source to the next; after the last one it stays failed until it changes.
+delays_s = [30.0, 120.0, 300.0]
 
 [brakes]
 # A listing that lost more than this share of a timelapse's sources, and at least that many, is not believed until
@@ -268,6 +322,12 @@ min_sweep_variants = 20
 [trash]
 # Days for which what sweep and purge removed can be restored; older entries go at the next sweep or purge.
 keep_days = 7.0
+
+[verification]
+# What one run of the rolling verification may read (bytes) and how long it may take (seconds); it opens the sources
+# that were looked at longest ago and their variants, and goes on there the next time.
+rolling_bytes = 10000000000
+rolling_s = 1800.0
 
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".

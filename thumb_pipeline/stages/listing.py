@@ -62,11 +62,12 @@ def discover(library: Library) -> Discovery:
     """Finds the library's timelapses, on the disk and in the inventory. A library without `cameras/` is empty.
 
     Raises:
-        ArchiveUnavailable: a folder cannot be listed.
+        ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
     keys, unmatched = _timelapses_below(library.root)
     vanished = sorted(set(library.inventory.keys()) - set(keys))
     elsewhere, _ = _timelapses_below(library.variants_root) if library.variants_root != library.root else ([], [])
+    library.refuse_if_gone()  # only then is a library without cameras an empty one
     return Discovery(keys=keys, vanished=vanished, unmatched=unmatched, stray=sorted({*elsewhere} - {*keys, *vanished}))
 
 

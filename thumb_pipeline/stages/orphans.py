@@ -5,6 +5,7 @@ A variant folder is one that the settings name, or that a record of this timelap
 """
 
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]
     """
     listed = pl.concat([part.listed for part in compared]).unique(["timelapse", "folder"])
     retired = _retired_folders(library, found.keys, listed)
-    others = [list_variants(library, found.keys, folder) for folder in retired]
+    others = [list_variants(library, mine, folder) for folder, mine in retired.items()]
     unclaimed = pl.concat([_claimed_by_none(compared), *(listing.files for listing in others)])
     met = [*(part.temporaries for part in compared), *(listing.temporaries for listing in others)]
     temporaries = {folder: left for part in met for folder, left in part.items()}
@@ -70,36 +71,40 @@ def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]
 
 def _claimed_by_none(compared: Sequence[Comparison]) -> pl.DataFrame:
     """Files that every variant whose comparison listed their folder left unclaimed."""
-    listings = (
-        pl.concat([part.listed.select("folder").unique() for part in compared])
-        .group_by("folder")
-        .agg(n_listed=pl.len())
-    )
+    on = ["timelapse", "folder"]
+    listings = pl.concat([part.listed.select(on) for part in compared]).group_by(on).agg(n_listed=pl.len())
     files = pl.concat([part.unclaimed for part in compared])
     columns = files.columns
     return (
         files.with_columns(folder=pl.col("variant_path").str.extract("^([^/]+)/"))
         .group_by(*columns, "folder")
         .agg(n_unclaimed=pl.len())
-        .join(listings, on="folder")
+        .join(listings, on=on)
         .filter(pl.col("n_unclaimed") == pl.col("n_listed"))
         .select(columns)
     )
 
 
-def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame) -> list[str]:
-    """Folders of variants that are recorded and that the settings no longer know."""
-    known = list(library.settings.specs)
+def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame) -> dict[str, list[str]]:
+    """Folders of recorded variants that are no longer asked for, with the timelapses that recorded them there."""
+    asked: dict[tuple[str, ...], list[str]] = {}
+    for key in keys:
+        asked.setdefault(tuple(spec.name for spec in library.settings.for_timelapse(key).specs), []).append(key)
+    parts = [_folders_of_others(library, mine, names) for names, mine in asked.items()]
+    in_use = [spec.folder for spec in library.settings.specs.values()]
+    recorded = pl.concat(parts).drop_nulls().filter(~pl.col("folder").is_in(in_use))
+    retired: dict[str, list[str]] = {}
+    for key, name in recorded.join(listed, on=["timelapse", "folder"], how="anti").sort(pl.all()).iter_rows():
+        if name.casefold() not in RESERVED_FOLDERS:
+            retired.setdefault(name, []).append(key)
+    return retired
+
+
+def _folders_of_others(library: Library, keys: list[str], names: tuple[str, ...]) -> pl.DataFrame:
+    """timelapse, folder of the records of all but the named variants."""
     folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
-    recorded = library.manifest.query(
-        keys, lambda rows: rows.filter(~pl.col("variant").is_in(known)).select(folder).unique()
-    )
-    looked_at = {*listed["folder"], *(spec.folder for spec in library.settings.specs.values())}
-    return sorted(
-        name
-        for name in recorded["folder"].drop_nulls()
-        if name not in looked_at and name.casefold() not in RESERVED_FOLDERS
-    )
+    others = ~pl.col("variant").is_in(names)
+    return library.manifest.query(keys, lambda rows: rows.filter(others).select("timelapse", folder).unique())
 
 
 def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
@@ -125,6 +130,8 @@ def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, lis
                 status = os.lstat(os.path.join(os.fsencode(folder), name))
             except FileNotFoundError:
                 continue  # cleaned up meanwhile
+            if not stat.S_ISREG(status.st_mode):
+                continue  # we make files only
             path = f"{os.path.basename(folder)}/{names.to_text(name)}"
             rows.append((key, path, status.st_size, mtime_ns(status), "", "", "name", OrphanKind.TEMPORARY.value))
     return pl.DataFrame(rows, schema=ORPHANS, orient="row")

@@ -13,6 +13,7 @@ from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages.compare import Comparison, Cost, compare
+from thumb_pipeline.stages.disproofs import reconsidered
 from thumb_pipeline.stages.examine import Progress, examine
 from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library, Refused
@@ -146,10 +147,11 @@ def _plan_part(
         )
         for spec in chosen
     ]
-    states = _without_wanted(library, found, pl.concat([part.others for part in compared]))
+    states = without_wanted(library, found, pl.concat([part.others for part in compared]))
     if selection.force:
         states = _forced(states)
     decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
+    decided, adopted = reconsidered(library, decided, adopted, lease)
     decided = _retried_with_others(decided)
     return PlanPart(
         survey=found,
@@ -178,8 +180,11 @@ def _tally(decided: pl.DataFrame, compared: list[Comparison], specs: list[Varian
     return pl.concat([counted, *valid])
 
 
-def _without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.DataFrame:
-    """Forgets superseded paths that another variant is expected at (names or folders were swapped)."""
+def without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.DataFrame:
+    """Forgets superseded paths that another variant is expected at (names or folders were swapped).
+
+    Who has nothing but such a path has no file at all.
+    """
     moved = states.filter(pl.col("superseded_path").is_not_null())
     if moved.is_empty():
         return states
@@ -188,9 +193,14 @@ def _without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl
     wanted = expected_paths(library, sources, keys).select(
         "timelapse", superseded_path="variant_path", is_wanted=pl.lit(True)
     )
+    is_stale = pl.col("state").is_in([Reason.STALE_SOURCE.value, Reason.STALE_SPEC.value])
+    has_none = pl.col("is_wanted").is_not_null() & is_stale & ~pl.col("is_present")
     return (
         states.join(wanted, on=["timelapse", "superseded_path"], how="left")
-        .with_columns(superseded_path=pl.when(pl.col("is_wanted").is_null()).then("superseded_path"))
+        .with_columns(
+            superseded_path=pl.when(pl.col("is_wanted").is_null()).then("superseded_path"),
+            state=pl.when(has_none).then(pl.lit(Reason.MISSING.value)).otherwise("state"),
+        )
         .drop("is_wanted")
     )
 

@@ -5,7 +5,7 @@ What rendering does is recorded by `render` as it goes.
 
 import polars as pl
 
-from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages import disproofs, recovery
 from thumb_pipeline.stages.inventory import accept
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.plan import Plan
@@ -40,3 +40,4 @@ def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
         )
         identity = refused.select("timelapse", *library.manifest.schema.key)
         library.manifest.merge(str(key), library.manifest.schema.empty(), removed=identity)
+        disproofs.forget_sources(library, str(key), gone["source_name"].to_list())

@@ -46,6 +46,13 @@ def clean_up(library: Library) -> int:
     return n_removed
 
 
+def discard_own(lease: leases.Lease, folders: list[str]) -> None:
+    """Removes what our own workers left unfinished in some folders when they were stopped."""
+    for folder in folders:
+        mine = [name for name in _temporaries(folder) if publishing.writer_of(name) == lease.id]
+        publishing.remove_temporaries(folder, mine)
+
+
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
     """Removes those unfinished files of one folder whose writers are gone, whatever their age."""
     free = abandoned_files(library, temporaries)

@@ -18,9 +18,11 @@ from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.disproofs import forget_made
 from thumb_pipeline.stages.examine import variant_file, worker_orders
 from thumb_pipeline.stages.inventory import fill_in
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.retries import merge_outcomes
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
 from thumb_pipeline.storage.leases import Lease
@@ -112,8 +114,10 @@ def render_chunk(
     """
     started = time.monotonic()
     recorder = _Recorder(library, run_id)
-    _announce(library, rows, lease)
+    folders = _folders(library, rows)
+    recovery.announce(library, lease, folders)  # for our successor, should we be killed
     jobs = {id(job.task): job for job in _jobs(library, rows)}
+    n_done = 0
     try:
         with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
             for n_done, (task, answer) in enumerate(pool.run(job.task for job in jobs.values()), 1):
@@ -123,6 +127,8 @@ def render_chunk(
     finally:
         recorder.flush()
         recorder.result.duration_s = time.monotonic() - started
+        if n_done < len(jobs):  # we are being stopped, and our workers were in the middle of something
+            recovery.discard_own(lease, folders)
         if on_end is not None:
             on_end(recorder.result)
     return recorder.result
@@ -191,11 +197,10 @@ def _superseded_file(library: Library, key: str, path: str | None) -> bytes | No
     return None if path is None else variant_file(library, key, path)
 
 
-def _announce(library: Library, rows: pl.DataFrame, lease: Lease) -> None:
-    """Tells our successor, should we be killed, where unfinished files may lie."""
+def _folders(library: Library, rows: pl.DataFrame) -> list[str]:
+    """The variant folders that some plan rows write to."""
     folders = rows.select("timelapse", folder=pl.col("variant_path").str.split("/").list.first()).unique()
-    paths = [os.path.join(library.variants(key), folder) for key, folder in folders.iter_rows()]
-    recovery.announce(library, lease, paths)
+    return [os.path.join(library.variants(key), folder) for key, folder in folders.iter_rows()]
 
 
 class _Recorder:
@@ -232,8 +237,10 @@ class _Recorder:
         """Syncs what was published, then records it."""
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
+            recorded = pl.DataFrame(rows, schema=MANIFEST.columns)
             gone = pl.DataFrame(self._gone.get(key, []), schema=_IDENTITY)
-            self._library.manifest.merge(key, pl.DataFrame(rows, schema=MANIFEST.columns), removed=gone)
+            merge_outcomes(self._library, key, recorded, removed=gone)
+            forget_made(self._library, key, recorded.filter(pl.col("state") == "made"))
         for key, facts in self._facts.items():
             fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
         self._rows, self._gone, self._facts, self._published = {}, {}, {}, []
@@ -265,6 +272,8 @@ class _Recorder:
                 "origin": None if is_refused else "rendered",
                 "reason": variant.reason,
                 "detail": variant.detail,
+                "attempts": None,  # counted when it is merged
+                "retry_at": None,
                 # A refused successor leaves its predecessor known, which goes when the successor comes.
                 "variant_path": (place.own_predecessor if is_refused else None) or place.variant_path,
                 "source_n_bytes": job.task.n_bytes,
@@ -272,6 +281,7 @@ class _Recorder:
                 "source_digest": answer.digest,
                 "spec_fingerprint": place.spec_fingerprint,
                 "render_revision": RENDER_REVISION,
+                "frame_at": variant.frame_at,
                 "decoder": self._decoder,
                 "width_px": variant.width_px,
                 "height_px": variant.height_px,

@@ -185,8 +185,11 @@ def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _standing_refusals(library: Library, keys: list[str], spec: VariantSpec) -> pl.DataFrame:
-    recorded = library.manifest.query(keys, lambda rows: records(rows, spec, decoder=decoder_version()))
-    stands = pl.col("r_is_refused") & pl.col("r_is_final") & pl.col("r_same_spec")
+    decoder, frame_at, now = decoder_version(), library.settings.frame_at.text, datetime.now(UTC)
+    recorded = library.manifest.query(
+        keys, lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now)
+    )
+    stands = pl.col("r_is_refused") & pl.col("r_stands") & pl.col("r_same_spec")
     return recorded.filter(stands).select(
         *_WHO, n_bytes="r_source_n_bytes", mtime_ns="r_source_mtime_ns", is_refused=pl.lit(True)
     )

@@ -7,6 +7,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import WHOLE_LIBRARY
 from thumb_pipeline.datasets.slices import Table
+from thumb_pipeline.stages import disproofs
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.verify import VerifiedPart
 
@@ -22,6 +23,14 @@ def keep(library: Library, part: VerifiedPart) -> None:
         rows = found.get((key,), library.findings.schema.empty())
         if key in known or not rows.is_empty():
             _replace(library.findings, key, rows, [key])
+    disproofs.remember(library, part.proven.wrong, part.outdated)
+    remember_checked(library, part.checked)
+
+
+def remember_checked(library: Library, checked: pl.DataFrame) -> None:
+    """Notes which sources were opened with their variants (`CHECKED` columns)."""
+    for (key,), rows in checked.partition_by("timelapse", as_dict=True).items():
+        library.checked.merge(str(key), rows)
 
 
 def _replace(table: Table, slice_key: str, rows: pl.DataFrame, keys: list[str]) -> None:

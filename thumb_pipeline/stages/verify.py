@@ -1,7 +1,7 @@
 """Verifies a library: the one state of every variant, every file that nothing expects, every source that changed.
 
 Everything is compared with a fresh listing and nothing is corrected here. What was found is kept by `verdicts`; what
-may be done about it is in `generate`'s plan, in `repair` and in `sweep`.
+may be done about it is in `generate`'s plan, in `repair` and in `sweep`. Opening files that look right is `proving`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,16 +10,20 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from thumb_pipeline.analytics.verification import counted, variant_state
-from thumb_pipeline.datasets.schemas import FINDINGS, INSTANT, VERDICTS, VERIFIED
+from thumb_pipeline.analytics.verification import counted, doubted, variant_state
+from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.stages import disproofs
 from thumb_pipeline.stages.compare import Comparison, compare
 from thumb_pipeline.stages.examine import ADOPTED, Progress, examine
 from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import SourceListing, discover
+from thumb_pipeline.stages.opening import checked_sources, opened, to_open
 from thumb_pipeline.stages.orphans import Orphans, find_orphans
+from thumb_pipeline.stages.plan import without_wanted
+from thumb_pipeline.stages.proving import WHICH, Proven
 from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants, refuse_unknown
 from thumb_pipeline.storage.leases import Lease
 
@@ -37,6 +41,9 @@ class VerifiedPart:
         findings: one row for each variant, file and source that is not right (`FINDINGS` columns), pending ones too.
         orphans: the files that nothing expects.
         adoptable: manifest rows (`MANIFEST` columns) for the unrecorded variants.
+        proven: what opening files that look right came to: all of them in deep mode, else those disproved before.
+        outdated: timelapse, source_name, variant of earlier disproofs that do not hold any more.
+        checked: `CHECKED` rows of the sources that were opened with their variants.
     """
 
     survey: Survey
@@ -45,6 +52,9 @@ class VerifiedPart:
     findings: pl.DataFrame
     orphans: Orphans
     adoptable: pl.DataFrame
+    proven: Proven
+    outdated: pl.DataFrame
+    checked: pl.DataFrame
 
 
 def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
@@ -62,28 +72,37 @@ def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
 
 
 def verify(
-    library: Library, keys: Sequence[str], lease: Lease, *, on_progress: Progress | None = None
+    library: Library,
+    keys: Sequence[str],
+    lease: Lease,
+    *,
+    deep: bool = False,
+    on_progress: Progress | None = None,
 ) -> Iterator[VerifiedPart]:
     """Verifies timelapses, in batches that bound the memory it takes.
 
-    Files whose record and listing disagree are opened, all others are judged by name, size and mtime.
+    Files whose record and listing disagree are opened, and those that were found wrong when they were opened last; all
+    others are judged by name, size and mtime.
 
     Args:
         library: the library.
         keys: the timelapses.
         lease: ours.
+        deep: whether every variant is decoded to its end and every source read.
         on_progress: told of files looked into.
 
     Raises:
         Refused: the disk of the variants is not there, or a variant folder is a link.
-        ArchiveUnavailable: a folder cannot be listed.
+        ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
     for listings in batches(library, keys, None):
-        yield _verified(library, listings, lease, on_progress)
+        part = _verified(library, listings, lease, on_progress, deep=deep)
+        library.refuse_if_gone()  # a folder of a disk that went away is listed as one without files
+        yield part
 
 
 def _verified(
-    library: Library, listings: list[SourceListing], lease: Lease, on_progress: Progress | None
+    library: Library, listings: list[SourceListing], lease: Lease, on_progress: Progress | None, *, deep: bool
 ) -> VerifiedPart:
     found = survey(library, listings)
     specs = tuple(library.settings.specs.values())
@@ -95,25 +114,30 @@ def _verified(
             decoder=decoder_version(),
             only=None,
             retry_failed=False,
-            keep_valid=False,
+            keep_valid=deep,
             find_unclaimed=True,
         )
         for spec in specs
     ]
     refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
-    decided, adoptable = examine(
-        library, pl.concat([part.others for part in compared]), lease, trust_existing=False, on_progress=on_progress
-    )
-    decided = decided.with_columns(state=variant_state(ADOPTED))
+    states = without_wanted(library, found, pl.concat([part.others for part in compared])).with_columns(doubted())
+    decided, adoptable = examine(library, states, lease, trust_existing=False, on_progress=on_progress)
     orphans = find_orphans(library, found, compared)
+    sources, vouched = to_open(library, found, decided, deep=deep)
+    proven = opened(library, lease, sources, vouched, adoptable, on_progress)
+    outdated = disproofs.outdated(library, found.sources, decided, proven.wrong)
+    decided = proven.applied(decided).with_columns(state=variant_state(ADOPTED))
     now = datetime.now(UTC)
     return VerifiedPart(
         survey=found,
         verdicts=_verdicts(library, decided, compared, orphans),
-        timelapses=_timelapses(found, orphans, now),
-        findings=_findings(library, found, decided, orphans, now),
+        timelapses=_timelapses(found, orphans, proven.wrong, now, deep=deep),
+        findings=_findings(library, found, decided, orphans, proven.wrong, now),
         orphans=orphans,
-        adoptable=adoptable,
+        adoptable=adoptable.join(proven.wrong, on=WHICH, how="anti"),
+        proven=proven,
+        outdated=outdated,
+        checked=checked_sources(sources, proven, now) if deep else CHECKED.empty(),
     )
 
 
@@ -136,7 +160,7 @@ def _verdicts(library: Library, decided: pl.DataFrame, compared: list[Comparison
     )
 
 
-def _timelapses(found: Survey, orphans: Orphans, now: datetime) -> pl.DataFrame:
+def _timelapses(found: Survey, orphans: Orphans, wrong: pl.DataFrame, now: datetime, *, deep: bool) -> pl.DataFrame:
     def count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
         return rows.group_by("timelapse").agg(pl.len().cast(pl.Int64).alias(name))
 
@@ -146,21 +170,31 @@ def _timelapses(found: Survey, orphans: Orphans, now: datetime) -> pl.DataFrame:
         count(found.sources, "sources"),
         count(found.vanished, "vanished"),
         count(found.replaced, "replaced"),
+        count(wrong.filter(pl.col("state") == SourceFinding.BIT_ROT.value), "bit_rot"),
+        count(wrong.filter(pl.col("state") == SourceFinding.UNREADABLE.value), "unreadable"),
         held,
     ):
         rows = rows.join(counts, on="timelapse", how="left")
-    return rows.with_columns(bit_rot=pl.lit(0), verified_at=pl.lit(now, INSTANT), is_deep=pl.lit(False)).select(
+    return rows.with_columns(verified_at=pl.lit(now, INSTANT), is_deep=pl.lit(deep)).select(
         pl.col(name).fill_null(0).cast(kind) if kind == pl.Int64 else pl.col(name)
         for name, kind in VERIFIED.columns.items()
     )
 
 
-def _findings(library: Library, found: Survey, decided: pl.DataFrame, orphans: Orphans, now: datetime) -> pl.DataFrame:
+def _findings(
+    library: Library, found: Survey, decided: pl.DataFrame, orphans: Orphans, disproved: pl.DataFrame, now: datetime
+) -> pl.DataFrame:
     wrong = decided.filter(pl.col("state") != VariantState.VALID.value)
     refused = wrong.filter(pl.col("state") == VariantState.FAILED.value)
-    variants = wrong.select("timelapse", "source_name", "variant", "variant_path", "state").join(
-        _refusals(library, refused), on=["timelapse", "source_name", "variant"], how="left"
+    told = disproved.select(*WHICH, "n_bytes", "mtime_ns", words="detail")
+    variants = (
+        wrong.select(*WHICH, "variant_path", "state")
+        .join(_refusals(library, refused), on=WHICH, how="left")
+        .join(told, on=WHICH, how="left")
+        .with_columns(detail=pl.coalesce("detail", "words"))
+        .drop("words")
     )
+    rotten = disproved.filter(pl.col("variant") == "").drop("found_at")
     files = orphans.files.select(
         *("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns"),
         state=pl.lit(VariantState.ORPHAN.value),
@@ -169,7 +203,7 @@ def _findings(library: Library, found: Survey, decided: pl.DataFrame, orphans: O
     )
     gone = found.vanished.with_columns(state=pl.lit(SourceFinding.VANISHED.value))
     other = found.replaced.with_columns(state=pl.lit(SourceFinding.REPLACED.value))
-    together = pl.concat([variants, files, gone, other], how="diagonal")
+    together = pl.concat([variants, files, gone, other, rotten], how="diagonal")
     return (
         pl.concat([FINDINGS.empty(), together], how="diagonal")
         .with_columns(pl.col("source_name", "variant", "variant_path").fill_null(""), found_at=pl.lit(now, INSTANT))
@@ -181,5 +215,5 @@ def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
     """Why sources were refused, in the words of the record."""
     keys = refused["timelapse"].unique().to_list()
     failed = pl.col("state") == "failed"
-    columns = ("timelapse", "source_name", "variant", "reason", "detail")
+    columns = (*WHICH, "reason", "detail")
     return library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))

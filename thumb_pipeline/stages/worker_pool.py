@@ -21,7 +21,9 @@ from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
     Broken,
+    Disproof,
     ExamineAnswer,
+    ProofAnswer,
     RenderAnswer,
     SheetAnswer,
     Task,
@@ -211,4 +213,6 @@ def _parsed(kind: str, fields: Any) -> Answer:
         return Broken(**fields)
     if kind == "SheetAnswer":
         return SheetAnswer(**fields)
+    if kind == "ProofAnswer":
+        return ProofAnswer(**{**fields, "wrong": [Disproof(**item) for item in fields["wrong"]]})
     return RenderAnswer(**{**fields, "variants": [VariantAnswer(**item) for item in fields["variants"]]})

@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
+from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
 from thumb_pipeline.domain.plans import Expectation
 from thumb_pipeline.domain.variants import VariantSpec
 
@@ -24,7 +25,7 @@ class WorkerOrders:
         deadline_s: seconds one task may take; then the kernel ends the worker.
         max_pixels: most pixels held decoded.
         max_memory_bytes: address space it may use.
-        frame_at_s: seconds into a video at which its frame is taken; None for a tenth of its duration.
+        frame_at: the moment of a video whose frame is taken.
         room: descriptor of the file whose lock is the turn of large pictures (`worker_room`); set by the pool.
     """
 
@@ -32,7 +33,7 @@ class WorkerOrders:
     deadline_s: float
     max_pixels: int
     max_memory_bytes: int
-    frame_at_s: float | None = None
+    frame_at: FrameAt = DEFAULT_FRAME_AT
     room: int | None = None
 
 
@@ -88,7 +89,43 @@ class SheetTask:
     target: bytes | None = None
 
 
-Task = RenderTask | ExamineTask | SheetTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFile:
+    """What the manifest says of a variant's file; `is_trusted` ones carry no provenance."""
+
+    n_bytes: int
+    mtime_ns: int
+    checksum: str | None
+    width_px: int | None
+    height_px: int | None
+    is_trusted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveTask:
+    """Variant files that look right: each is decoded to its end and held against all that is known of it."""
+
+    files: tuple[tuple[bytes, Expectation, RecordedFile], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSource:
+    """A source as listed, and the digest that its bytes had under this size and mtime; None where none was taken."""
+
+    path: bytes
+    n_bytes: int
+    mtime_ns: int
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadTask:
+    """Sources to read to their end."""
+
+    files: tuple[KnownSource, ...]
+
+
+Task = RenderTask | ExamineTask | SheetTask | ProveTask | ReadTask
 
 
 class Outcome(StrEnum):
@@ -112,6 +149,7 @@ class VariantAnswer:
     n_bytes: int | None = None
     mtime_ns: int | None = None
     checksum: str | None = None
+    frame_at: str | None = None
     ms: float = 0.0
 
 
@@ -141,6 +179,7 @@ class ExamineAnswer:
     mtime_ns: int | None = None
     checksum: str | None = None
     source_digest: str | None = None
+    frame_at: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,4 +197,28 @@ class Broken:
     message: str
 
 
-Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | Broken
+@dataclass(slots=True, kw_only=True)
+class Disproof:
+    """What is wrong with one file of a `ProveTask` or `ReadTask`: a `Reason` or a `SourceFinding`, and words."""
+
+    index: int
+    state: str
+    detail: str
+
+
+@dataclass(slots=True, kw_only=True)
+class ProofAnswer:
+    """What opening the files of a task came to; those that are not named are right.
+
+    Attributes:
+        wrong: the disproved ones.
+        moved: indices of those that are not there, or not as recorded (any more): nothing is said of them.
+        n_bytes: how many bytes were read.
+    """
+
+    wrong: list[Disproof]
+    moved: list[int]
+    n_bytes: int
+
+
+Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | ProofAnswer | Broken

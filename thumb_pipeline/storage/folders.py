@@ -57,7 +57,7 @@ def list_files(folder: str) -> FolderListing:
         with os.scandir(folder) as entries:
             _take(entries, listing)
     except FileNotFoundError as error:
-        if os.path.islink(folder):  # it leads to where a disk should be mounted
+        if _leads_nowhere(folder) or _leads_nowhere(os.path.dirname(folder)):
             raise unavailable(folder, error) from error
         return FolderListing()
     except OSError as error:
@@ -143,7 +143,7 @@ def count_files(folder: str) -> int:
 
 
 def list_subfolders(folder: str) -> list[str]:
-    """Names (as text) of the folders directly in `folder`, links to folders included, in order.
+    """Names (as text) of the folders directly in `folder`, in order; links to folders and links to nothing included.
 
     Raises:
         FileNotFoundError: `folder` does not exist.
@@ -151,13 +151,19 @@ def list_subfolders(folder: str) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(names.to_text(os.fsencode(entry.name)) for entry in entries if entry.is_dir())
+            found = [entry.name for entry in entries if entry.is_dir() or _leads_nowhere(entry.path)]
+            return sorted(names.to_text(os.fsencode(name)) for name in found)
     except FileNotFoundError as error:
-        if os.path.islink(folder):  # it leads to where a disk should be mounted
+        if _leads_nowhere(folder):
             raise unavailable(folder, error) from error
         raise
     except OSError as error:
         raise unavailable(folder, error) from error
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Whether a path is a link to what is not there: most likely to where a disk should be mounted."""
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 _HEAD_TAIL_BYTES = 12

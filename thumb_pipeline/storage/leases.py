@@ -45,7 +45,8 @@ def hold_lease(folder: str) -> Iterator[Lease]:
     try:
         yield Lease(lease_id, descriptor)
     finally:
-        os.unlink(path)
+        with contextlib.suppress(FileNotFoundError):  # the disk it lay on went away before we did
+            os.unlink(path)
         os.close(descriptor)
 
 
@@ -111,11 +112,13 @@ def die_with_parent() -> None:
 
 @contextlib.contextmanager
 def locked(path: str, *, timeout_s: float = 60.0) -> Iterator[None]:
-    """Holds an exclusive lock on the file `path`, made if needed.
+    """Holds an exclusive lock on the file `path`, made if needed, as is its folder.
 
     Raises:
         LockTimeout: after `timeout_s`.
+        OSError: the disk does not take the file.
     """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _wait_for(descriptor, path, timeout_s)

@@ -40,10 +40,13 @@ def writer_of(temporary: bytes) -> str:
     return temporary.removeprefix(prefix).partition(b"-")[0].decode("ascii", "replace")
 
 
-def publish(target: bytes, data: bytes, *, writer: str, durable: bool = False) -> os.stat_result:
+def publish(
+    target: bytes, data: bytes, *, writer: str, durable: bool = False, makes_folder: bool = True
+) -> os.stat_result:
     """Writes `data` under the name `target` so that a reader sees the old file or the new one, never a part.
 
-    The permissions are what the umask gives. A missing folder is made. With `durable`, file and folder are synced.
+    The permissions are what the umask gives. A missing folder is made with `makes_folder`. With `durable`, file and
+    folder are synced.
 
     Returns:
         The state of the published file.
@@ -55,7 +58,7 @@ def publish(target: bytes, data: bytes, *, writer: str, durable: bool = False) -
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, os.fsencode(temporary_name(writer)))
     try:
-        file = _opened(temporary, folder)
+        file = _opened(temporary, folder, makes_folder=makes_folder)
         try:
             with file:
                 file.write(data)
@@ -75,6 +78,11 @@ def publish(target: bytes, data: bytes, *, writer: str, durable: bool = False) -
             raise NameTaken(f"{shown} cannot be written: {error.strerror}; move away what stands there") from error
         raise CannotWrite(_explained(error, shown)) from error
     return status
+
+
+def cannot_write(path: str, error: OSError) -> CannotWrite:
+    """What to raise when the disk does not take `path`."""
+    return CannotWrite(_explained(error, path))
 
 
 def sync_folder(folder: bytes | str) -> None:
@@ -116,10 +124,12 @@ def _sync(path: bytes | str) -> None:
         os.close(descriptor)
 
 
-def _opened(temporary: bytes, folder: bytes) -> BinaryIO:
+def _opened(temporary: bytes, folder: bytes, *, makes_folder: bool) -> BinaryIO:
     try:
         return open(temporary, "xb")
     except FileNotFoundError:
+        if not makes_folder:
+            raise
         os.makedirs(folder, exist_ok=True)
         return open(temporary, "xb")
 

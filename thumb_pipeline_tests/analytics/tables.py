@@ -46,12 +46,15 @@ def record(name: str = "a.jpg", recipe: VariantSpec = THUMB, **fields: Any) -> d
         "variant": recipe.name,
         "state": "made",
         "reason": None,
+        "attempts": None,
+        "retry_at": None,
         "variant_path": path(name, recipe),
         "source_n_bytes": 1000,
         "source_mtime_ns": 5,
         "source_digest": "ab" * 16,
         "spec_fingerprint": recipe.fingerprint,
         "render_revision": RENDER_REVISION,
+        "frame_at": None,
         "decoder": DECODER,
         "n_bytes": 77,
         "mtime_ns": 99,
@@ -70,5 +73,6 @@ def file(where: str | None = None, **fields: Any) -> dict[str, Any]:
 
 def frame(rows: list[dict[str, Any]], like: dict[str, Any]) -> pl.LazyFrame:
     """Rows as a table, with the types of a row that has all of them."""
-    kinds = {name: pl.Int64 if isinstance(value, int) else pl.String for name, value in like.items()}
-    return pl.LazyFrame(rows, schema={name: INSTANT if name == "captured_at" else kind for name, kind in kinds.items()})
+    kinds: dict[str, Any] = {name: pl.Int64 if isinstance(value, int) else pl.String for name, value in like.items()}
+    known = {"captured_at": INSTANT, "retry_at": INSTANT, "recorded_at": INSTANT, "attempts": pl.Int32}
+    return pl.LazyFrame(rows, schema={name: known.get(name, kind) for name, kind in kinds.items()})

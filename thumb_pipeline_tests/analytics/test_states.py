@@ -1,5 +1,6 @@
 """One test a state, and which of several wins."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,10 @@ from thumb_pipeline_tests.analytics.tables import (
     spec,
 )
 
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+FRAME_AT = "3 s"
+
 
 def judged(
     *,
@@ -36,7 +41,13 @@ def judged(
     return (
         variant_states(
             frame([source()] if sources is None else sources, source()),
-            records(frame([record()] if recorded is None else recorded, record(reason="")), recipe, decoder=DECODER),
+            records(
+                frame([record()] if recorded is None else recorded, record(reason="")),
+                recipe,
+                decoder=DECODER,
+                frame_at=FRAME_AT,
+                now=NOW,
+            ),
             frame([file()] if actual is None else actual, file()),
             recipe,
             n_timelapses=n_timelapses,
@@ -122,11 +133,45 @@ def test_a_refusal_stands_while_nothing_relevant_changed(actual: list[dict[str, 
         {"decoder": "yesterday's"},
         {"spec_fingerprint": "0" * 16},
         {"render_revision": RENDER_REVISION - 1},
-        {"reason": "unreadable"},
     ],
 )
 def test_a_refusal_is_tried_again_when_something_relevant_changed(changed: dict[str, Any]) -> None:
     assert state(recorded=[refusal(**changed)], actual=[]) == "retry"
+
+
+@pytest.mark.parametrize(
+    ("attempts", "retry_at", "found"),
+    [
+        (1, NOW + SECOND, "failed"),
+        (1, NOW, "retry"),
+        (3, NOW - SECOND, "retry"),
+        (4, None, "failed"),
+        (None, None, "retry"),
+    ],
+    ids=[
+        "before its time",
+        "at its time",
+        "after its time",
+        "tried often enough",
+        "never counted",
+    ],
+)
+def test_a_refusal_that_may_pass_stands_until_its_time(
+    attempts: int | None, retry_at: datetime | None, found: str
+) -> None:
+    recorded = [refusal(reason="unreadable", attempts=attempts, retry_at=retry_at)]
+    assert state(recorded=recorded, actual=[]) == found
+    assert state(recorded=recorded, actual=[], retry_failed=True) == "retry"
+    assert state(recorded=recorded, actual=[], sources=[source(n_bytes=1)]) == "missing"
+
+
+def test_a_refusal_that_repeats_itself_has_no_time() -> None:
+    assert state(recorded=[refusal(attempts=1, retry_at=NOW - SECOND)], actual=[]) == "failed"
+
+
+@pytest.mark.parametrize(("shown", "found"), [(None, "valid"), (FRAME_AT, "valid"), ("4 s", "stale_spec")])
+def test_another_moment_makes_only_the_variants_of_videos_stale(shown: str | None, found: str) -> None:
+    assert state(recorded=[record(frame_at=shown)]) == found
 
 
 def test_a_refusal_is_tried_again_when_asked() -> None:
@@ -135,7 +180,7 @@ def test_a_refusal_is_tried_again_when_asked() -> None:
 
 def test_a_refused_source_that_changed_is_like_a_new_one() -> None:
     assert state(recorded=[refusal()], actual=[], sources=[source(n_bytes=1)]) == "missing"
-    assert state(recorded=[refusal()], sources=[source(n_bytes=1)]) == "stale_source"
+    assert state(recorded=[refusal()], sources=[source(n_bytes=1)]) == "examine"  # as a file without a record
 
 
 def test_a_touched_source_has_a_digest_to_ask_for() -> None:

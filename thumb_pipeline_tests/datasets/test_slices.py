@@ -61,6 +61,22 @@ def files(root: Path, key: str = KEY) -> list[str]:
     return sorted(name for name in os.listdir(root / SCHEMA.name / key) if name != ".lock")
 
 
+def test_files_from_before_a_column_was_added_have_nothing_in_it(tmp_path: Path) -> None:
+    old = table(tmp_path)
+    old.merge(KEY, rows({("s1", "a"): 1, ("s2", "a"): 2, **{(f"t{n}", "a"): n for n in range(40)}}))
+    old.merge(KEY, rows({("s2", "a"): 3}))
+    start, end = list(SCHEMA.columns.items())[:2], list(SCHEMA.columns.items())[2:]
+    schema = TableSchema(name="things", key=SCHEMA.key, columns={**dict(start), "added": pl.String, **dict(end)})
+    new = Table(schema=schema, root=str(tmp_path), publish=put, locked=lock)
+    assert set(new.read([KEY])["added"]) == {None}
+    for number in range(40):  # folds both kinds of files
+        changed = rows({("s1", "a"): number}).with_columns(added=pl.lit(str(number))).select(list(schema.columns))
+        new.merge(KEY, changed, resolve=lambda current, incoming: incoming if current.height else current)
+        found = new.read([KEY], names=["s1", "s2"]).sort("source_name").select("source_name", "added", "n")
+        assert found.rows() == [("s1", str(number), number), ("s2", None, 3)]
+    assert new.read([KEY]).height == 42
+
+
 WHO = st.tuples(st.sampled_from([f"s{n}" for n in range(12)]), st.sampled_from(["a", "b"]))
 MERGE = st.tuples(st.dictionaries(WHO, st.integers(0, 1000), max_size=6), st.sets(WHO, max_size=3))
 

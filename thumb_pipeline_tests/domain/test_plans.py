@@ -83,6 +83,39 @@ def test_with_any_other_doubt_the_bytes_are_not_asked(found: Examined) -> None:
     assert verdict(found).known_digest is None
 
 
+KNOWING = replace(EXPECTED, source_digest=NOTE.source_digest)
+
+
+def test_equal_bytes_under_another_name_are_the_same_source() -> None:
+    assert verdict(noting(source_name_digest="ef" * 16), KNOWING) == Verdict(reason=None)
+
+
+def test_equal_bytes_under_another_mtime_are_the_same_source() -> None:
+    assert verdict(noting(source_mtime_ns=6), KNOWING) == Verdict(reason=None)
+
+
+def test_other_bytes_are_another_source_though_name_size_and_mtime_are_equal() -> None:
+    judged = verdict(noting(source_digest="0" * 32), KNOWING)
+    assert (judged.reason, judged.known_digest) == (Reason.STALE_SOURCE, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (noting(source_name_digest="ef" * 16, spec_fingerprint="0" * 16), Reason.STALE_SPEC),
+        (replace(noting(source_name_digest="ef" * 16), width_px=79), Reason.CORRUPT),
+        (replace(noting(source_name_digest="ef" * 16), is_whole=False), Reason.CORRUPT),
+    ],
+)
+def test_equal_bytes_excuse_nothing_but_the_name(found: Examined, reason: Reason) -> None:
+    assert verdict(found, KNOWING).reason is reason
+
+
+def test_a_doubt_is_told_in_words() -> None:
+    assert "79x45" in verdict(replace(RIGHT, width_px=79)).detail
+    assert "another name" in verdict(noting(source_name_digest="ef" * 16)).detail
+
+
 def test_another_programs_file_is_adopted_only_on_trust() -> None:
     assert verdict(FOREIGN, trust=True) == Verdict(reason=None, is_trusted=True)
 

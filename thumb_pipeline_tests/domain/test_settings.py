@@ -44,8 +44,8 @@ def test_the_written_defaults_are_the_defaults() -> None:
 def test_every_key_with_a_default_is_visible_in_the_written_file() -> None:
     written = tomllib.loads(DEFAULT_SETTINGS)
     visible_keys(Settings, written, {"cameras", "timelapses"})
-    for name in ("storage", "rendering", "brakes"):
-        visible_keys(type(getattr(Settings(), name)), written[name], set())
+    for name in ("storage", "rendering", "retries", "brakes"):
+        visible_keys(type(getattr(Settings(), name)), written[name], {"frame_at_s"})
     for table in written["variants"].values():
         visible_keys(type(Settings().variants["small"]), table, {"background"})
 
@@ -122,6 +122,9 @@ def test_the_default_variants_are_a_thumbnail_and_a_small_picture() -> None:
         ("settle_interval_s = true", "settle_interval_s", "True", "valid number"),
         ("settle_interval_s = nan", "settle_interval_s", "nan", "correct the value"),
         ("settle_interval_s = -1", "settle_interval_s", "-1", "correct the value"),
+        ("[retries]\ndelays_s = [-1]", "retries.delays_s.0", "-1", "greater than or equal to 0"),
+        ("[retries]\ndelays_s = 30", "retries.delays_s", "30", "correct the value"),
+        ("[rendering]\nframe_at_s = -1", "rendering.frame_at_s", "-1", "greater than or equal to 0"),
         ("[rendering]\nworkers = 1.5", "rendering.workers", "1.5", "valid integer"),
         ("[rendering]\nworkers = true", "rendering.workers", "True", "valid integer"),
         ("[rendering]\ndeadline_s = 0", "rendering.deadline_s", "0", "correct the value"),

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.domain.moments import FrameAt
 from thumb_pipeline.imaging.render import render
-from thumb_pipeline.imaging.results import FrameAt, Rendering
+from thumb_pipeline.imaging.results import Rendering
 from thumb_pipeline_tests.imaging.foreign_files import sound, turned_video, video
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, corners, is_scene, opened, rendered, scene, spec
 

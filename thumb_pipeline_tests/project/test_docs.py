@@ -98,7 +98,7 @@ def _leaves(model: BaseModel, prefix: str) -> Iterator[tuple[str, list[Any]]]:
 
 def written_as(value: Any) -> str:
     """A default as `thumbs.toml` would say it."""
-    if isinstance(value, tuple) and value:
+    if isinstance(value, tuple) and value and all(isinstance(part, int) for part in value):
         value = "#" + bytes(value).hex()
     return json.dumps(value)
 
@@ -298,7 +298,7 @@ def test_up_loads_the_same_code_location_as_the_workspace_of_the_root() -> None:
 
 def test_the_list_of_failures_is_the_closed_one() -> None:
     documented = {code(row[0])[0]: row[2] for row in table(page("failures.md"), "Reason")}
-    expected = {reason.value: "no" if reason.is_transient else "yes" for reason in FailureReason}
+    expected = {reason.value: "between retries" if reason.is_transient else "yes" for reason in FailureReason}
     assert documented == expected
 
 
@@ -355,7 +355,7 @@ def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
 
 def test_the_state_page_explains_every_folder_of_the_state(library: Path) -> None:
     opened = open_library(str(library))
-    tables = [opened.inventory, opened.manifest, opened.last_plan]
+    tables = [opened.inventory, opened.manifest, opened.last_plan, opened.damage, opened.checked]
     folders = [opened.lease_folder, opened.plans, opened.dagster_home, opened.journals]
     folders += [f"{one.root}/{one.schema.name}" for one in tables]
     expected = {str(Path(folder).relative_to(opened.state)) + "/" for folder in folders}

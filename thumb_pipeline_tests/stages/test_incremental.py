@@ -30,6 +30,15 @@ def test_every_source_gets_every_variant_in_its_size(done: Archive) -> None:
     assert len(done.variant_files()) == 4
 
 
+def test_the_largest_files_come_first_so_that_a_run_does_not_end_on_one_of_them(archive: Archive) -> None:
+    widths = (64, 600, 1024, 300)
+    sources = [archive.frame(f"{width}.jpg", size=(width, 400)) for width in widths]
+    assert archive.run().counts == {"rendered": 8}
+    by_size = sorted(sources, key=lambda path: path.stat().st_size, reverse=True)
+    by_time = sorted(sources, key=lambda path: archive.variant(path.name).stat().st_mtime_ns)
+    assert by_time == by_size
+
+
 def test_an_upright_picture_stays_upright(archive: Archive) -> None:
     archive.frame("a.jpg", size=(48, 96))
     archive.run()

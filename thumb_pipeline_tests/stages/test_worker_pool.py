@@ -179,6 +179,14 @@ def test_a_death_over_variants_is_looked_into_while_others_are_at_work(
     assert n_answers == 3
 
 
+def test_a_worker_loads_what_rendering_needs_and_nothing_of_the_pipeline_around_it() -> None:
+    program = "import sys, thumb_pipeline.stages.worker; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", program], text=True).split()
+    packages = {name.partition(".")[0] for name in loaded}
+    assert not packages & {"dagster", "polars", "pyarrow", "pydantic", "typer", "numpy", "sqlalchemy"}
+    assert "thumb_pipeline.stages.worker_pool" not in loaded
+
+
 def test_no_worker_outlives_its_pool(tmp_path: Path, frame: Path, slow_picture: Path) -> None:
     before = children()
     with pool_in(tmp_path) as pool:

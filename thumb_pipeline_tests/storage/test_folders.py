@@ -69,6 +69,13 @@ def test_subfolders_of_what_does_not_exist_are_not_known(tmp_path: Path) -> None
         list_subfolders(str(tmp_path / "absent"))
 
 
+def test_a_link_to_nothing_counts_as_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "camera-1").symlink_to(tmp_path / "not mounted")
+    assert list_subfolders(str(tmp_path)) == ["camera-1"]
+    with pytest.raises(ArchiveUnavailable):
+        list_files(str(tmp_path / "camera-1" / "frames"))
+
+
 def test_a_file_where_a_folder_should_be_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "frames").write_bytes(b"")
     for read in (list_files, list_subfolders, holds_files):

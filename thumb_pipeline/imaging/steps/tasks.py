@@ -10,9 +10,10 @@ from typing import BinaryIO
 from PIL import Image, ImageFile
 
 from thumb_pipeline.domain.geometry import Framing, Size
+from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.exif import ExifFacts
-from thumb_pipeline.imaging.results import DEFAULT_FRAME_AT, FrameAt, Limits
+from thumb_pipeline.imaging.results import Limits
 
 Region = tuple[float, float, float, float]
 
