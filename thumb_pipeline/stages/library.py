@@ -259,11 +259,6 @@ def _refuse_overlaps(library: Library, path: str) -> None:
     roots = {CAMERAS_FOLDER + "/": os.path.realpath(library.cameras), "storage.state": library.state}
     if library.variants_root != library.root:
         roots["storage.variants"] = library.variants_root
-    if os.path.commonpath([library.state, library.trash]) in (library.state, library.trash):
-        raise Refused(
-            f'{path}: storage.state = "{library.state}" overlaps {TRASH_FOLDER}, which sweep and purge move files to; '
-            "choose another folder"
-        )
     named = list(roots.items())
     for i, (name, folder) in enumerate(named):
         for other_name, other in named[i + 1 :]:
@@ -271,6 +266,11 @@ def _refuse_overlaps(library: Library, path: str) -> None:
                 raise Refused(
                     f'{path}: {other_name} = "{other}" overlaps {name} ("{folder}"); choose a folder outside of it'
                 )
+    if os.path.commonpath([library.state, library.trash]) in (library.state, library.trash):
+        raise Refused(
+            f'{path}: storage.state = "{library.state}" overlaps {TRASH_FOLDER}, which sweep and purge move files to; '
+            "choose another folder"
+        )
 
 
 DEFAULT_SETTINGS = """\

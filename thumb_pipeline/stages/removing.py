@@ -15,7 +15,7 @@ import polars as pl
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
-from thumb_pipeline.domain.layout import SETTINGS_NAME, split_variant_path, timelapse_folder
+from thumb_pipeline.domain.layout import split_variant_path, timelapse_folder
 from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.stages import journal, verdicts
 from thumb_pipeline.stages.inventory import accept
@@ -147,7 +147,7 @@ def _carry_out_timelapse(
 ) -> None:
     seen: Look | None = None
     try:
-        _refuse_without_settings(library)
+        library.refuse_if_gone()
         if written.operation is Operation.SWEEP:
             seen = look_again(library, key, written.n_sources.get(key, 0))
     except (ArchiveUnavailable, Refused):
@@ -164,13 +164,6 @@ def _carry_out_timelapse(
     _forget(library, key, records)
     if seen is not None:
         accept(library, seen.survey)
-
-
-def _refuse_without_settings(library: Library) -> None:
-    """A library that went away shows the empty mount point it was on."""
-    path = os.path.join(library.root, SETTINGS_NAME)
-    if not os.path.isfile(path):
-        raise ArchiveUnavailable(f"{path} is not there any more")
 
 
 def _since(library: Library, key: str) -> Callable[[_Row], KeptReason]:
