@@ -15,6 +15,7 @@ from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usag
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.jobs import generate, statistics, verify
+from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.stages.render import ChunkResult
@@ -40,7 +41,7 @@ def build_definitions(
             *(coverage_statistics, disk_usage_statistics),
         ],
         asset_checks=[library_checks],
-        jobs=[generate, verify, statistics],
+        jobs=[generate, verify, statistics, *MAINTENANCE_JOBS],
         schedules=NIGHTLY,
         resources={
             "library": LibraryResource(root=library),

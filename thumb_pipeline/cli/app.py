@@ -1,7 +1,7 @@
 """Puts the commands together, and turns whatever ends one into a sentence and an exit code.
 
-Exit codes: 0 done, 1 done but some sources failed or something is not valid, 2 refused before anything changed
-(usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
+Exit codes: 0 done, 1 done but some sources failed, something is not valid or a file was kept, 2 refused before anything
+changed (usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
 """
 
 import signal
@@ -18,9 +18,13 @@ from thumb_pipeline.cli.generate import generate
 from thumb_pipeline.cli.init import init
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
+from thumb_pipeline.cli.purge import purge
 from thumb_pipeline.cli.regenerate import regenerate
+from thumb_pipeline.cli.restore import restore
 from thumb_pipeline.cli.stats import stats
 from thumb_pipeline.cli.status import cancel, status
+from thumb_pipeline.cli.sweep import sweep
+from thumb_pipeline.cli.trash import trash
 from thumb_pipeline.cli.up import up
 from thumb_pipeline.cli.verify import verify
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
@@ -33,7 +37,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, plan, generate, regenerate, verify, stats, status, cancel, up):
+for command in (
+    *(demo, init, plan, generate, regenerate, verify, sweep, purge, restore, trash),
+    *(stats, status, cancel, up),
+):
     app.command()(command)
 
 

@@ -82,6 +82,20 @@ def complain(message: str) -> None:
     say(f"thumb-pipeline: {message}")
 
 
+def confirm(what: str) -> None:
+    """Has the operator type yes before something that is hard to undo.
+
+    Raises:
+        Refused: nobody is there to ask, or the answer is another.
+    """
+    if not os.isatty(0):
+        raise Refused(f"to {what} without a terminal to ask on, repeat with --yes; nothing was changed")
+    sys.stderr.write(f"type yes to {what}: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != "yes":
+        raise Refused("nothing was changed")
+
+
 def print_json(document: dict[str, Any]) -> None:
     """The one document of a command run with --json."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")

@@ -113,7 +113,8 @@ def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
         lease_id = record.dagster_run.tags.get(LEASE_TAG)
         if lease_id and recovery.is_abandoned(library, lease_id):
             instance.report_run_failed(
-                record.dagster_run, "The process of this run was killed; the next generate goes on where it stopped."
+                record.dagster_run,
+                "The process of this run was killed; its command can be repeated and goes on.",
             )
 
 

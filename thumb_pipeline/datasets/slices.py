@@ -154,6 +154,25 @@ class Table:
                 os.unlink(os.path.join(folder, name))
         return True
 
+    def take_out(self, key: str, rows: pl.DataFrame) -> None:
+        """Takes out those rows of a slice that still are as they were read; one that was merged since stays.
+
+        Args:
+            key: the timelapse.
+            rows: whole rows, as `read` gave them.
+        """
+        folder = self._folder(key)
+        if rows.is_empty() or not os.path.isdir(folder):
+            return
+        with self.locked(os.path.join(folder, _LOCK)):
+            files = _active(folder)
+            on = list(self.schema.columns)
+            gone = rows.join(self._current(files, rows), on=on, how="semi", nulls_equal=True)
+            if not gone.is_empty():
+                number = max((file.last for file in files), default=0) + 1
+                batch = self._batch(rows.head(0), gone)
+                self._add(folder, files, batch.with_columns(pl.lit(number, pl.Int64).alias(_SEQUENCE)), number)
+
     def _current(self, files: list[_File], rows: pl.DataFrame) -> pl.DataFrame:
         names = rows["source_name"].unique().to_list()
         return self._rows(files, names).select(list(self.schema.columns)).collect()

@@ -9,6 +9,9 @@ import re
 CAMERAS_FOLDER = "cameras"
 FRAMES_FOLDER = "frames"
 SETTINGS_NAME = "thumbs.toml"
+TRASH_FOLDER = ".thumb_pipeline-trash"
+"""Beside the variants' `cameras/`, so that a removal is a rename: what `sweep` and `purge` took, one folder a run."""
+
 RESERVED_FOLDERS = frozenset({FRAMES_FOLDER, "overlays", "videos"})
 """Folders of a timelapse that other programs own; a variant never lies in one."""
 
@@ -48,6 +51,19 @@ def parse_key(key: str) -> tuple[str, str]:
     camera, _, timelapse = key.partition("/")
     timelapse_key(camera, timelapse)
     return camera, timelapse
+
+
+def split_variant_path(path: str) -> tuple[str, str]:
+    """Folder and file name (as text) of a variant's path below its timelapse's folder.
+
+    Raises:
+        ValueError: it names no file in one folder that variants may lie in.
+    """
+    folder, _, name = path.partition("/")
+    is_plain = all(part not in ("", ".", "..") and "\0" not in part for part in (folder, name))
+    if not is_plain or "/" in name or folder.casefold() in RESERVED_FOLDERS:
+        raise ValueError(f"{path!r} is no path of a variant: name it as folder/file, and not in frames/")
+    return folder, name
 
 
 def timelapse_folder(key: str) -> str:

@@ -186,10 +186,19 @@ class RetriesTable(_Table):
 
 
 class BrakesTable(_Table):
-    """`[brakes]`: when a listing counts as shrunken and is not believed."""
+    """`[brakes]`: when a listing counts as shrunken and is not believed, and how much a sweep may take unasked."""
 
     max_shrink_ratio: float = Field(default=0.10, ge=0, le=1, strict=True)
     min_shrink_sources: int = Field(default=5, ge=1, strict=True)
+    max_sweep_ratio_timelapse: float = Field(default=0.5, ge=0, le=1, strict=True)
+    max_sweep_ratio_library: float = Field(default=0.1, ge=0, le=1, strict=True)
+    min_sweep_variants: int = Field(default=20, ge=1, strict=True)
+
+
+class TrashTable(_Table):
+    """`[trash]`: how long removed files can be brought back."""
+
+    keep_days: float = Field(default=7.0, ge=0, le=36_500, strict=True)
 
 
 class VerificationTable(_Table):
@@ -216,6 +225,7 @@ class Settings(_Table):
     rendering: RenderingTable = RenderingTable()
     retries: RetriesTable = RetriesTable()
     brakes: BrakesTable = BrakesTable()
+    trash: TrashTable = TrashTable()
     verification: VerificationTable = VerificationTable()
     checks: ChecksTable = ChecksTable()
     variants: dict[str, VariantTable] = Field(default_factory=_default_variants, min_length=1)

@@ -22,7 +22,7 @@ from thumb_pipeline.datasets.schemas import (
     TableSchema,
 )
 from thumb_pipeline.datasets.slices import Table
-from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, timelapse_folder
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, TRASH_FOLDER, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable
@@ -64,6 +64,16 @@ class Library:
     def plans(self) -> str:
         """The folder of the plans of running and finished runs."""
         return os.path.join(self.state, "plans")
+
+    @property
+    def journals(self) -> str:
+        """The folder of the journals of sweeps and purges."""
+        return os.path.join(self.state, "trash")
+
+    @property
+    def trash(self) -> str:
+        """The folder that removed variants are moved to, on the variants' own file system."""
+        return os.path.join(self.variants_root, TRASH_FOLDER)
 
     @property
     def dagster_home(self) -> str:
@@ -262,6 +272,11 @@ def _refuse_overlaps(library: Library, path: str) -> None:
                 raise Refused(
                     f'{path}: {other_name} = "{other}" overlaps {name} ("{folder}"); choose a folder outside of it'
                 )
+    if os.path.commonpath([library.state, library.trash]) in (library.state, library.trash):
+        raise Refused(
+            f'{path}: storage.state = "{library.state}" overlaps {TRASH_FOLDER}, which sweep and purge move files to; '
+            "choose another folder"
+        )
 
 
 DEFAULT_SETTINGS = """\
@@ -304,6 +319,15 @@ delays_s = [30.0, 120.0, 300.0]
 # it is accepted with --accept-shrink. An empty one never is.
 max_shrink_ratio = 0.10
 min_shrink_sources = 5
+# A sweep that would take more than this share of the variant files of a timelapse, or of the library, and at least
+# this many, is refused until it is repeated with --force.
+max_sweep_ratio_timelapse = 0.5
+max_sweep_ratio_library = 0.1
+min_sweep_variants = 20
+
+[trash]
+# Days for which what sweep and purge removed can be restored; older entries go at the next sweep or purge.
+keep_days = 7.0
 
 [verification]
 # What one run of the rolling verification may read (bytes) and how long it may take (seconds); it opens the sources

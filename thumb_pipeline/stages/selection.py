@@ -93,7 +93,7 @@ def refuse_absent_variants(library: Library, selection: Selection, n_recorded: i
         return
     raise Refused(
         f"{tree} is not there, and {n_recorded} variants are recorded in it: check that the disk of storage.variants "
-        "is mounted; if the variants are really gone, repeat with --accept-shrink"
+        "is mounted; if the variants are really gone: thumb-pipeline generate --accept-shrink"
     )
 
 
@@ -103,17 +103,19 @@ def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None
     Raises:
         Refused: with the numbers, what to check, and how to accept them.
     """
-    if not shrunken or selection.accept_shrink:
-        return
+    if shrunken and not selection.accept_shrink:
+        raise Refused(complaint_about(shrunken, "--accept-shrink"))
+
+
+def complaint_about(shrunken: Sequence[Shrinkage], option: str) -> str:
+    """What an operator is told of listings that are not believed, and the option that accepts them."""
     lines = [f"  {s.timelapse}: {s.n_known} sources recorded, {s.n_found} found" for s in shrunken[:20]]
     more = [f"  … and {len(shrunken) - 20} more"] if len(shrunken) > 20 else []
-    raise Refused(
-        "\n".join(
-            (
-                "these timelapses lost more sources than is believable:",
-                *lines,
-                *more,
-                "check that the disk is mounted; if the frames are really gone, repeat with --accept-shrink",
-            )
+    return "\n".join(
+        (
+            "these timelapses lost more sources than is believable:",
+            *lines,
+            *more,
+            f"check that the disk is mounted; if the frames are really gone, repeat with {option}",
         )
     )

@@ -133,6 +133,15 @@ def holds_files(folder: str) -> bool:
         raise unavailable(folder, error) from error
 
 
+def count_files(folder: str) -> int:
+    """Regular files directly in `folder`, by their entries alone. One that cannot be read has none to count."""
+    try:
+        with os.scandir(folder) as entries:
+            return sum(entry.is_file(follow_symlinks=False) for entry in entries)
+    except OSError:
+        return 0
+
+
 def list_subfolders(folder: str) -> list[str]:
     """Names (as text) of the folders directly in `folder`, in order; links to folders and links to nothing included.
 

@@ -27,9 +27,13 @@ from thumb_pipeline.domain.captures import Basis
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason
+from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
+from thumb_pipeline.stages import operations
 from thumb_pipeline.stages.demo import demo_frames
 from thumb_pipeline.stages.library import DEFAULT_SETTINGS, initialise, open_library
+from thumb_pipeline.stages.removal import RemovalWish
+from thumb_pipeline.stages.restore import restore
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 
 REPOSITORY = Path(__file__).parents[2]
@@ -158,9 +162,7 @@ def test_options_that_any_page_shows_exist() -> None:
     shown = {
         option
         for path in PAGES
-        for line in re.findall(
-            r"(?:thumb-pipeline|run\.py) (?:demo|init|plan|generate|stats|up)[^`\n]*", path.read_text()
-        )
+        for line in re.findall(rf"(?:thumb-pipeline|run\.py) (?:{'|'.join(commands())})[^`\n]*", path.read_text())
         for option in re.findall(r"--[a-z-]+", line)
     }
     assert shown <= known
@@ -204,11 +206,24 @@ def library(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["init", "plan", "generate", "stats"])
+@pytest.mark.parametrize("command", ["init", "plan", "generate", "sweep", "purge", "stats"])
 def test_the_documented_json_keys_are_the_printed_ones(library: Path, command: str) -> None:
     ended = CliRunner().invoke(app, [command, "--library", str(library), "--json"])
     assert ended.exit_code == 0, ended.output
     assert documented_keys(command) == keys_in(json.loads(ended.stdout))
+
+
+def test_the_documented_json_keys_of_trash_and_restore_are_the_printed_ones(library: Path) -> None:
+    for folder, name in (("frames", "a.jpg"), ("smalls", "b.jpg_small.jpg")):
+        path = library / "cameras" / "camera-1" / "timelapse-1" / folder / name
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    opened = open_library(str(library))
+    with opened.lease() as lease:
+        operations.perform(opened, Operation.SWEEP, RemovalWish(), "run", lease)
+        shown = json.loads(CliRunner().invoke(app, ["trash", "--library", str(library), "--json"]).stdout)
+        assert documented_keys("trash") == keys_in(shown) | keys_in(shown["entries"][0])
+        assert documented_keys("restore") == set(restore(opened, "run", lease).document())
 
 
 def test_the_documented_json_keys_of_up_are_the_printed_ones() -> None:
@@ -308,6 +323,11 @@ def test_the_list_of_failures_is_the_closed_one() -> None:
     assert documented == expected
 
 
+def test_the_list_of_reasons_to_keep_a_file_is_the_closed_one() -> None:
+    documented = [code(row[0])[0] for row in table(page("removing.md"), "Kept")]
+    assert documented == [reason.value for reason in KeptReason]
+
+
 def test_the_endings_that_are_left_out_are_those_of_the_code() -> None:
     documented = [code(row[0])[0].encode() for row in table(page("names-and-times.md"), "Ending")]
     assert documented == list(names.TEMPORARY_ENDINGS)
@@ -349,6 +369,7 @@ def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
     mapped = {line.split()[0] for line in text.splitlines()[1:]}
     opened, key = open_library(str(library)), "camera-1/timelapse-2"
     folders = [opened.lease_folder, opened.plans, opened.dagster_home, opened.inventory.root, opened.frames(key)]
+    folders += [opened.journals, opened.trash]
     folders += [f"{opened.variants(key)}/{spec.folder}" for spec in opened.settings.specs.values()]
     assert mapped == {SETTINGS_NAME, *(str(Path(folder).relative_to(opened.root)) + "/" for folder in folders)}
 
@@ -357,7 +378,7 @@ def test_the_state_page_explains_every_folder_of_the_state(library: Path) -> Non
     opened = open_library(str(library))
     tables = [opened.inventory, opened.manifest, opened.last_plan, opened.damage, opened.checked]
     tables += [opened.findings, opened.verdicts, opened.verified, opened.reported]
-    folders = [opened.lease_folder, opened.plans, opened.dagster_home]
+    folders = [opened.lease_folder, opened.plans, opened.dagster_home, opened.journals]
     folders += [f"{one.root}/{one.schema.name}" for one in tables]
     expected = {str(Path(folder).relative_to(opened.state)) + "/" for folder in folders}
     documented = {path for row in table(page("state.md"), "Path") for path in code(row[0]) if path.endswith("/")}

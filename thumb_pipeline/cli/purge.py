@@ -1,0 +1,44 @@
+"""`thumb-pipeline purge`: removes all variants of a choice, with their records; asks before it does."""
+
+from typing import Annotated
+
+import typer
+
+from thumb_pipeline.cli import removal
+from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm
+from thumb_pipeline.cli.selection import TimelapsesOption, VariantsOption
+from thumb_pipeline.domain.quantities import counted, human_bytes
+from thumb_pipeline.domain.removals import Operation
+
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")]
+
+
+def purge(
+    library: LibraryOption = None,
+    timelapse: TimelapsesOption = None,
+    variant: VariantsOption = None,
+    apply: removal.ApplyOption = False,
+    yes: YesOption = False,
+    force: removal.OverruleOption = False,
+    no_trash: removal.NoTrashOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove all variants and their records, into a trash."""
+    from thumb_pipeline.stages.operations import plan_removal
+    from thumb_pipeline.stages.removal import RemovalWish
+
+    opened = chosen_library(library)
+    wish = RemovalWish(
+        timelapses=tuple(timelapse or ()), variants=tuple(variant or ()), force=force, use_trash=not no_trash
+    )
+    planned = plan_removal(opened, Operation.PURGE, wish)
+    if not apply:
+        removal.show_dry_run(opened, planned, json=json)
+        return
+    planned.refuse_objections()
+    if not json:
+        removal.show(opened, planned)
+    if not yes and not planned.files.is_empty():
+        confirm(f"remove {counted(planned.files.height, 'variant file')} ({human_bytes(planned.n_bytes)})")
+    with opened.lease() as lease:
+        removal.carry_out(opened, planned, lease, json=json)

@@ -1,0 +1,131 @@
+"""What `sweep` and `purge` have in common: the options, the plan in a table, and the run that carries it out.
+
+What is removed is decided in `stages`; this is the words.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thumb_pipeline.cli.console import ExitCode, command_line, print_json, print_table, say
+from thumb_pipeline.domain.quantities import counted, human_bytes
+from thumb_pipeline.domain.removals import KEPT_MEANING, KeptReason, Operation
+from thumb_pipeline.stages import journal, operations
+from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages.removal import Removal, RemovalWish
+
+if TYPE_CHECKING:
+    from thumb_pipeline.cli.runs import JobOutcome
+
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without this the plan is shown, no more.")]
+OverruleOption = Annotated[
+    bool, typer.Option("--force", help="Overrule the brakes; check first that every disk is mounted.")
+]
+NoTrashOption = Annotated[bool, typer.Option("--no-trash", help="Delete for good instead of moving into the trash.")]
+
+_SHOWN_TIMELAPSES = 20
+_SHOWN_FILES = 10
+_OPS = {Operation.SWEEP: "sweep_orphans", Operation.PURGE: "purge_variants"}
+
+
+def show(library: Library, removal: Removal) -> None:
+    """The plan: the same whether it is carried out or not."""
+    rows = [
+        [f"{key}  {kind.replace('_', ' ')}", f"{n:,}", human_bytes(n_bytes)]
+        for key, kind, n, n_bytes in removal.summary().iter_rows()
+    ]
+    more = len(rows) - _SHOWN_TIMELAPSES
+    total = ["all", f"{removal.files.height:,}", human_bytes(removal.n_bytes)]
+    shown = [*rows[:_SHOWN_TIMELAPSES], *([[f"… and {more} more lines", "", ""]] if more > 0 else []), total]
+    print_table("To be removed", ["timelapse  why", "files", "bytes"], shown)
+    for key, path in removal.files.head(_SHOWN_FILES).select("timelapse", "variant_path").iter_rows():
+        typer.echo(f"  {key}/{path}")
+    if removal.files.height > _SHOWN_FILES:
+        typer.echo(f"  … and {removal.files.height - _SHOWN_FILES:,} more")
+    if not removal.files.is_empty():
+        typer.echo(_where_they_go(library, removal))
+
+
+def show_dry_run(library: Library, removal: Removal, *, json: bool) -> None:
+    """The plan as the result of a dry run, with what would stop it."""
+    for objection in removal.objections:
+        say(f"--apply would be refused:\n{objection}" if not removal.is_forced else f"overruled:\n{objection}")
+    if json:
+        print_json(removal.document())
+        return
+    show(library, removal)
+    typer.echo(f"nothing was changed; to remove: {command_line(removal.operation.value, *_arguments(removal.wish))}")
+
+
+def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:
+    """Writes the plan down, runs the job that carries exactly it out, and ends with the exit code that tells how."""
+    from thumb_pipeline.cli import runs
+
+    run_id, wish = runs.new_run_id(), removal.wish
+    with journal.alone(library):
+        operations.write_down(library, removal, run_id, lease)
+    config = {"apply": True, "timelapses": list(wish.timelapses), "force": wish.force, "use_trash": wish.use_trash}
+    if removal.operation is Operation.PURGE:
+        config["variants"] = list(wish.variants)
+    else:
+        config["by_policy"] = wish.by_policy
+    outcome = runs.carry_out_job(
+        library, removal.operation.value, run_id, lease, op=_OPS[removal.operation], config=config
+    )
+    done = output_of(outcome, command_line("restore", run_id) if wish.use_trash else None)
+    kept_by_reason = done.pop("kept_by_reason")
+    if json:
+        print_json(done)
+    else:
+        _print(done, library, wish)
+    say_what_was_kept(kept_by_reason)
+    if done["kept"]:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def output_of(outcome: "JobOutcome", remedy: str | None) -> dict[str, Any]:
+    """What a job's op returned; where it did not get that far, the end of this command, with what can be done."""
+    if outcome.stopped is not None:
+        say(f"thumb-pipeline: {outcome.stopped}")
+        if remedy is not None:
+            say(f"what is in the trash can be brought back: {remedy}")
+        raise typer.Exit(ExitCode.STOPPED)
+    return dict(outcome.output)
+
+
+def say_what_was_kept(by_reason: dict[str, int]) -> None:
+    """Files that stayed, and why."""
+    for reason, n in sorted(by_reason.items()):
+        say(f"{counted(n, 'file')} kept: {KEPT_MEANING[KeptReason(reason)]}")
+
+
+def _print(done: dict[str, Any], library: Library, wish: RemovalWish) -> None:
+    typer.echo(
+        f"{counted(done['removed'], 'file')} removed ({human_bytes(done['n_bytes'])}), {done['kept']:,} kept, "
+        f"run {done['run_id']}"
+    )
+    if done["trash"] is not None:
+        typer.echo(f"no space is freed until {_keep_days(library)} have passed or the trash is emptied")
+        typer.echo(f"to undo: {command_line('restore', done['run_id'])}")
+        typer.echo(f"to free the space now: {command_line('trash', '--empty', done['run_id'])}")
+    elif done["removed"] and not wish.use_trash:
+        typer.echo("they are deleted for good")
+
+
+def _where_they_go(library: Library, removal: Removal) -> str:
+    if not removal.wish.use_trash:
+        return "they are deleted for good"
+    return f"they go to {library.trash} and can be restored for {_keep_days(library)}; until then no space is freed"
+
+
+def _keep_days(library: Library) -> str:
+    return f"{library.settings.trash.keep_days:g} days"
+
+
+def _arguments(wish: RemovalWish) -> list[str]:
+    """The options that make a dry run the real one."""
+    chosen = [part for key in wish.timelapses for part in ("--timelapse", key)]
+    chosen += [part for name in wish.variants for part in ("--variant", name)]
+    said = {"--force": wish.force, "--no-trash": not wish.use_trash, "--policy": wish.by_policy}
+    flags = [option for option, is_said in said.items() if is_said]
+    return [*chosen, *flags, "--apply"]

@@ -1,0 +1,38 @@
+"""`thumb-pipeline sweep`: removes what nothing expects, into a trash; a dry run unless told otherwise."""
+
+from typing import Annotated
+
+import typer
+
+from thumb_pipeline.cli import removal
+from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library
+from thumb_pipeline.cli.selection import TimelapsesOption
+from thumb_pipeline.domain.removals import Operation
+
+
+def sweep(
+    library: LibraryOption = None,
+    timelapse: TimelapsesOption = None,
+    apply: removal.ApplyOption = False,
+    force: removal.OverruleOption = False,
+    no_trash: removal.NoTrashOption = False,
+    policy: Annotated[
+        bool, typer.Option("--policy", help="Also variants that a change of policy made superfluous.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove files that nothing expects, into a trash."""
+    from thumb_pipeline.stages.operations import plan_removal
+    from thumb_pipeline.stages.removal import RemovalWish
+
+    opened = chosen_library(library)
+    wish = RemovalWish(timelapses=tuple(timelapse or ()), force=force, use_trash=not no_trash, by_policy=policy)
+    planned = plan_removal(opened, Operation.SWEEP, wish)
+    if not apply:
+        removal.show_dry_run(opened, planned, json=json)
+        return
+    planned.refuse_objections()
+    if not json:
+        removal.show(opened, planned)
+    with opened.lease() as lease:
+        removal.carry_out(opened, planned, lease, json=json)

@@ -1,0 +1,112 @@
+"""`thumb-pipeline trash`: lists what sweeps and purges removed, and empties it."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table
+from thumb_pipeline.cli.purge import YesOption
+from thumb_pipeline.domain.quantities import counted, human_bytes
+from thumb_pipeline.stages.library import Library, Refused
+
+if TYPE_CHECKING:
+    from thumb_pipeline.stages.trash import Entry
+
+EmptyOption = Annotated[bool, typer.Option("--empty", help="Delete the named runs for good, or all of them.")]
+ExpiredOption = Annotated[bool, typer.Option("--expired", help="Delete the runs that have passed their age.")]
+RunsArgument = Annotated[list[str] | None, typer.Argument(metavar="[RUN_ID]...", help="Only these, with --empty.")]
+
+
+def trash(
+    run_id: RunsArgument = None,
+    library: LibraryOption = None,
+    empty: EmptyOption = False,
+    expired: ExpiredOption = False,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """List what was removed and can be restored; empty it."""
+    opened = chosen_library(library)
+    if run_id and not empty:
+        raise Refused("runs are named with --empty; to bring one back: thumb-pipeline restore RUN_ID")
+    if empty and expired:
+        raise Refused("--empty takes what is named, or all; --expired what is too old: choose one")
+    emptied = _emptied(opened, run_id or [], empty=empty, expired=expired, yes=yes)
+    _show(opened, emptied, json=json)
+
+
+def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> "list[Entry]":
+    from thumb_pipeline.stages import journal
+    from thumb_pipeline.stages import trash as trashed
+    from thumb_pipeline.stages.selection import refuse_unknown
+
+    if expired:
+        with journal.alone(library):
+            return trashed.empty_expired(library)
+    if not empty:
+        return []
+    present = trashed.entries(library)
+    for run_id in run_ids:
+        refuse_unknown("run in the trash", run_id, [entry.run_id for entry in present])
+    chosen = [entry for entry in present if not run_ids or entry.run_id in run_ids]
+    if chosen and not yes:
+        n_files, n_bytes = sum(entry.n_files for entry in chosen), sum(entry.n_bytes for entry in chosen)
+        confirm(f"delete {counted(n_files, 'file')} ({human_bytes(n_bytes)}) for good")
+    with journal.alone(library):
+        return trashed.empty(library, [entry.run_id for entry in chosen]) if chosen else []
+
+
+def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
+    from thumb_pipeline.stages.trash import entries
+
+    found = entries(library)
+    if json:
+        print_json(
+            {
+                "entries": [_as_json(entry) for entry in found],
+                "n_files": sum(entry.n_files for entry in found),
+                "n_bytes": sum(entry.n_bytes for entry in found),
+                "emptied": [entry.run_id for entry in emptied],
+                "freed_n_bytes": sum(entry.n_bytes for entry in emptied),
+            }
+        )
+        return
+    if emptied:
+        freed = sum(entry.n_bytes for entry in emptied)
+        typer.echo(f"{counted(len(emptied), 'run')} emptied, {human_bytes(freed)} freed")
+    if not found:
+        typer.echo("the trash is empty")
+        return
+    rows = [
+        [
+            f"{entry.run_id}  {entry.operation}{'' if entry.is_finished else ' (stopped part-way)'}",
+            _moment(entry.removed_at),
+            f"{entry.n_files:,}",
+            human_bytes(entry.n_bytes),
+            _moment(entry.expires_at),
+        ]
+        for entry in found
+    ]
+    print_table("Trash", ["run", "removed", "files", "bytes", "expires"], rows)
+    typer.echo(
+        f"{human_bytes(sum(entry.n_bytes for entry in found))} in {library.trash}; they are freed when they are "
+        "emptied, or when they have expired, by the next sweep or purge with --apply"
+    )
+
+
+def _as_json(entry: "Entry") -> dict[str, Any]:
+    return {
+        "run_id": entry.run_id,
+        "operation": entry.operation,
+        "removed_at": entry.removed_at.isoformat(),
+        "expires_at": None if entry.expires_at is None else entry.expires_at.isoformat(),
+        "n_files": entry.n_files,
+        "n_bytes": entry.n_bytes,
+        "is_finished": entry.is_finished,
+        "can_restore": entry.can_restore,
+    }
+
+
+def _moment(at: datetime | None) -> str:
+    return "-" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,222 @@
+"""Writes removals down before anything is moved, and reads them again: to carry them out, to undo them, to list them.
+
+A journal is a folder `<state>/trash/RUN_ID/`: `files.parquet`, `records.parquet`, then `operation.json`, which makes it
+one; `result.json` once it came to its end. What was moved lies in the trash, in the same tree as before.
+"""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.library import Lease, Library, Refused, publish_durably
+from thumb_pipeline.stages.orphans import ORPHANS
+from thumb_pipeline.stages.removal import Removal, RemovalWish
+from thumb_pipeline.storage.leases import LockTimeout
+from thumb_pipeline.storage.publishing import CannotWrite, sync_folder
+from thumb_pipeline.storage.removing import remove_tree
+
+_OPERATION, _RESULT, _FILES, _RECORDS = "operation.json", "result.json", "files.parquet", "records.parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
+    """What `operation.json` says of a removal.
+
+    Attributes:
+        run_id: names it, its trash, and its run in Dagster.
+        operation: sweep or purge.
+        wish: the arguments.
+        forced: whether the brakes were to be overruled.
+        overruled: what they had said.
+        started_at: when it was written, ISO, UTC.
+        lease: of the process that wrote it.
+        trash: folder that the files are moved to; None where they are unlinked.
+        keys: the timelapses.
+        n_files: planned.
+        n_bytes: of those.
+        n_sources: sources listed while planning, by timelapse.
+        n_listed: files in the variant folders, by timelapse.
+    """
+
+    run_id: str
+    operation: Operation
+    wish: RemovalWish
+    forced: bool
+    overruled: list[str]
+    started_at: str
+    lease: str
+    trash: str | None
+    keys: list[str]
+    n_files: int
+    n_bytes: int
+    n_sources: dict[str, int] = field(default_factory=dict)
+    n_listed: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def began_at(self) -> datetime:
+        """The time it was written."""
+        return datetime.fromisoformat(self.started_at)
+
+
+@contextmanager
+def alone(library: Library) -> Iterator[None]:
+    """Holds what only one sweep, purge, restore or repair of a library holds at a time. Rendering does not wait for it.
+
+    Raises:
+        LockTimeout: another one is at work.
+        Refused: the state folder cannot be written.
+    """
+    with ExitStack() as held:
+        try:
+            os.makedirs(library.journals, exist_ok=True)
+            held.enter_context(library.locked(os.path.join(library.journals, ".lock")))
+        except LockTimeout:
+            raise LockTimeout(
+                f"another sweep, purge, restore or repair is at work on {library.root}; repeat when it has ended"
+            ) from None
+        except OSError as error:
+            raise Refused(
+                f"{library.journals} cannot be written ({error.strerror}); let this user write there"
+            ) from error
+        _discard_halves(library)
+        yield
+
+
+def _discard_halves(library: Library) -> None:
+    """Journals that a kill left half written, or half discarded: nothing was moved yet, or nothing is left to undo."""
+    for entry in os.scandir(library.journals):
+        if entry.is_dir(follow_symlinks=False) and not is_placed(library, entry.name):
+            remove_tree(entry.path)
+
+
+def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Journal:
+    """Writes a planned removal down, safe from a power cut; the caller works `alone`.
+
+    Raises:
+        Refused: the disk does not take it; nothing was moved.
+    """
+    journal = Journal(
+        run_id=run_id,
+        operation=removal.operation,
+        wish=removal.wish,
+        forced=removal.is_forced,
+        overruled=removal.objections,
+        started_at=datetime.now(UTC).isoformat(),
+        lease=lease.id,
+        trash=os.path.join(library.trash, run_id) if removal.wish.use_trash else None,
+        keys=removal.keys,
+        n_files=removal.files.height,
+        n_bytes=removal.n_bytes,
+        n_sources=removal.n_sources,
+        n_listed=removal.n_listed,
+    )
+    try:
+        _publish(library, run_id, _FILES, _parquet(removal.files))
+        _publish(library, run_id, _RECORDS, _parquet(removal.records))
+        _publish(library, run_id, _OPERATION, json.dumps(asdict(journal), indent=2).encode())
+        sync_folder(library.journals)
+    except (CannotWrite, OSError) as error:
+        discard(library, run_id)
+        raise Refused(f"{error}; nothing was moved") from error
+    return journal
+
+
+def is_placed(library: Library, run_id: str) -> bool:
+    """Whether there is a journal under this id."""
+    return os.path.exists(_path(library, run_id, _OPERATION))
+
+
+def read(library: Library, run_id: str) -> Journal:
+    """A journal.
+
+    Raises:
+        SliceDamaged: it cannot be read.
+    """
+    path = _path(library, run_id, _OPERATION)
+    try:
+        with open(path, encoding="utf-8") as file:
+            written: dict[str, Any] = json.load(file)
+        wish: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in written["wish"].items()
+        }
+        told = {**written, "operation": Operation(written["operation"]), "wish": RemovalWish(**wish)}
+        return Journal(**told)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SliceDamaged(
+            f"{path} cannot be read ({error}); what it removed lies in {library.trash}/{run_id} and can be moved back "
+            "by hand, or emptied"
+        ) from error
+
+
+def files(library: Library, run_id: str) -> pl.DataFrame:
+    """The files that a removal was to take (`ORPHANS` columns)."""
+    return _rows(library, run_id, _FILES, ORPHANS)
+
+
+def records(library: Library, run_id: str) -> pl.DataFrame:
+    """The manifest rows that were to go with them."""
+    return _rows(library, run_id, _RECORDS, MANIFEST.columns)
+
+
+def finish(library: Library, run_id: str, result: dict[str, Any]) -> None:
+    """Notes that a removal came to its end, and how.
+
+    Raises:
+        CannotWrite: the disk does not take it.
+    """
+    _publish(library, run_id, _RESULT, json.dumps(result, indent=2).encode())
+
+
+def is_finished(library: Library, run_id: str) -> bool:
+    """Whether a removal came to its end."""
+    return os.path.exists(_path(library, run_id, _RESULT))
+
+
+def run_ids(library: Library) -> list[str]:
+    """The ids of all journals."""
+    try:
+        return sorted(name for name in os.listdir(library.journals) if is_placed(library, name))
+    except FileNotFoundError:
+        return []
+
+
+def discard(library: Library, run_id: str) -> None:
+    """Removes a journal; its first file to go is the one that makes it one."""
+    for name in (_OPERATION, _RESULT):
+        try:
+            os.unlink(_path(library, run_id, name))
+        except FileNotFoundError:
+            continue
+    remove_tree(os.path.join(library.journals, run_id))
+
+
+def _publish(library: Library, run_id: str, name: str, data: bytes) -> None:
+    publish_durably(os.fsencode(_path(library, run_id, name)), data)
+
+
+def _rows(library: Library, run_id: str, name: str, columns: Any) -> pl.DataFrame:
+    path = _path(library, run_id, name)
+    try:
+        return pl.read_parquet(path, glob=False, schema=columns)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SliceDamaged(f"{path} cannot be read ({error}); restore it, or move the files back by hand") from error
+
+
+def _parquet(rows: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue()
+
+
+def _path(library: Library, run_id: str, name: str) -> str:
+    return os.path.join(library.journals, run_id, name)

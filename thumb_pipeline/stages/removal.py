@@ -1,0 +1,105 @@
+"""A planned removal: which files are to go and why, the records that go with them, and what stands against it.
+
+A removal is a value; what belongs on it is decided in `sweep` and `purge`, writing it down is `journal`, and carrying
+it out `removing`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.inventory import Shrinkage
+from thumb_pipeline.stages.library import Refused
+from thumb_pipeline.stages.selection import complaint_about
+
+FORCE = "--force"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemovalWish:
+    """What the operator asked for; empty tuples mean everything.
+
+    Attributes:
+        timelapses: keys.
+        variants: names, of a purge.
+        force: overrule the brakes.
+        use_trash: move into the trash; without it files are unlinked for good.
+        by_policy: of a sweep, also what exists for a source that exists, only that no policy asks for it any more.
+    """
+
+    timelapses: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+    force: bool = False
+    use_trash: bool = True
+    by_policy: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What a sweep or a purge would do.
+
+    Attributes:
+        operation: which of the two.
+        wish: what it was asked for.
+        keys: the timelapses it looked at.
+        files: to be removed, one row each (`stages.orphans.ORPHANS` columns).
+        records: manifest rows that go where no file is left for them.
+        n_sources: sources that were listed, by timelapse.
+        n_listed: files in the variant folders, by timelapse; of a sweep.
+        objections: what the brakes say, in sentences; empty when they say nothing.
+    """
+
+    operation: Operation
+    wish: RemovalWish
+    keys: list[str]
+    files: pl.DataFrame
+    records: pl.DataFrame
+    n_sources: dict[str, int] = field(default_factory=dict)
+    n_listed: dict[str, int] = field(default_factory=dict)
+    objections: list[str] = field(default_factory=list)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the files."""
+        return int(self.files["n_bytes"].sum())
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether it was asked to overrule the brakes."""
+        return self.wish.force
+
+    def refuse_objections(self) -> None:
+        """Stops where a brake holds and nobody overruled it.
+
+        Raises:
+            Refused: with the numbers, what to check, and how to overrule it.
+        """
+        if self.objections and not self.is_forced:
+            raise Refused("\n".join(self.objections))
+
+    def document(self) -> dict[str, Any]:
+        """What a command prints of it as JSON when it is not carried out."""
+        return {
+            "run_id": None,
+            "planned": self.files.height,
+            "removed": 0,
+            "kept": 0,
+            "n_bytes": self.n_bytes,
+            "trash": None,
+        }
+
+    def summary(self) -> pl.DataFrame:
+        """Files and bytes by timelapse and kind: timelapse, kind, n_files, n_bytes."""
+        return (
+            self.files.group_by("timelapse", "kind")
+            .agg(n_files=pl.len().cast(pl.Int64), n_bytes=pl.col("n_bytes").sum())
+            .sort("timelapse", "kind")
+        )
+
+
+def objections_to(shrunken: Sequence[Shrinkage]) -> list[str]:
+    """What stands against removing anything on the word of listings that lost sources."""
+    return [complaint_about(shrunken, FORCE)] if shrunken else []

@@ -1,0 +1,241 @@
+"""Moves single files out of folders and back by descriptor, so that no link swapped in meanwhile leads elsewhere.
+
+A folder is opened once, proved to be the one that was meant, and every file in it is looked at and renamed relative to
+that descriptor. What is to be moved, and why, is decided in `stages`.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from thumb_pipeline.domain.removals import KeptReason
+from thumb_pipeline.storage.folders import mtime_ns
+from thumb_pipeline.storage.publishing import CannotWrite
+
+_RENAME_NOREPLACE = 1  # renameat2(2)
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS)
+
+
+class WrongFolder(Exception):
+    """A folder is not what a report said it was; nothing in it may be touched."""
+
+    def __init__(self, path: str, reason: KeptReason) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+
+@contextmanager
+def own_folder(path: str, *, frames: str) -> Iterator[int]:
+    """A descriptor of the folder at `path`, if no link leads there and it is not the folder `frames`.
+
+    Args:
+        path: absolute and resolved: what it leads to must be itself.
+        frames: the folder of the timelapse's sources; a bind mount may show it under another name.
+
+    Raises:
+        WrongFolder: with the reason for which files in it are kept.
+    """
+    with _opened(path) as folder:
+        if _is_same(folder, frames):
+            raise WrongFolder(path, KeptReason.FRAMES)
+        yield folder
+
+
+def place_of(path: str) -> tuple[int, str]:
+    """Device and mount of a folder: between folders where both are equal, a rename works.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
+            mount = next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")
+        return os.fstat(descriptor).st_dev, mount
+    finally:
+        os.close(descriptor)
+
+
+def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | None) -> KeptReason | None:
+    """Moves a file that still has this size and mtime into the folder `trash`, or unlinks it where there is none.
+
+    Returns:
+        Why it was kept; None when it went.
+    """
+    try:
+        before = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        reason = _unlike(before, n_bytes, mtime)
+        if reason is not None:
+            return reason
+        if trash is None:
+            os.unlink(name, dir_fd=folder)
+            return None
+        rename_new(name, folder, trash)
+        after = os.stat(name, dir_fd=trash, follow_symlinks=False)
+        if after.st_ino == before.st_ino and _unlike(after, n_bytes, mtime) is None:
+            return None
+        rename_new(name, trash, folder)  # somebody replaced it between the look and the move: theirs goes back
+    except FileNotFoundError:
+        return KeptReason.GONE
+    except FileExistsError:
+        return KeptReason.OCCUPIED
+    except OSError:
+        return KeptReason.NOT_MOVABLE
+    return KeptReason.CHANGED
+
+
+def put_back(name: bytes, *, trash: int, folder: int) -> KeptReason | None:
+    """Moves a file out of the folder `trash`; one that stands in its place is never replaced.
+
+    Returns:
+        Why it was kept; None when it is back.
+    """
+    try:
+        waiting = os.stat(name, dir_fd=trash, follow_symlinks=False)
+        if not stat.S_ISREG(waiting.st_mode):
+            return KeptReason.NOT_A_FILE
+        rename_new(name, trash, folder)
+    except FileNotFoundError:
+        return KeptReason.GONE
+    except FileExistsError:
+        standing = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not os.path.samestat(waiting, standing):
+            return KeptReason.OCCUPIED
+        os.unlink(name, dir_fd=trash)  # a kill came between linking it here and unlinking it there
+    except OSError:
+        return KeptReason.NOT_MOVABLE
+    return None
+
+
+def rename_new(name: bytes, source: int, target: int) -> None:
+    """Renames a file from one folder to another under the same name, if that name is free there.
+
+    Raises:
+        FileExistsError: it is not.
+        OSError: the file system refuses.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is not None:
+        if rename(source, name, target, name, _RENAME_NOREPLACE) == 0:
+            return
+        number = ctypes.get_errno()
+        if number not in _NOT_SUPPORTED:
+            raise OSError(number, os.strerror(number))
+    # Network file systems: a link takes no name that is taken either, in two steps.
+    os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+    os.unlink(name, dir_fd=source)
+
+
+@contextmanager
+def trash_folder(path: str) -> Iterator[int]:
+    """A descriptor of a folder in the trash, which is made if needed and must be no link.
+
+    Raises:
+        WrongFolder: a link leads there, or it cannot be made.
+    """
+    make_folder(path)
+    with _opened(path) as folder:
+        yield folder
+
+
+def make_folder(path: str) -> None:
+    """Makes a folder and those above it where they are not there.
+
+    Raises:
+        WrongFolder: the file system refuses.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise WrongFolder(path, KeptReason.NOT_MOVABLE) from error
+
+
+def settle_folder(folder: int, path: str) -> None:
+    """Makes renames into and out of an opened folder survive a power cut.
+
+    Raises:
+        CannotWrite: the disk does not take them.
+    """
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror}; check that disk, then repeat") from error
+
+
+def remove_tree(path: str) -> None:
+    """Removes a folder of the trash with all that is in it, following no link. What is not there is removed already.
+
+    Raises:
+        OSError: something in it cannot be removed.
+    """
+    if os.path.islink(path):
+        os.unlink(path)
+    elif os.path.isdir(path):
+        shutil.rmtree(path)
+
+
+def remove_empty(path: str) -> None:
+    """Removes the folders below `path`, and itself, that hold nothing."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            continue  # something is in it
+
+
+def usage(path: str) -> tuple[int, int]:
+    """Regular files below a folder, and their bytes.
+
+    Raises:
+        OSError: it exists and cannot be read.
+    """
+    n_files = n_bytes = 0
+    for folder, _, names in os.walk(os.fsencode(path), onerror=_raise_unless_absent):
+        for name in names:
+            status = os.lstat(os.path.join(folder, name))
+            n_files += stat.S_ISREG(status.st_mode)
+            n_bytes += status.st_size
+    return n_files, n_bytes
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError as error:
+        raise WrongFolder(path, KeptReason.GONE) from error
+    except NotADirectoryError as error:
+        raise WrongFolder(path, KeptReason.OUTSIDE) from error
+    except OSError as error:
+        reason = KeptReason.OUTSIDE if error.errno == errno.ELOOP else KeptReason.NOT_MOVABLE
+        raise WrongFolder(path, reason) from error
+    try:
+        if os.readlink(f"/proc/self/fd/{descriptor}") != path:
+            raise WrongFolder(path, KeptReason.OUTSIDE)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_same(folder: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(folder), os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # it cannot be told apart, so nothing in it is touched
+
+
+def _unlike(status: os.stat_result, n_bytes: int, mtime: int) -> KeptReason | None:
+    if not stat.S_ISREG(status.st_mode):
+        return KeptReason.NOT_A_FILE
+    return None if (status.st_size, mtime_ns(status)) == (n_bytes, mtime) else KeptReason.CHANGED
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -1,0 +1,151 @@
+import os
+import pty
+import subprocess
+
+import dagster as dg
+import pytest
+
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Ended, Run, clean_environment
+
+pytestmark = pytest.mark.slow
+
+REMOVAL_KEYS = {"run_id", "planned", "removed", "kept", "n_bytes", "trash"}
+FIRST = "timelapse-1_20250422_000000.jpg"
+
+
+@pytest.fixture
+def library(archive: Archive, run: Run) -> Archive:
+    """A generated library of four sources, of which one was deleted."""
+    archive.fill(4)
+    assert run("generate", "--library", archive.root).code == 0
+    (archive.frames() / FIRST).unlink()
+    return archive
+
+
+def runs(archive: Archive) -> list[dg.DagsterRun]:
+    with dg.DagsterInstance.from_config(str(archive.root / ".thumb_pipeline/dagster")) as instance:
+        return list(instance.get_runs())
+
+
+def test_a_sweep_is_planned_carried_out_listed_and_undone(library: Archive, run: Run) -> None:
+    before = library.variants()
+    dry = run("sweep", "--library", library.root, "--json")
+    assert (dry.code, dry.json.keys()) == (0, REMOVAL_KEYS)
+    assert (dry.json["planned"], dry.json["removed"], dry.json["trash"]) == (2, 0, None)
+    assert library.variants() == before
+    assert len(runs(library)) == 1  # that of generate
+
+    done = run("sweep", "--library", library.root, "--json", "--apply")
+    assert (done.code, done.json.keys()) == (0, REMOVAL_KEYS)
+    assert (done.json["planned"], done.json["removed"], done.json["kept"]) == (2, 2, 0)
+    assert done.json["n_bytes"] == dry.json["n_bytes"]
+    assert os.path.isdir(done.json["trash"])
+    assert len(library.variants()) == 6
+    assert run("verify", "--library", library.root, "--json").code == 0
+    newest = runs(library)[0]
+    assert (newest.run_id, newest.job_name, newest.tags["dagster/priority"]) == (done.json["run_id"], "sweep", "-10")
+    assert newest.status is dg.DagsterRunStatus.SUCCESS
+
+    [entry] = run("trash", "--library", library.root, "--json").json["entries"]
+    assert (entry["run_id"], entry["n_files"]) == (done.json["run_id"], 2)
+    back = run("restore", "--library", library.root, done.json["run_id"], "--json")
+    assert back.code == 0
+    assert back.json == {
+        "run_id": done.json["run_id"],
+        "restored": 2,
+        "kept": 0,
+        "n_bytes": done.json["n_bytes"],
+    }
+    assert library.variants() == before
+    assert run("restore", "--library", library.root, done.json["run_id"]).code == 2
+
+
+def test_the_plan_is_printed_alike_in_both_cases(library: Archive, run: Run) -> None:
+    dry = run("sweep", "--library", library.root).out.splitlines()
+    done = run("sweep", "--library", library.root, "--apply").out.splitlines()
+    plan = dry.index(next(line for line in dry if line.startswith("they go to")))
+    assert dry[: plan + 1] == done[: plan + 1]
+    assert any("no space is freed" in line for line in done)
+
+
+def test_a_brake_refuses_and_force_overrules_it_and_the_run_says_so(library: Archive, run: Run) -> None:
+    for path in library.frames().iterdir():
+        path.unlink()
+    before = library.variants()
+    dry = run("sweep", "--library", library.root, "--json")
+    assert (dry.code, dry.json["planned"]) == (0, 8)
+    assert "--apply would be refused" in dry.err
+    refused = run("sweep", "--library", library.root, "--apply", "--json")
+    assert (refused.code, refused.out) == (2, "")
+    assert "4 sources recorded, 0 found" in refused.err
+    assert "--force" in refused.err
+    assert library.variants() == before
+    forced = run("sweep", "--library", library.root, "--apply", "--json", "--force")
+    assert (forced.code, forced.json["removed"]) == (0, 8)
+    assert runs(library)[0].tags["thumb_pipeline/forced"] == "true"
+    journal = library.root / ".thumb_pipeline/trash" / forced.json["run_id"] / "operation.json"
+    assert '"forced": true' in journal.read_text()
+
+
+def test_what_is_kept_is_exit_code_1_with_the_reason(library: Archive, run: Run) -> None:
+    done = run("sweep", "--library", library.root, "--apply", "--json")
+    folder = library.frames().parent / "smalls"
+    (folder / "timelapse-1_small_20250422_000000.jpg").write_bytes(b"in the way")
+    back = run("restore", "--library", library.root, done.json["run_id"], "--json")
+    assert (back.code, back.json["restored"], back.json["kept"]) == (1, 1, 1)
+    assert "1 file kept: in the way of another file" in back.err
+
+
+def test_a_purge_needs_a_yes_where_there_is_no_terminal(library: Archive, run: Run) -> None:
+    before = library.variants()
+    refused = run("purge", "--library", library.root, "--apply")
+    assert refused.code == 2
+    assert "repeat with --yes; nothing was changed" in refused.err
+    assert library.variants() == before
+    done = run("purge", "--library", library.root, "--apply", "--yes", "--json")
+    assert (done.code, done.json["removed"], library.variants()) == (0, 8, {})
+    assert run("generate", "--library", library.root, "--json").json["rendered"] == 6
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes\n", 0), ("y\n", 2), ("\n", 2)])
+def test_a_purge_asks_on_a_terminal(library: Archive, answer: str, code: int) -> None:
+    ended = on_a_terminal(["purge", "--library", str(library.root), "--apply", "--json"], answer)
+    assert ended.code == code, ended.err
+    assert "type yes to remove 8 variant files" in ended.err
+    assert (library.variants() == {}) is (code == 0)
+
+
+def on_a_terminal(arguments: list[str], answer: str) -> Ended:
+    """A command whose standard input is a terminal at which somebody types."""
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, answer.encode())
+        ended = subprocess.run(
+            [COMMAND, *arguments], stdin=theirs, capture_output=True, env=clean_environment(), timeout=120, check=False
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+
+def test_the_trash_is_emptied_by_name_after_a_yes(library: Archive, run: Run) -> None:
+    run_id = run("sweep", "--library", library.root, "--apply", "--json").json["run_id"]
+    assert run("trash", "--library", library.root, "--empty", run_id).code == 2
+    assert run("trash", "--library", library.root, "--empty", "another", "--yes").code == 2
+    assert run("trash", "--library", library.root, run_id).code == 2
+    assert run("trash", "--library", library.root, "--expired", "--json").json["emptied"] == []
+    emptied = run("trash", "--library", library.root, "--empty", run_id, "--yes", "--json").json
+    assert (emptied["emptied"], emptied["entries"]) == ([run_id], [])
+    assert emptied["freed_n_bytes"] > 0
+    assert not (library.root / ".thumb_pipeline-trash").exists()
+    assert "no run in the trash" in run("restore", "--library", library.root, run_id).err
+
+
+def test_a_library_without_its_settings_is_refused_also_with_force(library: Archive, run: Run) -> None:
+    (library.root / "thumbs.toml").unlink()
+    for command in (["sweep"], ["purge", "--yes"]):
+        refused = run(*command, "--library", library.root, "--apply", "--force")
+        assert refused.code == 2
+        assert "thumbs.toml is absent" in refused.err
+    assert len(library.variants()) == 8

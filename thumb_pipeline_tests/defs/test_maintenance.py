@@ -1,0 +1,102 @@
+"""The jobs that remove and bring back, as a person launches them in the UI."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline.defs.maintenance import FORCED_TAG, MAINTENANCE_JOBS
+from thumb_pipeline_tests.stages.archives import Archive
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+OPS = {"sweep": "sweep_orphans", "purge": "purge_variants", "restore": "restore_removed"}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    """A generated library of two sources, of which one was deleted."""
+    made = Archive(tmp_path / "library")
+    made.frame("a.jpg", color=1)
+    made.frame("b.jpg", color=2)
+    made.run()
+    made.path("a.jpg").unlink()
+    return made
+
+
+def launched(archive: Archive, instance: dg.DagsterInstance, job: str, **config: Any) -> dg.ExecuteInProcessResult:
+    definition = build_definitions(library=str(archive.root)).resolve_job_def(job)
+    given = {"ops": {OPS[job]: {"config": config}}} if config else {}
+    return definition.execute_in_process(instance=instance, run_config={**QUIET, **given}, raise_on_error=False)
+
+
+def why(result: dg.ExecuteInProcessResult) -> str:
+    [failed] = [event for event in result.all_events if event.is_step_failure]
+    return str(failed.step_failure_data.user_failure_data.description)
+
+
+@pytest.mark.parametrize("job", ["sweep", "purge"])
+def test_a_job_without_config_is_a_dry_run_with_a_report(archive: Archive, job: str) -> None:
+    before = archive.variant_files()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = launched(archive, instance, job)
+        assert result.success
+        [report] = [event for event in result.all_events if event.is_step_materialization]
+    materialization = report.step_materialization_data.materialization
+    assert materialization.asset_key == dg.AssetKey(f"{job}_report")
+    shown = [record.data["variant_path"] for record in materialization.metadata["files"].records]
+    assert "smalls/a.jpg_small.jpg" in shown
+    assert result.output_for_node(OPS[job])["planned"] == len(shown)
+    assert archive.variant_files() == before
+
+
+def test_a_sweep_is_applied_and_restored_by_its_run_id(archive: Archive) -> None:
+    before = archive.variant_files()
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = launched(archive, instance, "sweep", apply=True)
+        assert done.output_for_node("sweep_orphans")["removed"] == 2
+        assert done.output_for_node("sweep_orphans")["run_id"] == done.run_id
+        dry = launched(archive, instance, "restore", run_id=done.run_id)
+        assert dry.output_for_node("restore_removed")["restored"] == 0
+        assert len(archive.variant_files()) == 2
+        back = launched(archive, instance, "restore", run_id=done.run_id, apply=True)
+        assert back.output_for_node("restore_removed")["restored"] == 2
+    assert archive.variant_files() == before
+
+
+def test_a_brake_fails_the_run_with_the_numbers_and_a_forced_run_is_tagged(archive: Archive) -> None:
+    archive.path("b.jpg").unlink()
+    with dg.DagsterInstance.ephemeral() as instance:
+        refused = launched(archive, instance, "sweep", apply=True)
+        assert "2 sources recorded, 0 found" in why(refused)
+        assert len(archive.variant_files()) == 4
+        forced = launched(archive, instance, "sweep", apply=True, force=True)
+        assert forced.success
+        run = instance.get_run_by_id(forced.run_id)
+    assert run is not None
+    assert run.tags[FORCED_TAG] == "true"
+    assert archive.variant_files() == set()
+
+
+def test_what_is_not_in_the_trash_fails_a_restore_with_words(archive: Archive) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "no run in the trash" in why(launched(archive, instance, "restore", run_id="nothing", apply=True))
+
+
+def test_only_the_chosen_variants_are_purged(archive: Archive) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = launched(archive, instance, "purge", apply=True, variants=["small"])
+    assert done.output_for_node("purge_variants")["removed"] == 2
+    assert archive.variant_files() == {"thumbnails/a.jpg_thumb.jpg", "thumbnails/b.jpg_thumb.jpg"}
+
+
+@pytest.mark.parametrize("job", MAINTENANCE_JOBS, ids=lambda job: job.name)
+def test_maintenance_queues_behind_captures_and_every_field_is_described(job: dg.JobDefinition) -> None:
+    definition = build_definitions().resolve_job_def(job.name)
+    assert definition.tags["dagster/priority"] == "-10"
+    [node] = definition.nodes
+    fields = node.definition.config_schema.as_field().config_type.fields  # type: ignore[union-attr]
+    assert "apply" in fields
+    assert all(field.description for field in fields.values())
+    assert not any(definition.name == schedule.job_name for schedule in build_definitions().schedules or [])
