@@ -8,10 +8,8 @@ import polars as pl
 import pytest
 
 from thumb_pipeline.domain.findings import VariantState
-from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages import operations, trash
+from thumb_pipeline.stages import journal, removing, trash
 from thumb_pipeline.stages.library import Refused
-from thumb_pipeline.stages.removal import RemovalWish
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 from thumb_pipeline_tests.stages.removals import carried_out, in_trash, planned, restored, swept, written_down
@@ -237,9 +235,9 @@ def test_an_unknown_timelapse_is_refused_with_those_like_it(orphaned: Archive) -
 
 def test_a_library_whose_settings_vanish_between_plan_and_deletion_keeps_everything(orphaned: Archive) -> None:
     run_id, library = written_down(orphaned), orphaned.library
-    with library.lease() as lease:
+    with library.lease() as lease, journal.alone(library):
         (orphaned.root / "thumbs.toml").unlink()
-        result = operations.perform(library, Operation.SWEEP, RemovalWish(), run_id, lease)
+        result = removing.carry_out(library, run_id, lease)
     assert (result.n_removed, result.kept_by_reason()) == (0, {"unavailable": 2})
 
 
