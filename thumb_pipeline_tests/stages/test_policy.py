@@ -4,7 +4,10 @@ import polars as pl
 import pytest
 
 from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.measure import measure
+from thumb_pipeline.stages.operations import perform, plan_removal
+from thumb_pipeline.stages.removal import RemovalWish
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.test_verify import counts, orphans, verified
 
@@ -162,3 +165,20 @@ def test_a_rule_with_a_date_leaves_older_captures_as_they_were(archive: Archive)
     archive.settings(more="[policy]\nsince = 2026-01-01\nsmall_generation_mode = 'none'")
     archive.run()
     assert smalls(archive) == {small_of(FIRST)}
+
+
+def test_what_a_policy_made_superfluous_is_swept_only_when_that_is_said(archive: Archive) -> None:
+    for name in (FIRST, SECOND, THIRD):
+        archive.frame(name)
+    archive.run()
+    archive.settings(more=LATEST_ONLY)
+    archive.path(FIRST).unlink()
+    archive.run()
+    library = archive.library
+    planned = plan_removal(library, Operation.SWEEP, RemovalWish())
+    assert set(planned.files["source_name"]) == set(planned.records["source_name"]) == {FIRST}
+    with library.lease() as lease:
+        done = perform(library, Operation.SWEEP, RemovalWish(by_policy=True), "run", lease)
+    assert (done.n_removed, done.kept) == (3, [])
+    assert smalls(archive) == {small_of(THIRD)}
+    assert archive.manifest().height == 3
