@@ -13,8 +13,12 @@ from thumb_pipeline.defs.assets.plan import missing_thumbnails
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.jobs import generate
+from thumb_pipeline.defs.repair_op import repair
+from thumb_pipeline.defs.reporting import REFUSED
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages.render import ChunkResult
+
+__all__ = ["REFUSED", "build_definitions", "defs"]
 
 
 def build_definitions(
@@ -32,7 +36,7 @@ def build_definitions(
     """
     return dg.Definitions(
         assets=[image_inventory, missing_thumbnails, thumbnails, coverage_statistics, disk_usage_statistics],
-        jobs=[generate],
+        jobs=[generate, repair],
         resources={
             "library": LibraryResource(root=library),
             "progress": ProgressResource(tell=on_source, keep=on_chunk),

@@ -1,7 +1,7 @@
 """Puts the commands together, and turns whatever ends one into a sentence and an exit code.
 
-Exit codes: 0 done, 1 done but some sources failed or something is not valid, 2 refused before anything changed
-(usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
+Exit codes: 0 done, 1 done but some sources failed or something is left that is not valid, 2 refused before anything
+changed (usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
 """
 
 import signal
@@ -18,6 +18,7 @@ from thumb_pipeline.cli.generate import generate
 from thumb_pipeline.cli.init import init
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
+from thumb_pipeline.cli.repair import repair
 from thumb_pipeline.cli.stats import stats
 from thumb_pipeline.cli.up import up
 from thumb_pipeline.cli.verify import verify
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (demo, init, plan, generate, verify, stats, up):
+for command in (demo, init, plan, generate, verify, repair, stats, up):
     app.command()(command)
 
 

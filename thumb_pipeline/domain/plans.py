@@ -49,12 +49,17 @@ class Examined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a variant must be to be right: the source as listed, and the recipe."""
+    """What a variant must be to be right: the source as listed, and the recipe.
+
+    Attributes:
+        source_digest: of the source's bytes as they are now, where it is known; equal bytes beat another name or mtime.
+    """
 
     source_n_bytes: int
     source_mtime_ns: int
     source_name_digest: str
     spec: VariantSpec
+    source_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +85,16 @@ def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Ve
     if note is None:
         fits = trust_existing and _fits_box(found, expected.spec)
         return Verdict(reason=None if fits else Reason.STALE_SPEC, is_trusted=fits)
-    if note.source_name_digest != expected.source_name_digest or note.source_n_bytes != expected.source_n_bytes:
+    same_bytes = note.source_digest == expected.source_digest
+    same_name = note.source_name_digest == expected.source_name_digest
+    if not same_bytes and not (same_name and note.source_n_bytes == expected.source_n_bytes):
         return Verdict(reason=Reason.STALE_SOURCE)
     if (note.spec_fingerprint, note.render_revision) != (expected.spec.fingerprint, RENDER_REVISION):
         return Verdict(reason=Reason.STALE_SPEC)
     size = variant_size((note.source_width_px, note.source_height_px), expected.spec)
     if size != (found.width_px, found.height_px):
         return Verdict(reason=Reason.CORRUPT)
-    if note.source_mtime_ns != expected.source_mtime_ns:
+    if not same_bytes and note.source_mtime_ns != expected.source_mtime_ns:
         return Verdict(reason=Reason.STALE_SOURCE, known_digest=note.source_digest)
     return Verdict(reason=None)
 

@@ -59,7 +59,7 @@ def examine(
 
     Args:
         library: the library.
-        states: what `analytics.states.variant_states` gives.
+        states: what `analytics.states.variant_states` gives; with `source_digest` where the sources' bytes are known.
         lease: ours.
         trust_existing: whether to adopt another program's variants that decode and fit their box.
         on_progress: told of files looked into.
@@ -121,13 +121,16 @@ def _one_by_one(pool: WorkerPool, task: ExamineTask) -> list[ExamineAnswer]:
 def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) -> Iterator[ExamineTask]:
     specs = library.settings.specs
     files: list[tuple[bytes, Expectation]] = []
-    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns")
-    for key, source, variant, path, n_bytes, mtime_ns in doubtful.select(columns).iter_rows():
+    if "source_digest" not in doubtful.columns:
+        doubtful = doubtful.with_columns(source_digest=pl.lit(None, pl.String))
+    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "source_digest")
+    for key, source, variant, path, n_bytes, mtime_ns, digest in doubtful.select(columns).iter_rows():
         expectation = Expectation(
             source_n_bytes=n_bytes,
             source_mtime_ns=mtime_ns,
             source_name_digest=names.name_digest(names.to_bytes(source)),
             spec=specs[variant],
+            source_digest=digest,
         )
         files.append((variant_file(library, key, path), expectation))
         if len(files) == _FILES_A_TASK:

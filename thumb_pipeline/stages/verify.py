@@ -37,6 +37,8 @@ class VerifiedPart:
         findings: one row for each variant, file and source that is not right (`FINDINGS` columns), pending ones too.
         orphans: the files that nothing expects.
         adoptable: manifest rows (`MANIFEST` columns) for the unrecorded variants.
+        touched: rows of `analytics.states.variant_states` of the stale ones whose sources differ in nothing but the
+            mtime, as far as a listing tells; if their bytes have `known_digest`, they are right.
     """
 
     survey: Survey
@@ -45,6 +47,7 @@ class VerifiedPart:
     findings: pl.DataFrame
     orphans: Orphans
     adoptable: pl.DataFrame
+    touched: pl.DataFrame
 
 
 def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
@@ -62,7 +65,12 @@ def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
 
 
 def verify(
-    library: Library, keys: Sequence[str], lease: Lease, *, on_progress: Progress | None = None
+    library: Library,
+    keys: Sequence[str],
+    lease: Lease,
+    *,
+    accept_shrink: bool = False,
+    on_progress: Progress | None = None,
 ) -> Iterator[VerifiedPart]:
     """Verifies timelapses, in batches that bound the memory it takes.
 
@@ -72,6 +80,7 @@ def verify(
         library: the library.
         keys: the timelapses.
         lease: ours.
+        accept_shrink: whether variants that are all gone are believed to be.
         on_progress: told of files looked into.
 
     Raises:
@@ -79,11 +88,15 @@ def verify(
         ArchiveUnavailable: a folder cannot be listed.
     """
     for listings in batches(library, keys, None):
-        yield _verified(library, listings, lease, on_progress)
+        yield _verified(library, listings, lease, on_progress, Selection(accept_shrink=accept_shrink))
 
 
 def _verified(
-    library: Library, listings: list[SourceListing], lease: Lease, on_progress: Progress | None
+    library: Library,
+    listings: list[SourceListing],
+    lease: Lease,
+    on_progress: Progress | None,
+    selection: Selection,
 ) -> VerifiedPart:
     found = survey(library, listings)
     specs = tuple(library.settings.specs.values())
@@ -100,7 +113,7 @@ def _verified(
         )
         for spec in specs
     ]
-    refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
+    refuse_absent_variants(library, selection, sum(part.cost.n for part in compared))
     decided, adoptable = examine(
         library, pl.concat([part.others for part in compared]), lease, trust_existing=False, on_progress=on_progress
     )
@@ -114,6 +127,9 @@ def _verified(
         findings=_findings(library, found, decided, orphans, now),
         orphans=orphans,
         adoptable=adoptable,
+        touched=decided.filter(
+            (pl.col("state") == VariantState.STALE_SOURCE.value) & pl.col("known_digest").is_not_null()
+        ),
     )
 
 

@@ -16,11 +16,16 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.domain.plans import Examined
+from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.stages.worker_room import make_room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
     Broken,
+    DigestAnswer,
+    Evidence,
+    EvidenceAnswer,
     ExamineAnswer,
     RenderAnswer,
     SheetAnswer,
@@ -211,4 +216,13 @@ def _parsed(kind: str, fields: Any) -> Answer:
         return Broken(**fields)
     if kind == "SheetAnswer":
         return SheetAnswer(**fields)
+    if kind == "DigestAnswer":
+        return DigestAnswer(**fields)
+    if kind == "EvidenceAnswer":
+        return EvidenceAnswer(files=[_evidence(**item) for item in fields["files"]])
     return RenderAnswer(**{**fields, "variants": [VariantAnswer(**item) for item in fields["variants"]]})
+
+
+def _evidence(seen: Any, **facts: Any) -> Evidence:
+    note = seen.pop("provenance")
+    return Evidence(seen=Examined(**seen, provenance=None if note is None else Provenance(**note)), **facts)

@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
-from thumb_pipeline.domain.plans import Expectation
+from thumb_pipeline.domain.plans import Examined, Expectation
 from thumb_pipeline.domain.variants import VariantSpec
 
 LENGTH = struct.Struct("<Q")
@@ -86,7 +86,23 @@ class SheetTask:
     target: bytes | None = None
 
 
-Task = RenderTask | ExamineTask | SheetTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceTask:
+    """Files that nothing expects, to be asked what they are; those without provenance are decoded to their end."""
+
+    files: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestTask:
+    """A source to be read for its digest alone; `n_bytes` and `mtime_ns` are as listed."""
+
+    path: bytes
+    n_bytes: int
+    mtime_ns: int
+
+
+Task = RenderTask | ExamineTask | SheetTask | EvidenceTask | DigestTask
 
 
 class Outcome(StrEnum):
@@ -142,6 +158,39 @@ class ExamineAnswer:
 
 
 @dataclass(slots=True, kw_only=True)
+class Evidence:
+    """What one file says of itself.
+
+    Attributes:
+        seen: what was found in it.
+        format: of the picture; None where it is none.
+        n_bytes: its size when it was read; None where it could not be.
+        mtime_ns: likewise.
+        checksum: the one it carries, or of all its bytes.
+    """
+
+    seen: Examined
+    format: str | None = None
+    n_bytes: int | None = None
+    mtime_ns: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class EvidenceAnswer:
+    """One evidence a file, in the order asked."""
+
+    files: list[Evidence]
+
+
+@dataclass(slots=True, kw_only=True)
+class DigestAnswer:
+    """The digest of a source; None where it is not as listed any more, or cannot be read."""
+
+    digest: str | None
+
+
+@dataclass(slots=True, kw_only=True)
 class SheetAnswer:
     """How many pictures are on the sheet, and its bytes in base64 where they were asked for."""
 
@@ -156,4 +205,4 @@ class Broken:
     message: str
 
 
-Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | Broken
+Answer = RenderAnswer | list[ExamineAnswer] | EvidenceAnswer | DigestAnswer | SheetAnswer | Broken
