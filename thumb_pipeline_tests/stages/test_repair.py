@@ -47,7 +47,8 @@ def lose_records(archive: Archive) -> None:
 def without_provenance(path: Path) -> None:
     """The same picture as another program would have saved it."""
     with Image.open(path) as picture:
-        pixels = picture.convert("RGB")
+        pixels = Image.new("RGB", picture.size)
+        pixels.paste(picture)
     pixels.save(path, "JPEG")
 
 
