@@ -26,9 +26,9 @@ from thumb_pipeline.stages.verify import verify as verify_timelapses
 
 _SHOWN_TIMELAPSES = 20
 _REMEDIES = (
+    ((VariantState.UNRECORDED, VariantState.ORPHAN), "repair --apply"),  # first: it spares rendering
     ((VariantState.MISSING, VariantState.CORRUPT, VariantState.STALE_SOURCE, VariantState.STALE_SPEC), "generate"),
     ((VariantState.FAILED,), "generate --retry-failed"),
-    ((VariantState.UNRECORDED,), "repair --apply"),
     ((VariantState.ORPHAN,), "sweep"),
 )
 """Which command puts which states right."""
