@@ -22,7 +22,7 @@ from thumb_pipeline.storage.publishing import settle_on_disk
 _Move = dict[str, Any]
 _Ask = Callable[[Library, _Move], bool]
 
-_MOVES_A_RECORD = 500
+_MOVES_A_RECORD = 5_000
 _LEARNED = ("decoder", "render_ms", "thumb_hash", "run_id")
 
 
@@ -36,9 +36,12 @@ def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
         CannotWrite: the disk does not take changes.
     """
     made = [moves.head(0)]
-    for group in moves.iter_slices(_MOVES_A_RECORD):
-        ready = group.filter(_each(library, group, _is_ready))
-        rows = manifest_rows(library, ready)
+    records = manifest_rows(library, moves)  # at once: it reads the whole manifest
+    for first in range(0, moves.height, _MOVES_A_RECORD):
+        group = moves.slice(first, _MOVES_A_RECORD)
+        _refuse_links(library, group)
+        is_ready = _each(library, group, _is_ready)
+        ready, rows = group.filter(is_ready), records.slice(first, _MOVES_A_RECORD).filter(is_ready)
         _merge(library, rows)
         moved = _each(library, ready, _move)
         undone = rows.filter(~moved).select("timelapse", "source_name", "variant")
@@ -93,10 +96,17 @@ def _each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:
     return pl.Series([ask(library, move) for move in moves.iter_rows(named=True)], dtype=pl.Boolean)
 
 
+def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
+    """Both folders of each move must be what they should be; that nobody swaps them meanwhile, `moving` sees to."""
+    here = moves.select("timelapse", "variant_path")
+    there = moves.select(timelapse="to_timelapse", variant_path="to_path")
+    folder = pl.col("variant_path").str.split("/").list.first()
+    for key, name in pl.concat([here, there]).select("timelapse", folder).unique().iter_rows():
+        variant_folder(library, key, name)
+
+
 def _is_ready(library: Library, move: _Move) -> bool:
-    """Whether the file is as listed, its place empty, and both folders are what they should be."""
-    for key, path in ((move["timelapse"], move["variant_path"]), (move["to_timelapse"], move["to_path"])):
-        variant_folder(library, key, path.partition("/")[0])
+    """Whether the file is as listed, and its place empty."""
     source = variant_file(library, move["timelapse"], move["variant_path"])
     return moving.is_unchanged(source, move["n_bytes"], move["mtime_ns"]) and moving.is_free(_target(library, move))
 
