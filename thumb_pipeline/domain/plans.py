@@ -67,8 +67,8 @@ class Verdict:
     """Adopt the file (reason None), or make it again for a reason.
 
     Attributes:
-        known_digest: digest of the source bytes it was made from, where only the source's mtime differs: if the bytes
-            still have it, the file is right and is re-recorded.
+        known_digest: digest of the source bytes it was made from, where only the source's name or mtime differs: if the
+            bytes still have it, the file is right and is re-recorded.
         is_trusted: adopted without provenance, because the operator said so.
     """
 
@@ -86,15 +86,15 @@ def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Ve
         fits = trust_existing and _fits_box(found, expected.spec)
         return Verdict(reason=None if fits else Reason.STALE_SPEC, is_trusted=fits)
     same_bytes = note.source_digest == expected.source_digest
-    same_name = note.source_name_digest == expected.source_name_digest
-    if not same_bytes and not (same_name and note.source_n_bytes == expected.source_n_bytes):
+    if not same_bytes and note.source_n_bytes != expected.source_n_bytes:
         return Verdict(reason=Reason.STALE_SOURCE)
+    is_renamed = not same_bytes and note.source_name_digest != expected.source_name_digest
     if (note.spec_fingerprint, note.render_revision) != (expected.spec.fingerprint, RENDER_REVISION):
-        return Verdict(reason=Reason.STALE_SPEC)
+        return Verdict(reason=Reason.STALE_SOURCE if is_renamed else Reason.STALE_SPEC)
     size = variant_size((note.source_width_px, note.source_height_px), expected.spec)
     if size != (found.width_px, found.height_px):
-        return Verdict(reason=Reason.CORRUPT)
-    if not same_bytes and note.source_mtime_ns != expected.source_mtime_ns:
+        return Verdict(reason=Reason.STALE_SOURCE if is_renamed else Reason.CORRUPT)
+    if is_renamed or (not same_bytes and note.source_mtime_ns != expected.source_mtime_ns):
         return Verdict(reason=Reason.STALE_SOURCE, known_digest=note.source_digest)
     return Verdict(reason=None)
 

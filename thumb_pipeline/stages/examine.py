@@ -27,6 +27,7 @@ ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
 
 _FILES_A_TASK = 64
+_ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
 _SEEN = ("source_digest", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
 _VERDICT = {
     "reason": pl.String,
@@ -71,7 +72,16 @@ def examine(
     doubtful = states.filter(pl.col("state") == State.EXAMINE.value)
     if doubtful.is_empty():
         return states, MANIFEST.empty()
-    verdicts = _verdicts(library, doubtful, lease, trust_existing=trust_existing, on_progress=on_progress)
+    verdicts = pl.concat(
+        _verdicts(
+            library,
+            doubtful.slice(first, _ROWS_AT_ONCE),
+            lease,
+            trust_existing=trust_existing,
+            on_progress=_from(on_progress, first, doubtful.height),
+        )
+        for first in range(0, doubtful.height, _ROWS_AT_ONCE)
+    )
     decided = pl.concat([doubtful.drop("known_digest"), verdicts.select(pl.all().name.prefix("v_"))], how="horizontal")
     # Its predecessor still stands: a kill came between the two. Made again, it takes the predecessor with it.
     is_halfway = pl.col("v_reason").is_null() & pl.col("superseded_path").is_not_null() & ~pl.col("v_is_trusted")
@@ -80,6 +90,11 @@ def examine(
     adopted = _manifest_rows(decided.filter(pl.col("state") == ADOPTED))
     rest = states.filter(pl.col("state") != State.EXAMINE.value)
     return pl.concat([rest, decided.select(rest.columns)]), adopted
+
+
+def _from(on_progress: Progress | None, first: int, n_all: int) -> Progress | None:
+    """Progress of a part, told as that of the whole."""
+    return None if on_progress is None else lambda n_done, _: on_progress(first + n_done, n_all)
 
 
 def _verdicts(

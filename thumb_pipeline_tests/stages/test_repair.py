@@ -102,6 +102,14 @@ def test_a_renamed_source_that_was_copied_without_its_mtime_is_known_by_its_byte
     assert is_valid(done)
 
 
+def test_variants_of_a_renamed_source_are_rebuilt_from_the_files_like_any_other(done: Archive) -> None:
+    done.path("a.jpg").rename(done.path("c.jpg"))
+    assert repaired(done).moved.height == 2
+    lose_records(done)
+    assert repaired(done).adopted.height == 4
+    assert is_valid(done)
+
+
 def test_a_source_with_the_same_size_and_mtime_and_other_bytes_is_no_match(archive: Archive) -> None:
     first = archive.frame("a.jpg", color=1)
     archive.run()
