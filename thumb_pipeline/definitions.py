@@ -16,9 +16,13 @@ from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.jobs import generate, statistics, verify
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS
+from thumb_pipeline.defs.repair_op import repair
+from thumb_pipeline.defs.reporting import REFUSED
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.stages.render import ChunkResult
+
+__all__ = ["REFUSED", "build_definitions", "defs"]
 
 
 def build_definitions(
@@ -41,7 +45,7 @@ def build_definitions(
             *(coverage_statistics, disk_usage_statistics),
         ],
         asset_checks=[library_checks],
-        jobs=[generate, verify, statistics, *MAINTENANCE_JOBS],
+        jobs=[generate, verify, statistics, repair, *MAINTENANCE_JOBS],
         schedules=NIGHTLY,
         resources={
             "library": LibraryResource(root=library),

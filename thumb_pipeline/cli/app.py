@@ -1,6 +1,6 @@
 """Puts the commands together, and turns whatever ends one into a sentence and an exit code.
 
-Exit codes: 0 done, 1 done but some sources failed, something is not valid or a file was kept, 2 refused before anything
+Exit codes: 0 done, 1 done but some sources failed or something is left that is not valid, 2 refused before anything
 changed (usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
 """
 
@@ -20,6 +20,7 @@ from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.cli.plan import plan
 from thumb_pipeline.cli.purge import purge
 from thumb_pipeline.cli.regenerate import regenerate
+from thumb_pipeline.cli.repair import repair
 from thumb_pipeline.cli.restore import restore
 from thumb_pipeline.cli.stats import stats
 from thumb_pipeline.cli.status import cancel, status
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(demo, init, plan, generate, regenerate, verify, sweep, purge, restore, trash),
+    *(demo, init, plan, generate, regenerate, verify, repair, sweep, purge, restore, trash),
     *(stats, status, cancel, up),
 ):
     app.command()(command)

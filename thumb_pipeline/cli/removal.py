@@ -58,7 +58,20 @@ def show_dry_run(library: Library, removal: Removal, *, json: bool) -> None:
 
 
 def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:
-    """Writes the plan down, runs the job that carries exactly it out, and ends with the exit code that tells how."""
+    """Carries the plan out, and ends with the exit code that tells how."""
+    done = carried_out(library, removal, lease)
+    kept_by_reason = done.pop("kept_by_reason")
+    if json:
+        print_json(done)
+    else:
+        _print(done, library, removal.wish)
+    say_what_was_kept(kept_by_reason)
+    if done["kept"]:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, Any]:
+    """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
     from thumb_pipeline.cli import runs
 
     run_id, wish = runs.new_run_id(), removal.wish
@@ -72,15 +85,7 @@ def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -
     outcome = runs.carry_out_job(
         library, removal.operation.value, run_id, lease, op=_OPS[removal.operation], config=config
     )
-    done = output_of(outcome, command_line("restore", run_id) if wish.use_trash else None)
-    kept_by_reason = done.pop("kept_by_reason")
-    if json:
-        print_json(done)
-    else:
-        _print(done, library, wish)
-    say_what_was_kept(kept_by_reason)
-    if done["kept"]:
-        raise typer.Exit(ExitCode.INCOMPLETE)
+    return output_of(outcome, command_line("restore", run_id) if wish.use_trash else None)
 
 
 def output_of(outcome: "JobOutcome", remedy: str | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
-from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline.definitions import REFUSED, build_definitions
 from thumb_pipeline.stages import recovery, run_database
 from thumb_pipeline.stages.library import Lease, Library, Refused
 from thumb_pipeline.stages.render import ChunkResult
@@ -48,11 +48,16 @@ class RunOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOutcome:
-    """How a job of one op ended: what the op returned, or in a sentence why it did not get to its end."""
+    """How a job of one op ended: what the op returned, or in a sentence why it did not get to its end.
+
+    Attributes:
+        is_refused: it stopped before anything was changed.
+    """
 
     run_id: str
     output: Any = None
     stopped: str | None = None
+    is_refused: bool = False
 
 
 def new_run_id() -> str:
@@ -239,7 +244,7 @@ def carry_out_job(
     definition = build_definitions(library=library.root).resolve_job_def(job)
     result = _executed(library, definition, run_id, lease, {op: {"config": config}}, tags or {})
     if not result.success:
-        return JobOutcome(run_id=run_id, stopped=_reason(result))
+        return JobOutcome(run_id=run_id, stopped=_reason(result), is_refused=_is_refused(result))
     return JobOutcome(run_id=run_id, output=result.output_for_node(op))
 
 
@@ -255,6 +260,12 @@ def _executed(
             tags={**tags, LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
             raise_on_error=False,
         )
+
+
+def _is_refused(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether an op said so of its failure (`defs.reporting.refusal`)."""
+    failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
+    return any(failure is not None and REFUSED in failure.metadata for failure in failures)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

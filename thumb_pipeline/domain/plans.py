@@ -53,7 +53,8 @@ class Expectation:
     """What a variant must be to be right: the source as listed, the recipe, and of a video the moment.
 
     Attributes:
-        source_digest: of the source's bytes as it is listed now; None where nobody has read them.
+        source_digest: of the source's bytes as it is listed now; None where nobody has read them. Where it is known, it
+            alone decides: equal bytes under another name or mtime are the same source, renamed or touched.
     """
 
     source_n_bytes: int
@@ -69,8 +70,8 @@ class Verdict:
     """Adopt the file (reason None), or make it again for a reason.
 
     Attributes:
-        known_digest: digest of the source bytes it was made from, where only the source's mtime differs: if the bytes
-            still have it, the file is right and is re-recorded.
+        known_digest: digest of the source bytes it was made from, where only the source's name or mtime differs: if the
+            bytes still have it, the file is right and is re-recorded.
         is_trusted: adopted without provenance, because the operator said so.
         detail: the reason in words, for people.
     """
@@ -90,8 +91,31 @@ def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Ve
         fits = trust_existing and fits_box(found, expected.spec)
         detail = "" if fits else "another program's file: it says nothing about its source and its recipe"
         return Verdict(reason=None if fits else Reason.STALE_SPEC, is_trusted=fits, detail=detail)
-    if (doubt := _doubt_about_source(note, expected)) is not None:
+    if (doubt := _other_bytes(note, expected)) is not None:
         return Verdict(reason=Reason.STALE_SOURCE, detail=doubt)
+    fault = _fault_of_making(found, note, expected)
+    if expected.source_digest is not None:
+        return fault or Verdict(reason=None)
+    if note.source_name_digest != expected.source_name_digest:
+        known = note.source_digest if fault is None else None
+        return Verdict(reason=Reason.STALE_SOURCE, known_digest=known, detail="made from a source of another name")
+    if fault is None and note.source_mtime_ns != expected.source_mtime_ns:
+        detail = "made when its source had another mtime"
+        return Verdict(reason=Reason.STALE_SOURCE, known_digest=note.source_digest, detail=detail)
+    return fault or Verdict(reason=None)
+
+
+def _other_bytes(note: Provenance, expected: Expectation) -> str | None:
+    """Why a variant cannot be of these source bytes."""
+    if expected.source_digest is not None and note.source_digest != expected.source_digest:
+        return f"made from source bytes {note.source_digest}, not {expected.source_digest}"
+    if note.source_n_bytes != expected.source_n_bytes:
+        return f"made from a source of {note.source_n_bytes} bytes, not {expected.source_n_bytes}"
+    return None
+
+
+def _fault_of_making(found: Examined, note: Provenance, expected: Expectation) -> Verdict | None:
+    """What is wrong with a variant, whatever its source: another recipe, another moment, another size."""
     if (note.spec_fingerprint, note.render_revision) != (expected.spec.fingerprint, RENDER_REVISION):
         return Verdict(reason=Reason.STALE_SPEC, detail="made by another recipe")
     if note.frame_at not in ("", expected.frame_at):
@@ -100,25 +124,6 @@ def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Ve
     if size != (found.width_px, found.height_px):
         shown = f"{found.width_px}x{found.height_px} pixels instead of {size[0]}x{size[1]}"
         return Verdict(reason=Reason.CORRUPT, detail=shown)
-    if note.source_mtime_ns != expected.source_mtime_ns and expected.source_digest is None:
-        detail = "made when its source had another mtime"
-        return Verdict(reason=Reason.STALE_SOURCE, known_digest=note.source_digest, detail=detail)
-    return Verdict(reason=None)
-
-
-def _doubt_about_source(note: Provenance, expected: Expectation) -> str | None:
-    """Why a variant cannot be of these source bytes.
-
-    Where their digest is known, it alone decides: equal bytes under another name or mtime are the same source,
-    renamed or touched.
-    """
-    if expected.source_digest is not None:
-        if note.source_digest != expected.source_digest:
-            return f"made from source bytes {note.source_digest}, not {expected.source_digest}"
-    elif note.source_name_digest != expected.source_name_digest:
-        return "made from a source of another name"
-    if note.source_n_bytes != expected.source_n_bytes:
-        return f"made from a source of {note.source_n_bytes} bytes, not {expected.source_n_bytes}"
     return None
 
 

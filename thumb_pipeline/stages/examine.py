@@ -28,6 +28,7 @@ ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
 
 _FILES_A_TASK = 64
+_ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
 _SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
 _UNKNOWN = ("reason", "detail", "attempts", "retry_at", "decoder", "render_ms", "thumb_hash", "run_id")
 _VERDICT = {
@@ -63,7 +64,7 @@ def examine(
 
     Args:
         library: the library.
-        states: what `analytics.states.variant_states` gives.
+        states: what `analytics.states.variant_states` gives; with `source_digest` where the sources' bytes are known.
         lease: ours.
         trust_existing: whether to adopt another program's variants that decode and fit their box.
         on_progress: told of files looked into.
@@ -75,7 +76,16 @@ def examine(
     doubtful = states.filter(pl.col("state") == State.EXAMINE.value)
     if doubtful.is_empty():
         return states, MANIFEST.empty()
-    verdicts = _verdicts(library, doubtful, lease, trust_existing=trust_existing, on_progress=on_progress)
+    verdicts = pl.concat(
+        _verdicts(
+            library,
+            doubtful.slice(first, _ROWS_AT_ONCE),
+            lease,
+            trust_existing=trust_existing,
+            on_progress=_from(on_progress, first, doubtful.height),
+        )
+        for first in range(0, doubtful.height, _ROWS_AT_ONCE)
+    )
     decided = pl.concat([doubtful.drop("known_digest"), verdicts.select(pl.all().name.prefix("v_"))], how="horizontal")
     # Its predecessor still stands: a kill came between the two. Made again, it takes the predecessor with it.
     is_halfway = pl.col("v_reason").is_null() & pl.col("superseded_path").is_not_null() & ~pl.col("v_is_trusted")
@@ -84,6 +94,11 @@ def examine(
     adopted = _manifest_rows(decided.filter(pl.col("state") == ADOPTED))
     rest = states.filter(pl.col("state") != State.EXAMINE.value)
     return pl.concat([rest, decided.select(rest.columns)]), adopted
+
+
+def _from(on_progress: Progress | None, first: int, n_all: int) -> Progress | None:
+    """Progress of a part, told as that of the whole."""
+    return None if on_progress is None else lambda n_done, _: on_progress(first + n_done, n_all)
 
 
 def _verdicts(
@@ -126,8 +141,10 @@ def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) ->
     specs = library.settings.specs
     files: list[tuple[bytes, Expectation]] = []
     columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
-    rows = with_known_digest(library, doubtful).select(columns)
-    for key, source, variant, path, n_bytes, mtime_ns, digest in rows.iter_rows():
+    rows = with_known_digest(library, doubtful)
+    if "source_digest" in rows.columns:  # somebody has just read them
+        rows = rows.with_columns(digest=pl.coalesce("source_digest", "digest"))
+    for key, source, variant, path, n_bytes, mtime_ns, digest in rows.select(columns).iter_rows():
         expectation = Expectation(
             source_n_bytes=n_bytes,
             source_mtime_ns=mtime_ns,

@@ -10,9 +10,9 @@ import polars as pl
 from thumb_pipeline.domain.findings import VariantState
 
 REMEDIES = (
+    ((VariantState.UNRECORDED, VariantState.ORPHAN), "repair --apply"),  # first: it spares rendering
     ((VariantState.MISSING, VariantState.CORRUPT, VariantState.STALE_SOURCE, VariantState.STALE_SPEC), "generate"),
     ((VariantState.FAILED,), "generate --retry-failed"),
-    ((VariantState.UNRECORDED,), "repair --apply"),
     ((VariantState.ORPHAN,), "sweep"),
 )
 """Which command puts which states right."""

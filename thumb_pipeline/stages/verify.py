@@ -44,6 +44,8 @@ class VerifiedPart:
         proven: what opening files that look right came to: all of them in deep mode, else those disproved before.
         outdated: timelapse, source_name, variant of earlier disproofs that do not hold any more.
         checked: `CHECKED` rows of the sources that were opened with their variants.
+        touched: rows of `analytics.states.variant_states` of the stale ones whose sources differ in nothing but the
+            mtime, as far as a listing tells; if their bytes have `known_digest`, they are right.
     """
 
     survey: Survey
@@ -55,6 +57,7 @@ class VerifiedPart:
     proven: Proven
     outdated: pl.DataFrame
     checked: pl.DataFrame
+    touched: pl.DataFrame
 
 
 def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
@@ -77,6 +80,7 @@ def verify(
     lease: Lease,
     *,
     deep: bool = False,
+    accept_shrink: bool = False,
     on_progress: Progress | None = None,
 ) -> Iterator[VerifiedPart]:
     """Verifies timelapses, in batches that bound the memory it takes.
@@ -89,6 +93,7 @@ def verify(
         keys: the timelapses.
         lease: ours.
         deep: whether every variant is decoded to its end and every source read.
+        accept_shrink: whether variants that are all gone are believed to be.
         on_progress: told of files looked into.
 
     Raises:
@@ -96,13 +101,20 @@ def verify(
         ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
     for listings in batches(library, keys, None):
-        part = _verified(library, listings, lease, on_progress, deep=deep)
+        selection = Selection(accept_shrink=accept_shrink)
+        part = _verified(library, listings, lease, on_progress, selection, deep=deep)
         library.refuse_if_gone()  # a folder of a disk that went away is listed as one without files
         yield part
 
 
 def _verified(
-    library: Library, listings: list[SourceListing], lease: Lease, on_progress: Progress | None, *, deep: bool
+    library: Library,
+    listings: list[SourceListing],
+    lease: Lease,
+    on_progress: Progress | None,
+    selection: Selection,
+    *,
+    deep: bool,
 ) -> VerifiedPart:
     found = survey(library, listings)
     specs = tuple(library.settings.specs.values())
@@ -119,7 +131,7 @@ def _verified(
         )
         for spec in specs
     ]
-    refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
+    refuse_absent_variants(library, selection, sum(part.cost.n for part in compared))
     states = without_wanted(library, found, pl.concat([part.others for part in compared])).with_columns(doubted())
     decided, adoptable = examine(library, states, lease, trust_existing=False, on_progress=on_progress)
     orphans = find_orphans(library, found, compared)
@@ -138,6 +150,9 @@ def _verified(
         proven=proven,
         outdated=outdated,
         checked=checked_sources(sources, proven, now) if deep else CHECKED.empty(),
+        touched=decided.filter(
+            (pl.col("state") == VariantState.STALE_SOURCE.value) & pl.col("known_digest").is_not_null()
+        ),
     )
 
 

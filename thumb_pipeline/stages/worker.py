@@ -28,6 +28,11 @@ from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
     Broken,
+    DigestAnswer,
+    DigestTask,
+    Evidence,
+    EvidenceAnswer,
+    EvidenceTask,
     ExamineAnswer,
     Outcome,
     ProveTask,
@@ -88,6 +93,10 @@ def _answer(task: Task, orders: WorkerOrders) -> Answer:
             return prove(task, orders)
         if isinstance(task, ReadTask):
             return read(task, orders)
+        if isinstance(task, DigestTask):
+            return DigestAnswer(digest=_digest(task))
+        if isinstance(task, EvidenceTask):
+            return EvidenceAnswer(files=[_evidence(path) for path in task.files])
         return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
     except CannotWrite as error:
         return Broken(message=str(error))
@@ -116,7 +125,7 @@ def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
     return answer
 
 
-def _read_source(task: RenderTask) -> tuple[BinaryIO, str]:
+def _read_source(task: RenderTask | DigestTask) -> tuple[BinaryIO, str]:
     """The source's bytes and their digest, if it is before and after reading what was planned."""
     try:
         file = open(task.path, "rb", buffering=0)  # noqa: SIM115 -- a large one is read again by the decoder
@@ -137,7 +146,7 @@ def _read_source(task: RenderTask) -> tuple[BinaryIO, str]:
     return io.BufferedReader(file), digest.hexdigest()[:32]
 
 
-def _compare(descriptor: int, task: RenderTask) -> None:
+def _compare(descriptor: int, task: RenderTask | DigestTask) -> None:
     now = os.fstat(descriptor)
     if (now.st_size, mtime_ns(now)) != (task.n_bytes, task.mtime_ns):
         raise _Moved("changed since it was listed")
@@ -261,6 +270,35 @@ def _seen(data: bytes, *, decode_foreign: bool) -> Examined:
         height_px=found.height_px,
         provenance=found.provenance,
     )
+
+
+def _evidence(path: bytes) -> Evidence:
+    data, status = _read(path)
+    found = inspect(data, decode=True)
+    if status is None or isinstance(found, Failure):
+        return Evidence(seen=Examined(opens=False))
+    return Evidence(
+        seen=Examined(
+            opens=True,
+            is_whole=found.is_whole,
+            width_px=found.width_px,
+            height_px=found.height_px,
+            provenance=found.provenance,
+        ),
+        format=found.format,
+        n_bytes=status.st_size,
+        mtime_ns=mtime_ns(status),
+        checksum=found.provenance.checksum if found.provenance else hashlib.sha256(data).hexdigest()[:32],
+    )
+
+
+def _digest(task: DigestTask) -> str | None:
+    try:
+        stream, digest = _read_source(task)
+    except (_Moved, OSError, MemoryError):
+        return None
+    stream.close()
+    return digest
 
 
 def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:

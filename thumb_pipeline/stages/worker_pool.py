@@ -16,12 +16,17 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.domain.plans import Examined
+from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.stages.worker_room import make_room
 from thumb_pipeline.stages.worker_tasks import (
     LENGTH,
     Answer,
     Broken,
+    DigestAnswer,
     Disproof,
+    Evidence,
+    EvidenceAnswer,
     ExamineAnswer,
     ProofAnswer,
     RenderAnswer,
@@ -215,4 +220,13 @@ def _parsed(kind: str, fields: Any) -> Answer:
         return SheetAnswer(**fields)
     if kind == "ProofAnswer":
         return ProofAnswer(**{**fields, "wrong": [Disproof(**item) for item in fields["wrong"]]})
+    if kind == "DigestAnswer":
+        return DigestAnswer(**fields)
+    if kind == "EvidenceAnswer":
+        return EvidenceAnswer(files=[_evidence(**item) for item in fields["files"]])
     return RenderAnswer(**{**fields, "variants": [VariantAnswer(**item) for item in fields["variants"]]})
+
+
+def _evidence(seen: Any, **facts: Any) -> Evidence:
+    note = seen.pop("provenance")
+    return Evidence(seen=Examined(**seen, provenance=None if note is None else Provenance(**note)), **facts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
-from thumb_pipeline.domain.plans import Expectation
+from thumb_pipeline.domain.plans import Examined, Expectation
 from thumb_pipeline.domain.variants import VariantSpec
 
 LENGTH = struct.Struct("<Q")
@@ -90,6 +90,22 @@ class SheetTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceTask:
+    """Files that nothing expects, to be asked what they are; those without provenance are decoded to their end."""
+
+    files: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestTask:
+    """A source to be read for its digest alone; `n_bytes` and `mtime_ns` are as listed."""
+
+    path: bytes
+    n_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedFile:
     """What the manifest says of a variant's file; `is_trusted` ones carry no provenance."""
 
@@ -125,7 +141,7 @@ class ReadTask:
     files: tuple[KnownSource, ...]
 
 
-Task = RenderTask | ExamineTask | SheetTask | ProveTask | ReadTask
+Task = RenderTask | ExamineTask | SheetTask | ProveTask | ReadTask | EvidenceTask | DigestTask
 
 
 class Outcome(StrEnum):
@@ -183,6 +199,39 @@ class ExamineAnswer:
 
 
 @dataclass(slots=True, kw_only=True)
+class Evidence:
+    """What one file says of itself.
+
+    Attributes:
+        seen: what was found in it.
+        format: of the picture; None where it is none.
+        n_bytes: its size when it was read; None where it could not be.
+        mtime_ns: likewise.
+        checksum: the one it carries, or of all its bytes.
+    """
+
+    seen: Examined
+    format: str | None = None
+    n_bytes: int | None = None
+    mtime_ns: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class EvidenceAnswer:
+    """One evidence a file, in the order asked."""
+
+    files: list[Evidence]
+
+
+@dataclass(slots=True, kw_only=True)
+class DigestAnswer:
+    """The digest of a source; None where it is not as listed any more, or cannot be read."""
+
+    digest: str | None
+
+
+@dataclass(slots=True, kw_only=True)
 class SheetAnswer:
     """How many pictures are on the sheet, and its bytes in base64 where they were asked for."""
 
@@ -221,4 +270,4 @@ class ProofAnswer:
     n_bytes: int
 
 
-Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | ProofAnswer | Broken
+Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | ProofAnswer | EvidenceAnswer | DigestAnswer | Broken

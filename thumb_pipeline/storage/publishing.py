@@ -76,13 +76,13 @@ def publish(
         shown = names.to_text(target)
         if error.errno in _OF_THE_NAME:
             raise NameTaken(f"{shown} cannot be written: {error.strerror}; move away what stands there") from error
-        raise CannotWrite(_explained(error, shown)) from error
+        raise CannotWrite(explained(error, shown)) from error
     return status
 
 
 def cannot_write(path: str, error: OSError) -> CannotWrite:
     """What to raise when the disk does not take `path`."""
-    return CannotWrite(_explained(error, path))
+    return CannotWrite(explained(error, path))
 
 
 def sync_folder(folder: bytes | str) -> None:
@@ -107,7 +107,7 @@ def settle_on_disk(paths: list[bytes]) -> None:
         except FileNotFoundError:
             continue  # somebody replaced or removed it since; the next listing tells
         except OSError as error:
-            raise CannotWrite(_explained(error, names.to_text(path))) from error
+            raise CannotWrite(explained(error, names.to_text(path))) from error
 
 
 def remove_temporaries(folder: str, temporaries: list[bytes]) -> int:
@@ -142,7 +142,8 @@ def _unlink_quietly(path: bytes) -> bool:
     return True
 
 
-def _explained(error: OSError, target: str) -> str:
+def explained(error: OSError, target: str) -> str:
+    """Why a file could not be written, and what to do about it."""
     remedy = {
         errno.ENOSPC: "free space on that disk, then run the same command again",
         errno.EDQUOT: "raise the quota or free space, then run the same command again",

@@ -34,6 +34,13 @@ def verdict(found: Examined, expected: Expectation = EXPECTED, *, trust: bool = 
     return judge(found, expected, trust_existing=trust)
 
 
+def test_equal_bytes_of_the_source_beat_its_name_and_its_mtime() -> None:
+    read = replace(EXPECTED, source_digest=NOTE.source_digest)
+    assert verdict(noting(source_name_digest="ef" * 16, source_mtime_ns=6), read) == Verdict(reason=None)
+    assert verdict(noting(spec_fingerprint="0" * 16), read).reason is Reason.STALE_SPEC
+    assert verdict(noting(source_digest="ef" * 16, source_mtime_ns=6), read).reason is Reason.STALE_SOURCE
+
+
 @pytest.mark.parametrize("trust", [False, True])
 def test_a_file_with_everything_right_is_adopted(trust: bool) -> None:
     assert verdict(RIGHT, trust=trust) == Verdict(reason=None)
@@ -65,15 +72,15 @@ def test_another_sources_variant_is_stale_whatever_its_recipe() -> None:
     assert verdict(noting(source_n_bytes=999, spec_fingerprint="0" * 16)).reason is Reason.STALE_SOURCE
 
 
-def test_only_a_moved_mtime_lets_the_bytes_decide() -> None:
+def test_a_moved_mtime_or_another_name_lets_the_bytes_decide() -> None:
     assert verdict(noting(source_mtime_ns=6)).known_digest == NOTE.source_digest
+    assert verdict(noting(source_name_digest="ef" * 16)).known_digest == NOTE.source_digest
 
 
 @pytest.mark.parametrize(
     "found",
     [
         noting(source_mtime_ns=6, source_n_bytes=999),
-        noting(source_mtime_ns=6, source_name_digest="ef" * 16),
         noting(source_mtime_ns=6, spec_fingerprint="0" * 16),
         replace(noting(source_mtime_ns=6), width_px=79),
         replace(noting(source_mtime_ns=6), is_whole=False),

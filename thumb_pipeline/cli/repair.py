@@ -1,0 +1,124 @@
+"""`thumb-pipeline repair`: puts right without rendering what can be; a dry run unless --apply is given.
+
+What it does is decided in `stages.repair`. With --apply it runs as a job, so that the UI shows it.
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from thumb_pipeline.cli.console import (
+    ExitCode,
+    JsonOption,
+    LibraryOption,
+    chosen_library,
+    command_line,
+    complain,
+    gauge,
+    print_json,
+    say,
+)
+from thumb_pipeline.cli.selection import AcceptShrinkOption, TimelapsesOption
+from thumb_pipeline.domain.quantities import counted
+from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.removal import RemovalWish
+from thumb_pipeline.stages.repair import repair as repair_timelapses
+from thumb_pipeline.stages.verify import verified_timelapses
+
+_PROMISED = (
+    *("orphaned_files_found", "files_matched", "files_unmatched"),
+    *("files_deleted", "records_updated", "timelapses_affected"),
+)
+
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without, only say what would be done.")]
+
+
+def repair(
+    library: LibraryOption = None,
+    timelapse: TimelapsesOption = None,
+    apply: ApplyOption = False,
+    accept_shrink: AcceptShrinkOption = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Remove the unmatched files afterwards, into the trash.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Bring files back to their sources, and records to the files."""
+    opened, keys = chosen_library(library), timelapse or []
+    done = _applied(opened, keys, accept_shrink) if apply else _dry_run(opened, keys, accept_shrink)
+    if sweep:
+        done["files_deleted"] = _swept(opened, keys, accept_shrink, apply=apply)
+    if json:
+        print_json({name: done[name] for name in _PROMISED})
+    else:
+        _print(done, keys, apply=apply)
+    if _unmatched_left(done) or done["files_redundant"] or done["variants_for_generate"]:
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _dry_run(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
+    keys = verified_timelapses(library, chosen)
+    with library.lease() as lease, gauge("examining") as progress:
+        done = repair_timelapses(
+            library, keys, lease, apply=False, accept_shrink=accept_shrink, on_progress=progress.show
+        )
+    return {**done.document(), **done.left()}
+
+
+def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
+    from thumb_pipeline.cli import runs
+
+    config = {"timelapses": chosen, "apply": True, "accept_shrink": accept_shrink}
+    with library.lease() as lease:
+        outcome = runs.carry_out_job(library, "repair", runs.new_run_id(), lease, op="repair_library", config=config)
+    if outcome.stopped is not None:
+        complain(outcome.stopped)
+        raise typer.Exit(ExitCode.REFUSED if outcome.is_refused else ExitCode.STOPPED)
+    done: dict[str, int] = outcome.output
+    return done
+
+
+def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, apply: bool) -> int:
+    """How many unmatched files went, or would go; a brake keeps them and says so."""
+    from thumb_pipeline.cli import removal
+    from thumb_pipeline.stages.operations import plan_removal
+
+    keys = verified_timelapses(library, chosen)
+    with library.lease() as lease:
+        unmatched = repair_timelapses(library, keys, lease, apply=False, accept_shrink=accept_shrink).unmatched
+        planned = plan_removal(library, Operation.SWEEP, RemovalWish(timelapses=tuple(chosen), force=accept_shrink))
+        planned = replace(planned, files=planned.files.join(unmatched, on=["timelapse", "variant_path"], how="semi"))
+        if not apply:
+            return planned.files.height
+        if planned.objections and not planned.is_forced:
+            say("\n".join(planned.objections))
+            return 0
+        if planned.files.is_empty():
+            return 0
+        done = removal.carried_out(library, planned, lease)
+    removal.say_what_was_kept(done["kept_by_reason"])
+    say(f"{counted(done['removed'], 'file')} moved to the trash; to undo: {command_line('restore', done['run_id'])}")
+    return int(done["removed"])
+
+
+def _unmatched_left(done: dict[str, int]) -> int:
+    return done["files_unmatched"] - done["files_deleted"]
+
+
+def _print(done: dict[str, int], chosen: list[str], *, apply: bool) -> None:
+    is_done = "" if apply else "to be "
+    typer.echo(
+        f"{counted(done['orphaned_files_found'], 'file')} that nothing expects: {done['files_moved']:,} {is_done}moved "
+        f"to their place, {done['files_redundant']:,} with their place taken, {done['files_unmatched']:,} unmatched; "
+        f"{counted(done['records_updated'], 'record')} {is_done}updated, "
+        f"{counted(done['timelapses_affected'], 'timelapse')} affected"
+    )
+    only = [argument for key in chosen for argument in ("--timelapse", key)]
+    if not apply and done["records_updated"]:
+        say(f"nothing was changed; to do it: {command_line('repair', *only, '--apply')}")
+    if done["variants_for_generate"]:
+        say(f"{counted(done['variants_for_generate'], 'variant')} still to be made: {command_line('generate', *only)}")
+    if _unmatched_left(done) or done["files_redundant"]:
+        say(f"the other files stay where they are; {command_line('verify', *only)} counts them as orphans")

@@ -1,0 +1,71 @@
+"""The job `repair`: brings files back to their sources and records to the files, without rendering."""
+
+import dagster as dg
+from pydantic import Field
+
+from thumb_pipeline.defs import lanes
+from thumb_pipeline.defs.reporting import Metadata, refusal, table
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.repair import Repaired
+from thumb_pipeline.stages.repair import repair as repair_timelapses
+from thumb_pipeline.stages.verify import verified_timelapses
+
+
+class RepairConfig(dg.Config):
+    """What is repaired, and whether it is done or only said."""
+
+    timelapses: list[str] = Field(
+        default=[],
+        description=(
+            "Keys like camera-1/timelapse-2; empty means the whole library. A frame that was moved to another "
+            "timelapse is found again only where both are repaired."
+        ),
+    )
+    apply: bool = Field(
+        default=False, description="Do it. Without, nothing is changed and the numbers say what would be done."
+    )
+    accept_shrink: bool = Field(
+        default=False,
+        description="Believe a listing that is empty or lost many sources. Check first that the disk is mounted.",
+    )
+
+
+@dg.op
+def repair_library(context: dg.OpExecutionContext, config: RepairConfig, library: LibraryResource) -> dict[str, int]:
+    """Matches files that nothing expects with their sources, moves and records them; deletes and renders nothing."""
+    opened = library.open(context.instance)
+    try:
+        with opened.lease() as lease:
+            keys = verified_timelapses(opened, config.timelapses)
+            done = repair_timelapses(opened, keys, lease, apply=config.apply, accept_shrink=config.accept_shrink)
+    except REFUSALS as refused:
+        raise refusal(refused) from refused
+    except INTERRUPTIONS as error:
+        raise dg.Failure(description=str(error)) from error
+    context.add_output_metadata(_metadata(done))
+    return {**done.document(), **done.left()}
+
+
+def _metadata(done: Repaired) -> Metadata:
+    numbers: Metadata = {name: dg.MetadataValue.int(n) for name, n in {**done.document(), **done.left()}.items()}
+    shown = {
+        "moved": done.moved.select("timelapse", "variant_path", "to_timelapse", "to_path"),
+        "adopted": done.adopted,
+        "records_dropped": done.dropped,
+        "unmatched": done.unmatched.select("timelapse", "variant_path", "n_bytes", "kind"),
+        "place_taken": done.redundant,
+    }
+    return {**numbers, **{name: table(rows) for name, rows in shown.items() if not rows.is_empty()}}
+
+
+@dg.graph(name="repair")
+def repair_graph() -> None:
+    """Puts right without rendering what can be: files under wrong names, lost records. The command does the same."""
+    repair_library()
+
+
+repair = repair_graph.to_job(
+    executor_def=dg.in_process_executor,
+    tags=lanes.MAINTENANCE,
+)
