@@ -14,10 +14,10 @@ from thumb_pipeline.defs.assets.reports import unknown_folders, verification
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.checks import library_checks
-from thumb_pipeline.defs.jobs import generate, statistics, verify
-from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS
+from thumb_pipeline.defs.failures import REFUSED
+from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
+from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.repair_op import repair
-from thumb_pipeline.defs.reporting import REFUSED
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.stages.render import ChunkResult
@@ -43,9 +43,10 @@ def build_definitions(
             *(image_inventory, missing_thumbnails, thumbnails),
             *(verification, unknown_folders),
             *(coverage_statistics, disk_usage_statistics),
+            *MAINTENANCE_REPORTS,
         ],
         asset_checks=[library_checks],
-        jobs=[generate, verify, statistics, repair, *MAINTENANCE_JOBS],
+        jobs=[generate, verify, verify_rolling, statistics, repair, *MAINTENANCE_JOBS],
         schedules=NIGHTLY,
         resources={
             "library": LibraryResource(root=library),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thumb_pipeline.cli.console import ExitCode, command_line, print_json, print_table, say
+from thumb_pipeline.cli.console import ExitCode, command_line, complain, print_json, print_table, say
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.domain.removals import KEPT_MEANING, KeptReason, Operation
 from thumb_pipeline.stages import journal, operations
@@ -90,8 +90,11 @@ def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, A
 
 def output_of(outcome: "JobOutcome", remedy: str | None) -> dict[str, Any]:
     """What a job's op returned; where it did not get that far, the end of this command, with what can be done."""
+    if outcome.is_refused:
+        complain(str(outcome.stopped))
+        raise typer.Exit(ExitCode.REFUSED)
     if outcome.stopped is not None:
-        say(f"thumb-pipeline: {outcome.stopped}")
+        complain(outcome.stopped)
         if remedy is not None:
             say(f"what is in the trash can be brought back: {remedy}")
         raise typer.Exit(ExitCode.STOPPED)

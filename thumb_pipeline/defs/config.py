@@ -58,6 +58,20 @@ class VerifyConfig(dg.Config):
     timelapses: list[str] = Field(
         default=[], description="Keys like camera-1/timelapse-2; empty means the whole library."
     )
+    deep: bool = Field(
+        default=False, description="Decode every variant and read every source to its end; takes as long as that takes."
+    )
+
+
+class RollingConfig(dg.Config):
+    """How much one run of the rolling verification may do."""
+
+    n_bytes: int = Field(
+        default=0, ge=0, description="Bytes it may read; 0 takes verification.rolling_bytes of thumbs.toml."
+    )
+    seconds: float = Field(
+        default=0.0, ge=0, description="Seconds it may take; 0 takes verification.rolling_s of thumbs.toml."
+    )
 
 
 class ReportConfig(dg.Config):

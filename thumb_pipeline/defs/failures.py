@@ -10,6 +10,9 @@ import dagster as dg
 
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 
+REFUSED = "refused_before_anything_changed"
+"""Metadata of a failure that changed nothing; a command then ends with the exit code of a refusal."""
+
 
 @contextmanager
 def refusals_as_failures(*, hint: str = "") -> Iterator[None]:
@@ -24,6 +27,6 @@ def refusals_as_failures(*, hint: str = "") -> Iterator[None]:
     try:
         yield
     except REFUSALS as refused:
-        raise dg.Failure(description=f"{refused}{hint}", allow_retries=False) from refused
+        raise dg.Failure(description=f"{refused}{hint}", metadata={REFUSED: True}, allow_retries=False) from refused
     except INTERRUPTIONS as error:
         raise dg.Failure(description=str(error)) from error

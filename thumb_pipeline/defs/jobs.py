@@ -7,7 +7,7 @@ import dagster as dg
 
 from thumb_pipeline.defs import lanes
 from thumb_pipeline.defs.render_ops import render_chunk, report_order, take_order
-from thumb_pipeline.defs.verify_ops import verify_timelapses
+from thumb_pipeline.defs.verify_ops import verify_oldest, verify_timelapses
 
 
 @dg.graph(name="generate")
@@ -28,8 +28,15 @@ def verify_graph() -> None:
     verify_timelapses()
 
 
+@dg.graph(name="verify_rolling")
+def verify_rolling_graph() -> None:
+    """Opens a part of the library to the last byte, what was looked at longest ago first; read-only."""
+    verify_oldest()
+
+
 generate = generate_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.REGENERATION)
 verify = verify_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
+verify_rolling = verify_rolling_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
 statistics = dg.define_asset_job(
     "statistics",
     selection=["coverage_statistics", "disk_usage_statistics"],

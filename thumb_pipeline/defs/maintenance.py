@@ -1,8 +1,10 @@
-"""The jobs that remove variants and bring them back: `sweep`, `purge`, `restore`. Dry runs unless `apply` is set.
+"""The jobs that remove variants and bring them back: `sweep`, `purge`, `restore`, `trash`, and where they report.
 
-None of them is on a schedule, and all queue behind new captures. What they do is in `stages.operations`.
+The first three are dry runs unless `apply` is set and on no schedule; all queue behind new captures. What they do is in
+`stages.operations`.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +13,14 @@ import polars as pl
 from pydantic import Field
 
 from thumb_pipeline.defs import lanes
+from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.reporting import table
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.verification import evaluations
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages import journal, operations
 from thumb_pipeline.stages import restore as restoring
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages import trash as trash_can
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.removal import RemovalWish
 
@@ -74,54 +78,70 @@ class RestoreConfig(dg.Config):
     apply: bool = Field(default=False, description="Bring back. Without it, the run only reports what would come back.")
 
 
-@dg.op
-def sweep_orphans(context: dg.OpExecutionContext, config: SweepConfig, library: LibraryResource) -> dict[str, Any]:
+_Told = Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]
+
+
+@dg.op(out=dg.Out(dict))
+def sweep_orphans(context: dg.OpExecutionContext, config: SweepConfig, library: LibraryResource) -> _Told:
     """Removes the files in variant folders that nothing expects, from a fresh report."""
-    return _remove(context, library.open(context.instance), Operation.SWEEP, config)
+    yield from _remove(context, library.open(context.instance), Operation.SWEEP, config)
 
 
-@dg.op
-def purge_variants(context: dg.OpExecutionContext, config: PurgeConfig, library: LibraryResource) -> dict[str, Any]:
+@dg.op(out=dg.Out(dict))
+def purge_variants(context: dg.OpExecutionContext, config: PurgeConfig, library: LibraryResource) -> _Told:
     """Removes all chosen variants and their records; `generate` makes them again."""
-    return _remove(context, library.open(context.instance), Operation.PURGE, config)
+    yield from _remove(context, library.open(context.instance), Operation.PURGE, config)
 
 
-@dg.op
-def restore_removed(context: dg.OpExecutionContext, config: RestoreConfig, library: LibraryResource) -> dict[str, Any]:
+@dg.op(out=dg.Out(dict))
+def restore_removed(context: dg.OpExecutionContext, config: RestoreConfig, library: LibraryResource) -> _Told:
     """Brings back what a sweep or purge moved to the trash; a file in the way is never replaced."""
     opened = library.open(context.instance)
-    try:
+    with refusals_as_failures():
         waiting = restoring.in_trash(opened, config.run_id)
         if config.apply:
             with opened.lease() as lease, journal.alone(opened):
                 done = restoring.restore(opened, config.run_id, lease)
         else:
             done = restoring.Restored(run_id=config.run_id)
-    except (*REFUSALS, *INTERRUPTIONS) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
     _report(context, "restore_report", done.document(), waiting, dict(done.kept))
-    return {**done.document(), "kept_by_reason": dict(done.kept)}
+    if config.apply:
+        yield from evaluations(opened)
+    yield dg.Output({**done.document(), "kept_by_reason": dict(done.kept)})
 
 
-def _remove(
-    context: dg.OpExecutionContext, library: Library, operation: Operation, config: RemovalConfig
-) -> dict[str, Any]:
+@dg.op(out=dg.Out(dict))
+def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> dict[str, int]:
+    """Deletes for good what was removed longer ago than trash.keep_days, and frees its space."""
+    opened = library.open(context.instance)
+    with refusals_as_failures(), journal.alone(opened):
+        emptied = trash_can.empty_expired(opened)
+    done = {
+        "emptied": len(emptied),
+        "n_files": sum(entry.n_files for entry in emptied),
+        "n_bytes": sum(entry.n_bytes for entry in emptied),
+    }
+    context.add_output_metadata({name: dg.MetadataValue.int(n) for name, n in done.items()})
+    return done
+
+
+def _remove(context: dg.OpExecutionContext, library: Library, operation: Operation, config: RemovalConfig) -> _Told:
     wish = config.wish()
     if wish.force and config.apply:
         context.instance.add_run_tags(context.run_id, {FORCED_TAG: "true"})
-    try:
+    with refusals_as_failures():
         if not config.apply:
             planned = operations.plan_removal(library, operation, wish)
             for objection in planned.objections:
                 context.log.warning(objection)
             _report(context, f"{operation.value}_report", planned.document(), planned.files, {})
-            return {**planned.document(), "kept_by_reason": {}}
+            yield dg.Output({**planned.document(), "kept_by_reason": {}})
+            return
         with library.lease() as lease:
             done = operations.perform(library, operation, wish, context.run_id, lease)
-    except (*REFUSALS, *INTERRUPTIONS) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
     _report(context, f"{operation.value}_report", done.document(), done.files, done.kept_by_reason())
-    return {**done.document(), "kept_by_reason": done.kept_by_reason()}
+    yield from evaluations(library)
+    yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason()})
 
 
 def _report(
@@ -136,7 +156,6 @@ def _report(
     metadata |= {f"kept/{reason}": dg.MetadataValue.int(n) for reason, n in kept.items()}
     metadata["files"] = table(shown, limit=_PREVIEW_ROWS)
     context.log_event(dg.AssetMaterialization(asset_key=asset, metadata=metadata))
-    context.add_output_metadata(metadata)
 
 
 @dg.graph(name="sweep")
@@ -157,8 +176,27 @@ def restore_graph() -> None:
     restore_removed()
 
 
+@dg.graph(name="trash")
+def trash_graph() -> None:
+    """Deletes for good what was removed longer ago than `trash.keep_days`."""
+    empty_expired()
+
+
 sweep = sweep_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
 purge = purge_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
 restore = restore_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
 
-MAINTENANCE_JOBS = [sweep, purge, restore]
+trash = trash_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
+
+MAINTENANCE_JOBS = [sweep, purge, restore, trash]
+
+MAINTENANCE_REPORTS = [
+    dg.AssetSpec(name, group_name="maintenance", description=description, kinds={"polars"})
+    for name, description in {
+        "repair_report": "What the last repair brought back, or would have; the job `repair` reports here.",
+        "sweep_report": "What the last sweep removed, or would have; the job `sweep` reports here.",
+        "purge_report": "What the last purge removed, or would have; the job `purge` reports here.",
+        "restore_report": "What the last restore brought back, or would have; the job `restore` reports here.",
+    }.items()
+]
+"""Where the reports of these jobs and of `repair` are kept; they are materialized by the jobs alone."""

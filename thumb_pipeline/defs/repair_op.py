@@ -1,12 +1,16 @@
 """The job `repair`: brings files back to their sources and records to the files, without rendering."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 from pydantic import Field
 
 from thumb_pipeline.defs import lanes
-from thumb_pipeline.defs.reporting import Metadata, refusal, table
+from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.reporting import Metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.defs.verification import evaluations
+from thumb_pipeline.stages.removing import renew_verdicts
 from thumb_pipeline.stages.repair import Repaired
 from thumb_pipeline.stages.repair import repair as repair_timelapses
 from thumb_pipeline.stages.verify import verified_timelapses
@@ -31,20 +35,21 @@ class RepairConfig(dg.Config):
     )
 
 
-@dg.op
-def repair_library(context: dg.OpExecutionContext, config: RepairConfig, library: LibraryResource) -> dict[str, int]:
+@dg.op(out=dg.Out(dict))
+def repair_library(
+    context: dg.OpExecutionContext, config: RepairConfig, library: LibraryResource
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[dict[str, int]]]:
     """Matches files that nothing expects with their sources, moves and records them; deletes and renders nothing."""
     opened = library.open(context.instance)
-    try:
-        with opened.lease() as lease:
-            keys = verified_timelapses(opened, config.timelapses)
-            done = repair_timelapses(opened, keys, lease, apply=config.apply, accept_shrink=config.accept_shrink)
-    except REFUSALS as refused:
-        raise refusal(refused) from refused
-    except INTERRUPTIONS as error:
-        raise dg.Failure(description=str(error)) from error
-    context.add_output_metadata(_metadata(done))
-    return {**done.document(), **done.left()}
+    with refusals_as_failures(), opened.lease() as lease:
+        keys = verified_timelapses(opened, config.timelapses)
+        done = repair_timelapses(opened, keys, lease, apply=config.apply, accept_shrink=config.accept_shrink)
+        if config.apply:
+            renew_verdicts(opened, done.timelapses, lease)
+    yield dg.AssetMaterialization("repair_report", metadata=_metadata(done))
+    if config.apply:
+        yield from evaluations(opened)
+    yield dg.Output({**done.document(), **done.left()})
 
 
 def _metadata(done: Repaired) -> Metadata:

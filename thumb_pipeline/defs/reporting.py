@@ -16,14 +16,6 @@ from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder
 
 Metadata = dict[str, dg.MetadataValue]
 
-REFUSED = "refused_before_anything_changed"
-"""Metadata of a failure that changed nothing; the command then ends with the exit code of a refusal."""
-
-
-def refusal(reason: Exception) -> dg.Failure:
-    """The failure of an op that changed nothing; there is no point in retrying."""
-    return dg.Failure(description=str(reason), metadata={REFUSED: True}, allow_retries=False)
-
 
 def column_schema(schema: TableSchema) -> dg.TableSchema:
     """A table's columns as Dagster shows them."""

@@ -1,19 +1,21 @@
-"""The op behind the job `verify`: verifies, reports what is new, retires what is gone, asks every check."""
+"""The ops behind the jobs `verify` and `verify_rolling`: look, report news, retire what is gone, ask every check."""
 
 from collections.abc import Generator, Iterator
 from typing import Any
 
 import dagster as dg
 
-from thumb_pipeline.defs.config import VerifyConfig
+from thumb_pipeline.defs.config import RollingConfig, VerifyConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
 from thumb_pipeline.defs.report_metadata import unknown_folder_metadata
+from thumb_pipeline.defs.reporting import table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import evaluations, never_shown, reported
 from thumb_pipeline.stages import verdict_words, verdicts
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.rolling import Budget, budget_of, roll
 from thumb_pipeline.stages.verify import verified_timelapses, verify
 
 
@@ -26,20 +28,44 @@ def verify_timelapses(
     with refusals_as_failures():
         keys = verified_timelapses(opened, config.timelapses)
         register_timelapses(context.instance, keys)
-        totals = yield from _verified(context, opened, keys)
+        totals = yield from _verified(context, opened, keys, deep=config.deep)
         totals["retired"] = len(retire_timelapses(opened, context.instance, context.run_id, context.log))
         yield dg.AssetMaterialization("unknown_folders", metadata=unknown_folder_metadata(discover(opened)))
         yield from evaluations(opened)
     yield dg.Output(totals)
 
 
+@dg.op(out=dg.Out(dict))
+def verify_oldest(
+    context: dg.OpExecutionContext, config: RollingConfig, library: LibraryResource
+) -> Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]:
+    """Opens the sources that were looked at longest ago, with their variants, until the budget is used."""
+    opened = library.open(context.instance)
+    allowed = budget_of(opened)
+    budget = Budget(n_bytes=config.n_bytes or allowed.n_bytes, seconds=config.seconds or allowed.seconds)
+    with refusals_as_failures(), opened.lease() as lease:
+        done = roll(opened, lease, budget=budget)
+    yield from evaluations(opened)
+    numbers = {
+        "sources": done.n_sources,
+        "variants": done.n_variants,
+        "bytes": done.n_bytes,
+        "wrong": done.n_wrong,
+        "left": done.n_left,
+    }
+    metadata = {name: dg.MetadataValue.int(n) for name, n in numbers.items()}
+    shown = done.wrong.select("timelapse", "source_name", "variant", "state", "detail")
+    oldest = dg.MetadataValue.text(str(done.oldest_at or "-"))
+    yield dg.Output(numbers, metadata={**metadata, "oldest_look": oldest, "found_wrong": table(shown)})
+
+
 def _verified(
-    context: dg.OpExecutionContext, library: Library, keys: list[str]
+    context: dg.OpExecutionContext, library: Library, keys: list[str], *, deep: bool
 ) -> Generator[dg.AssetMaterialization, None, dict[str, int]]:
     totals: dict[str, int] = {"sources": 0}
     unseen = never_shown(context.instance, keys)
     with library.lease() as lease:
-        for part in verify(library, keys, lease):
+        for part in verify(library, keys, lease, deep=deep):
             verdicts.keep(library, part)
             yield from reported(library, part, unseen)
             counts = {"sources": int(part.timelapses["sources"].sum()), **verdict_words.states(part.verdicts)}

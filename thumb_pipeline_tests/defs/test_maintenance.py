@@ -96,7 +96,17 @@ def test_maintenance_queues_behind_captures_and_every_field_is_described(job: dg
     definition = build_definitions().resolve_job_def(job.name)
     assert definition.tags["dagster/priority"] == "-10"
     [node] = definition.nodes
-    fields = node.definition.config_schema.as_field().config_type.fields  # type: ignore[union-attr]
-    assert "apply" in fields
+    kind = node.definition.config_schema.as_field().config_type  # type: ignore[union-attr]
+    fields = getattr(kind, "fields", {})
+    assert "apply" in fields or job.name == "trash"
     assert all(field.description for field in fields.values())
-    assert not any(definition.name == schedule.job_name for schedule in build_definitions().schedules or [])
+    schedules = [schedule for schedule in build_definitions().schedules or [] if schedule.name.endswith(job.name)]
+    assert all(schedule.default_status is dg.DefaultScheduleStatus.STOPPED for schedule in schedules)
+
+
+def test_the_trash_job_empties_what_is_older_than_it_is_kept(archive: Archive) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        launched(archive, instance, "purge", apply=True)
+        assert launched(archive, instance, "trash").output_for_node("empty_expired")["emptied"] == 0
+        archive.settings(more="[trash]\nkeep_days = 0.0")
+        assert launched(archive, instance, "trash").output_for_node("empty_expired")["n_files"] == 4

@@ -40,10 +40,9 @@ def test_without_apply_nothing_is_changed_and_the_numbers_are_the_same(archive: 
 
 
 def test_the_report_shows_what_was_moved_where(archive: Archive) -> None:
-    [output] = [
-        event.step_output_data for event in executed(archive, apply=True).all_events if event.is_successful_output
-    ]
-    metadata = output.metadata
+    events = executed(archive, apply=True).all_events
+    [report] = [event.materialization for event in events if event.is_step_materialization]
+    metadata = report.metadata
     assert metadata["orphaned_files_found"].value == 2
     moved = metadata["moved"].records
     assert [record.data["to_path"] for record in moved] == ["smalls/c.jpg_small.jpg", "thumbnails/c.jpg_thumb.jpg"]
