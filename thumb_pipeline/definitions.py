@@ -12,8 +12,11 @@ from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.plan import missing_thumbnails
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.jobs import generate
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.defs.schedules import nightly_reconcile
+from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.render import ChunkResult
 
 
@@ -32,7 +35,9 @@ def build_definitions(
     """
     return dg.Definitions(
         assets=[image_inventory, missing_thumbnails, thumbnails, coverage_statistics, disk_usage_statistics],
-        jobs=[generate],
+        jobs=[generate, new_captures],
+        sensors=[new_captures_sensor],
+        schedules=[nightly_reconcile],
         resources={
             "library": LibraryResource(root=library),
             "progress": ProgressResource(tell=on_source, keep=on_chunk),

@@ -15,6 +15,22 @@ INSTANCE_SETTINGS = """\
 telemetry:
   enabled: false
 
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    # New captures wait for this; the default is five seconds.
+    dequeue_interval_seconds: 1
+
+sensors:
+  # A sensor watches for up to 25 s in one tick: others must not wait for it.
+  use_threads: true
+  num_workers: 4
+
+schedules:
+  use_threads: true
+  num_workers: 4
+
 concurrency:
   runs:
     max_concurrent_runs: 4

@@ -21,7 +21,6 @@ from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
-LEASE_TAG = "thumb_pipeline/lease"
 _IN_PROGRESS = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
@@ -73,7 +72,7 @@ def _opened(library: Library) -> dg.DagsterInstance:
 def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
     """Marks runs as failed whose process was killed: Dagster itself does not notice for runs inside a command."""
     for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS)):
-        lease_id = record.dagster_run.tags.get(LEASE_TAG)
+        lease_id = record.dagster_run.tags.get(recovery.LEASE_TAG)
         if lease_id and recovery.is_abandoned(library, lease_id):
             instance.report_run_failed(
                 record.dagster_run, "The process of this run was killed; the next generate goes on where it stopped."
@@ -104,7 +103,7 @@ def carry_out(
                 run_config=config,
                 instance=instance,
                 run_id=run_id,
-                tags={LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
+                tags={recovery.LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
                 raise_on_error=False,
             )
             if not result.success:

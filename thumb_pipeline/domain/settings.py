@@ -163,6 +163,12 @@ class BrakesTable(_Table):
     min_shrink_sources: int = Field(default=5, ge=1, strict=True)
 
 
+class CapturesTable(_Table):
+    """`[captures]`: how new captures are attended to."""
+
+    linger_s: float = Field(default=30.0, ge=0, le=3600, strict=True)
+
+
 class Settings(_Table):
     """Everything `thumbs.toml` says, checked."""
 
@@ -172,6 +178,7 @@ class Settings(_Table):
     storage: StorageTable = StorageTable()
     rendering: RenderingTable = RenderingTable()
     brakes: BrakesTable = BrakesTable()
+    captures: CapturesTable = CapturesTable()
     variants: dict[str, VariantTable] = Field(default_factory=_default_variants, min_length=1)
     policy: PolicyTable = PolicyTable()
     cameras: dict[str, CameraTable] = {}

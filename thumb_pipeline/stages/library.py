@@ -230,6 +230,10 @@ max_memory_mb = 2048
 max_shrink_ratio = 0.10
 min_shrink_sources = 5
 
+[captures]
+# The run that attends to new captures stays this long after the last one (seconds): the next finds it warm.
+linger_s = 30.0
+
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".
 [variants.thumbnail]

@@ -40,6 +40,7 @@ class Selection:
         retry_failed: try refused sources again although nothing changed.
         trust_existing: adopt another program's variants if they decode and fit the box.
         accept_shrink: believe an empty or shrunken listing.
+        is_hint: the sources are a watcher's: one that is gone again is no mistake, and none is waited for.
     """
 
     timelapses: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Selection:
     retry_failed: bool = False
     trust_existing: bool = False
     accept_shrink: bool = False
+    is_hint: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +136,8 @@ def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progre
     keys, unmatched = _choose_timelapses(library, selection)
     only = selection.sources or None
     parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in _batches(library, keys, only)]
-    _refuse_unknown_sources(selection, parts)
+    if not selection.is_hint:
+        _refuse_unknown_sources(selection, parts)
     refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
     _refuse_absent_variants(library, selection, sum((part.cost for part in parts), Cost()).n)
     return Plan(parts=parts, unmatched=unmatched)
@@ -174,7 +177,7 @@ def _plan_part(
     library: Library, listings: list[SourceListing], selection: Selection, lease: Lease, on_progress: Progress | None
 ) -> PlanPart:
     only = selection.sources or None
-    found = survey(library, listings, only=only)
+    found = survey(library, listings, only=only, wait=not selection.is_hint)
     chosen = [
         spec for spec in library.settings.specs.values() if spec.name in selection.variants or not selection.variants
     ]

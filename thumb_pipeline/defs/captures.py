@@ -1,0 +1,148 @@
+"""`new_captures`: the job that renders new captures as they come, and stays a while for the next ones.
+
+It belongs to no partition: it reports a materialization for every timelapse that had something new. When it is started
+is the sensor's business, what it renders that of `stages.captures`.
+"""
+
+import time
+from dataclasses import dataclass, field, replace
+
+import dagster as dg
+from pydantic import Field
+
+from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.defs.in_flight import unfinished_run_ids
+from thumb_pipeline.defs.lanes import CAPTURES
+from thumb_pipeline.defs.partitions import register_timelapses
+from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.stages import recovery, watch_memory
+from thumb_pipeline.stages.captures import Follower, Rendered, Stay
+from thumb_pipeline.stages.changes import Watch
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder, fold
+from thumb_pipeline.storage.leases import LockTimeout
+
+_MOST_S = 900.0
+_REPORT_EVERY_S = 60.0
+_OTHER_WATCHER_S = 40.0  # a tick of the sensor is one for 25 s
+
+
+class CapturesConfig(dg.Config):
+    """What a run for new captures begins with."""
+
+    changes: str = Field(
+        default="",
+        description="Name of the list of changes that the sensor wrote into the state folder; empty looks afresh.",
+    )
+
+
+@dataclass(slots=True)
+class _Unreported:
+    """What was done since the last report, by timelapse."""
+
+    results: list[ChunkResult] = field(default_factory=list)
+    found: dict[str, FoundCounts] = field(default_factory=dict)
+    reported_s: float = float("-inf")
+
+    def add(self, done: Rendered) -> None:
+        self.results.append(done.result)
+        for key, counts in done.found.items():
+            before = self.found.get(key, FoundCounts())
+            reasons = {*before.by_reason, *counts.by_reason}
+            self.found[key] = FoundCounts(
+                by_reason={
+                    reason: before.by_reason.get(reason, 0) + counts.by_reason.get(reason, 0) for reason in reasons
+                },
+                unchanged=before.unchanged + counts.unchanged,
+                adopted=before.adopted + counts.adopted,
+                failed=before.failed + counts.failed,
+                pending=counts.pending,
+            )
+
+    @property
+    def is_due(self) -> bool:
+        return bool(self.found) and time.monotonic() - self.reported_s >= _REPORT_EVERY_S
+
+
+@dg.op
+def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, library: LibraryResource) -> None:
+    """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
+    opened = library.open(context.instance)
+    try:
+        with opened.lease() as lease, watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S):
+            context.instance.add_run_tags(context.run_id, {recovery.LEASE_TAG: lease.id})
+            _follow(context, opened, lease, config.changes)
+    except LockTimeout:
+        context.log.info("another run attends to new captures; this one has nothing to do")
+    except REFUSALS as refused:
+        raise dg.Failure(description=str(refused), allow_retries=False) from refused
+    except INTERRUPTIONS as error:
+        raise dg.Failure(description=str(error)) from error
+
+
+def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:
+    watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
+    watch.receive(watch_memory.read_list(library, list_id))
+    stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
+    unreported, said = _Unreported(), set[str]()
+    known = set[str]()
+    with Follower(library, watch, lease, context.run_id) as follower:
+        for done in follower.batches(stay):
+            if watch.timelapses - known:
+                register_timelapses(context.instance, sorted(watch.timelapses))
+                known |= watch.timelapses
+            for line in _new_trouble(watch, done, said):
+                context.log.warning(line)
+            if done is not None:
+                unreported.add(done)
+                continue
+            watch_memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
+            if unreported.is_due:
+                unreported = _report(context, follower.library, unreported)
+    _report(context, follower.library, unreported)
+
+
+def _new_trouble(watch: Watch, done: Rendered | None, said: set[str]) -> list[str]:
+    found = {**watch.trouble, **(done.trouble if done else {})}
+    lines = [f"{where} is left alone for now: {reason}" for where, reason in found.items()]
+    new = [line for line in lines if line not in said]
+    said.update(new)
+    return new
+
+
+def _report(context: dg.OpExecutionContext, library: Library, unreported: _Unreported) -> _Unreported:
+    """Logs materializations of the timelapses in which something was done; returns an empty account."""
+    result = fold(unreported.results)
+    for key, found in sorted(unreported.found.items()):
+        inventory = inventory_metadata(library.inventory, [key])
+        n_sources = library.inventory.query([key], lambda rows: rows.select("source_name")).height
+        order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})
+        made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
+        for asset, metadata in (
+            ("image_inventory", inventory),
+            ("missing_thumbnails", plan_metadata(found.by_reason, PLAN)),
+            ("thumbnails", made),
+        ):
+            context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
+    return _Unreported(reported_s=time.monotonic())
+
+
+def _as_order(run_id: str, found: dict[str, FoundCounts]) -> WorkOrder:
+    n_variants = sum(n for counts in found.values() for n in counts.by_reason.values())
+    return WorkOrder(
+        id=run_id, n_chunks=1, n_sources=0, n_variants=n_variants, n_bytes=0, predicted_s=0, by_reason={}, found=found
+    )
+
+
+@dg.graph(name="new_captures")
+def new_captures_graph() -> None:
+    """Renders new captures of all timelapses as they come. Started by `new_captures_sensor`."""
+    follow_captures()
+
+
+new_captures = new_captures_graph.to_job(
+    executor_def=dg.in_process_executor, tags={**CAPTURES, "dagster/max_retries": "0"}
+)

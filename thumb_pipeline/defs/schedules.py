@@ -1,0 +1,21 @@
+"""The schedules: what is done without anybody asking, and not at once."""
+
+import dagster as dg
+
+from thumb_pipeline.defs.jobs import generate
+from thumb_pipeline.defs.lanes import MAINTENANCE
+
+
+@dg.schedule(
+    job=generate,
+    cron_schedule="30 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Compares the whole library every night and makes what the watching missed: frames that were overwritten in "
+        "place, renamed or deleted, settings that changed, variants that were lost."
+    ),
+)
+def nightly_reconcile(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run of `generate` over everything; its key makes two daemons ask for one."""
+    return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}", tags=MAINTENANCE)

@@ -1,0 +1,165 @@
+"""Renders new captures as they come, in a process that stays a while: a watcher's backlog, in small batches.
+
+A batch is planned by name, so it costs by its sources and not by the archive, and it is short, so that the newest frame
+of any timelapse never waits long behind an import of thousands. What is new is found by `changes`.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Self
+
+from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.stages import recording
+from thumb_pipeline.stages.changes import Watch
+from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
+from thumb_pipeline.stages.plan import Plan, Selection, make_plan
+from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_pool
+from thumb_pipeline.stages.work_orders import FoundCounts, fold, found_counts
+
+_BATCH_S = 3.0
+_FIRST_BATCH = 60
+_SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
+_LOOK_EVERY_S = 0.2
+_LOOK_SHARE = 0.05
+"""Looking takes at most this share of a core, however many timelapses there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`."""
+
+    linger_s: float
+    most_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What one batch came to.
+
+    Attributes:
+        result: what rendering did.
+        found: what was found, by timelapse.
+        trouble: timelapses that were left alone, with the reason.
+    """
+
+    result: ChunkResult = field(default_factory=ChunkResult)
+    found: dict[str, FoundCounts] = field(default_factory=dict)
+    trouble: dict[str, str] = field(default_factory=dict)
+
+
+class Follower:
+    """Follows a library's cameras with workers that stay warm between batches. A context; it ends its workers."""
+
+    def __init__(self, library: Library, watch: Watch, lease: Lease, run_id: str) -> None:
+        self.library = library
+        self._watch = watch
+        self._lease = lease
+        self._run_id = run_id
+        self._settings_seen = _settings_stat(library)
+        self._pool = rendering_pool(library, lease)
+        self._pool.warm_up()
+        self._limit = _FIRST_BATCH
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._pool.__exit__(None, None, None)
+
+    def batches(self, stay: Stay) -> Iterator[Rendered | None]:
+        """What each batch came to, and None after each look that found nothing, until it is time to go.
+
+        Raises:
+            ArchiveUnavailable: the folder of all cameras cannot be listed.
+            CannotWrite: the disk does not take files.
+        """
+        began_s = idle_since_s = time.monotonic()
+        while True:
+            looked_s = time.monotonic()
+            self._take_up_settings()
+            self._watch.look(self.library)
+            look_took_s = time.monotonic() - looked_s
+            batch = self._watch.take(self._limit)
+            if batch:
+                yield self._carry_out(batch)
+                idle_since_s = time.monotonic()
+            else:
+                yield None
+            now_s = time.monotonic()
+            if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= stay.linger_s):
+                return
+            if not batch:
+                time.sleep(pause_s(look_took_s))
+
+    def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
+        """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""
+        started_s = time.monotonic()
+        plans, trouble = self._planned(batch)
+        results: list[ChunkResult] = []
+        found: dict[str, FoundCounts] = {}
+        for plan in plans:
+            recording.record(self.library, plan)
+            found |= found_counts(plan)
+            if not plan.rows.is_empty():
+                results.append(render_chunk(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool))
+        result = fold(results)
+        refused = {shown for shown, _, _ in result.failures}
+        self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused)
+        for key, reason in trouble.items():
+            self._watch.set_aside(key, reason)
+        self._adapt(sum(map(len, batch.values())), time.monotonic() - started_s)
+        return Rendered(result=result, found=found, trouble=trouble)
+
+    def _planned(self, batch: dict[str, list[str]]) -> tuple[list[Plan], dict[str, str]]:
+        try:
+            return [self._plan(batch)], {}
+        except REFUSALS as refused:
+            if len(batch) == 1:
+                return [], dict.fromkeys(batch, str(refused))
+        plans: list[Plan] = []
+        trouble: dict[str, str] = {}
+        for key, names in batch.items():
+            some, refused_here = self._planned({key: names})
+            plans += some
+            trouble |= refused_here
+        return plans, trouble
+
+    def _plan(self, batch: dict[str, list[str]]) -> Plan:
+        names = tuple(dict.fromkeys(name for names in batch.values() for name in names))
+        return make_plan(self.library, Selection(timelapses=tuple(batch), sources=names, is_hint=True), self._lease)
+
+    def _adapt(self, n_sources: int, took_s: float) -> None:
+        """Keeps batches at a few seconds; a small one says little about the cost of a source."""
+        if n_sources >= _SMALLEST_BATCH:
+            wanted = int(n_sources * _BATCH_S / max(took_s, 0.001))
+            self._limit = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, wanted, 2 * self._limit))
+
+    def _take_up_settings(self) -> None:
+        """Changed settings hold from the next batch on; while they cannot be used, the last ones stay in force."""
+        seen = _settings_stat(self.library)
+        if seen == self._settings_seen:
+            return
+        self._settings_seen = seen
+        try:
+            self.library = open_library(self.library.root)
+        except Refused as refused:
+            self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
+            return
+        self._pool.__exit__(None, None, None)
+        self._pool = rendering_pool(self.library, self._lease)
+
+
+def pause_s(look_took_s: float) -> float:
+    """How long to wait between two looks."""
+    return max(_LOOK_EVERY_S, look_took_s / _LOOK_SHARE)
+
+
+def _settings_stat(library: Library) -> tuple[int, int] | None:
+    try:
+        status = os.stat(os.path.join(library.root, SETTINGS_NAME))
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

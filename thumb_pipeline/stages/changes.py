@@ -1,0 +1,351 @@
+"""Watches a library: which folders moved since they were last looked at, and which sources in them are not rendered.
+
+An idle look costs one `stat` a timelapse; only a folder that moved is listed, and compared with what is recorded. What
+a listing lacks means nothing here: vanished sources are for a whole `generate`, with its brake. When to list and what
+to take first is decided in `domain.watching`, rendering is in `captures`.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.layout import FRAMES_FOLDER, is_camera_folder, timelapse_key
+from thumb_pipeline.domain.watching import Sight, next_batch, turn_of
+from thumb_pipeline.stages import work_orders
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import SourceListing, sources_of
+from thumb_pipeline.stages.settling import SETTLED
+from thumb_pipeline.stages.watch_memory import FolderChanges, Mark, read_marks, write_marks
+from thumb_pipeline.storage.folders import (
+    ArchiveUnavailable,
+    FolderListing,
+    list_files,
+    list_subfolders,
+    look_at,
+    unavailable,
+)
+
+_STAT = ["source_name", "n_bytes", "mtime_ns"]
+_FEW_NAMES = 2_000
+_TROUBLE_AGAIN_S = 60.0
+_CLAIMED_AGAIN_S = 30.0
+_LONGEST_PATIENCE_S = 300.0
+_FIRST_TRY_REFUSED, _LAST_TRY_REFUSED = 1, 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnDiskFolders:
+    """The timelapses on the disk.
+
+    Attributes:
+        mtimes_ns: of their `frames/`, by key; None where there is none (yet).
+        trouble: what could not be read, with the reason.
+    """
+
+    mtimes_ns: dict[str, int | None]
+    trouble: dict[str, str]
+
+
+def folders_on_disk(library: Library) -> OnDiskFolders:
+    """Looks at the folders of all timelapses, without listing any of them.
+
+    Raises:
+        ArchiveUnavailable: the folder of all cameras cannot be listed.
+    """
+    mtimes_ns: dict[str, int | None] = {}
+    trouble: dict[str, str] = {}
+    try:
+        cameras = [name for name in list_subfolders(library.cameras) if is_camera_folder(name)]
+    except FileNotFoundError:
+        cameras = []
+    for camera in cameras:
+        try:
+            for key, path in _timelapses(library, camera):
+                mtimes_ns[key] = _folder_mtime_ns(key, path, trouble)
+        except ArchiveUnavailable as error:
+            trouble[camera] = str(error)
+        except FileNotFoundError:
+            continue  # removed while we looked
+    return OnDiskFolders(mtimes_ns=mtimes_ns, trouble=trouble)
+
+
+def _timelapses(library: Library, camera: str) -> Iterator[tuple[str, str]]:
+    folder = os.path.join(library.cameras, camera)
+    for name in list_subfolders(folder):
+        try:
+            yield timelapse_key(camera, name), os.path.join(folder, name, FRAMES_FOLDER)
+        except ValueError:
+            continue  # `plan` names it
+
+
+def _folder_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not os.path.islink(path):
+            return None
+        trouble[key] = str(unavailable(path, error))
+        return None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Unsettled:
+    """A source that was not ready: as it was when last seen, and when.
+
+    Attributes:
+        tries: looks since it changed.
+        is_queued: it waits in the backlog.
+        is_refused: it was rendered and failed. Its writer may only have paused, and a folder's mtime does not tell when
+            it goes on: such a source is looked at for about an hour, and rendered again when it has changed.
+    """
+
+    seen: tuple[int, int] | None
+    seen_s: float
+    tries: int = 0
+    is_queued: bool = False
+    is_refused: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class _Listed:
+    """A folder that was listed and is not remembered yet."""
+
+    mtime_ns: int
+    is_final: bool
+    again_s: float | None
+
+
+@dataclass(slots=True)
+class Watch:
+    """A watcher's knowledge while it runs. One process at a time has one (`watch_memory.watching`).
+
+    Attributes:
+        live_runs: gives the ids of the Dagster runs that are not over; what they will render is theirs.
+        backlog: sources to render, by timelapse, the newest last.
+        timelapses: keys on the disk at the last look.
+        trouble: what could not be read at the last look, with the reason.
+    """
+
+    live_runs: Callable[[], Collection[str]]
+    backlog: dict[str, list[str]] = field(default_factory=dict)
+    timelapses: set[str] = field(default_factory=set)
+    trouble: dict[str, str] = field(default_factory=dict)
+    _marks: dict[str, Mark] = field(default_factory=dict)
+    _written: dict[str, Mark] = field(default_factory=dict)
+    _sights: dict[str, Sight] = field(default_factory=dict)
+    _listed: dict[str, _Listed] = field(default_factory=dict)
+    _unsettled: dict[str, dict[str, _Unsettled]] = field(default_factory=dict)
+    _troubled_until_s: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, library: Library, live_runs: Callable[[], Collection[str]]) -> "Watch":
+        """A watch that knows what the last one remembered."""
+        marks = read_marks(library)
+        watch = cls(live_runs, _marks=dict(marks), _written=dict(marks))
+        now_s = time.monotonic()
+        for key, mark in marks.items():
+            for name in mark.pending:
+                watch._unsettled.setdefault(key, {})[name] = _Unsettled(seen=None, seen_s=now_s)
+        return watch
+
+    @property
+    def n_waiting(self) -> int:
+        """How many sources are in the backlog."""
+        return sum(map(len, self.backlog.values()))
+
+    @property
+    def n_unsettled(self) -> int:
+        """How many sources were not ready and are looked at again."""
+        return sum(map(len, self._unsettled.values()))
+
+    def look(self, library: Library) -> None:
+        """Brings the backlog up to date.
+
+        Raises:
+            ArchiveUnavailable: the folder of all cameras cannot be listed.
+        """
+        now_s = time.monotonic()
+        found = folders_on_disk(library)
+        self.timelapses, self.trouble = set(found.mtimes_ns), dict(found.trouble)
+        claimed: pl.DataFrame | None = None
+        for key, mtime_ns in found.mtimes_ns.items():
+            if mtime_ns is None or self._is_remembered(key, mtime_ns, now_s):
+                continue
+            turn = turn_of(self._sight(key, mtime_ns, now_s), was_listed=key in self._listed, now_s=now_s)
+            if turn.is_due:
+                claimed = work_orders.claimed(library, self.live_runs()) if claimed is None else claimed
+                listed = _Listed(mtime_ns=mtime_ns, is_final=turn.is_final, again_s=turn.again_s)
+                self._list(library, key, listed, claimed, now_s)
+        self._look_at_unsettled(library, now_s)
+        self._remember(library)
+
+    def take(self, limit: int) -> dict[str, list[str]]:
+        """Takes up to `limit` sources out of the backlog; `settle` must be told when they are rendered."""
+        batch = next_batch(self.backlog, limit)
+        for key, names in batch.items():
+            del self.backlog[key][-len(names) :]
+        return batch
+
+    def settle(self, library: Library, batch: dict[str, list[str]], refused: Collection[str] = ()) -> None:
+        """Says that a batch was rendered: what is recorded is done, the rest is looked at again later.
+
+        Args:
+            library: the library.
+            batch: source names by timelapse, as they were taken.
+            refused: those that failed, as key/name.
+        """
+        now_s = time.monotonic()
+        for key, names in batch.items():
+            unsettled = self._unsettled.setdefault(key, {})
+            try:
+                found = look_at(library.frames(key), names)
+                left = set(_unrecorded(library, key, found, names))
+            except (ArchiveUnavailable, SliceDamaged) as error:
+                self.set_aside(key, str(error))
+                continue
+            before = {name: unsettled.pop(name, None) for name in names}
+            for name, n_bytes, mtime_ns in zip(found.names, found.n_bytes, found.mtimes_ns, strict=True):
+                is_refused = f"{key}/{name}" in refused
+                if is_refused or name in left:
+                    was = before[name]
+                    tries = _FIRST_TRY_REFUSED if is_refused else was.tries if was else 0
+                    unsettled[name] = _Unsettled(
+                        seen=(n_bytes, mtime_ns), seen_s=now_s, tries=tries, is_refused=is_refused
+                    )
+        self._remember(library)
+
+    def set_aside(self, key: str, reason: str) -> None:
+        """Leaves a timelapse alone for a minute; then its folder is listed again."""
+        self.trouble[key] = reason
+        self.backlog.pop(key, None)
+        self._unsettled.pop(key, None)
+        self._marks.pop(key, None)
+        self._listed.pop(key, None)
+        self._troubled_until_s[key] = time.monotonic() + _TROUBLE_AGAIN_S
+
+    def changes(self) -> dict[str, FolderChanges]:
+        """The backlog as a list for a run."""
+        return {
+            key: FolderChanges(mtime_ns=listed.mtime_ns, is_final=listed.is_final, names=self.backlog.get(key, []))
+            for key, listed in self._listed.items()
+            if listed.is_final and listed.again_s is None and self.backlog.get(key)
+        }
+
+    def receive(self, changes: dict[str, FolderChanges]) -> None:
+        """Begins with a list that another process made, instead of listing those folders once more."""
+        for key, found in changes.items():
+            self._marks.pop(key, None)
+            self._sights[key] = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf)
+            self._listed[key] = _Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
+            self.backlog[key] = list(found.names)
+
+    def _is_remembered(self, key: str, mtime_ns: int, now_s: float) -> bool:
+        mark, listed = self._marks.get(key), self._listed.get(key)
+        if mark is not None and mark.mtime_ns == mtime_ns:
+            return True
+        if listed is not None and listed.mtime_ns == mtime_ns:
+            return listed.again_s is None or now_s < listed.again_s
+        return now_s < self._troubled_until_s.get(key, -math.inf)
+
+    def _sight(self, key: str, mtime_ns: int, now_s: float) -> Sight:
+        sight = self._sights.get(key)
+        if sight is None or sight.mtime_ns != mtime_ns:
+            sight = self._sights[key] = Sight(mtime_ns=mtime_ns, first_seen_s=now_s)
+            self._listed.pop(key, None)
+        return sight
+
+    def _list(self, library: Library, key: str, listed: _Listed, claimed: pl.DataFrame, now_s: float) -> None:
+        """Lists one folder; what others are about to render is theirs, and looked at again when they are done."""
+        try:
+            names = _unrecorded(library, key, list_files(library.frames(key)))
+        except (ArchiveUnavailable, SliceDamaged) as error:
+            self.set_aside(key, str(error))
+            return
+        others = set(claimed.filter(pl.col("timelapse") == key)["source_name"]) if names else set()
+        waiting = [name for name in names if name not in others]
+        if len(waiting) < len(names):
+            listed.is_final, listed.again_s = False, now_s + _CLAIMED_AGAIN_S
+        known = self._unsettled.get(key, {})
+        for name in [name for name, source in known.items() if source.is_queued]:
+            del known[name]  # the backlog it was queued in is replaced
+        self.backlog[key] = [name for name in waiting if name not in known]
+        self._listed[key] = listed
+
+    def _look_at_unsettled(self, library: Library, now_s: float) -> None:
+        for key, sources in self._unsettled.items():
+            due = [name for name, source in sources.items() if _is_due(source, library, now_s)]
+            if not due:
+                continue
+            try:
+                found = look_at(library.frames(key), due)
+            except ArchiveUnavailable as error:
+                self.trouble[key] = str(error)
+                continue
+            stats = zip(found.n_bytes, found.mtimes_ns, strict=True)
+            self._take_up(key, due, dict(zip(found.names, stats, strict=True)), now_s)
+
+    def _take_up(self, key: str, due: list[str], now: dict[str, tuple[int, int]], now_s: float) -> None:
+        """Queues those that stood still since they were last seen."""
+        sources = self._unsettled[key]
+        for name in due:
+            source, stat = sources[name], now.get(name)
+            if stat is None:
+                del sources[name]
+            elif stat == source.seen and source.is_refused:
+                source.tries, source.seen_s = source.tries + 1, now_s
+                if source.tries > _LAST_TRY_REFUSED:
+                    del sources[name]
+            elif stat == source.seen:
+                source.tries, source.is_queued = source.tries + 1, True
+                self.backlog.setdefault(key, []).append(name)
+            else:
+                sources[name] = _Unsettled(seen=stat, seen_s=now_s)
+
+    def _remember(self, library: Library) -> None:
+        """Marks folders whose sources are all recorded or known to be unsettled, and writes that down."""
+        for key, listed in list(self._listed.items()):
+            if listed.is_final and not self.backlog.get(key):
+                del self._listed[key]
+                self._marks[key] = Mark(mtime_ns=listed.mtime_ns)
+        for key, mark in self._marks.items():
+            pending = tuple(sorted(self._unsettled.get(key, ())))
+            if pending != mark.pending:
+                self._marks[key] = Mark(mtime_ns=mark.mtime_ns, pending=pending)
+        if self._marks != self._written:
+            write_marks(library, self._marks)
+            self._written = dict(self._marks)
+
+
+def _is_due(source: _Unsettled, library: Library, now_s: float) -> bool:
+    """What keeps still and yet is not rendered is tried less and less often."""
+    patience_s = library.settings.settle_interval_s * 2 ** min(source.tries, 16)
+    return not source.is_queued and now_s - source.seen_s >= min(max(patience_s, 0.05), _LONGEST_PATIENCE_S)
+
+
+def _unrecorded(library: Library, key: str, found: FolderListing, names: list[str] | None = None) -> list[str]:
+    """Names of listed sources, oldest file first, of which no variant is recorded as made or refused.
+
+    The manifest is asked, not the inventory: a source that was listed and whose run was then killed is in the one and
+    not in the other. One variant stands for all, as all of a source are made and recorded together; others that are
+    missing are for a whole `generate` to find.
+    """
+    listed = sources_of([SourceListing(key=key, found=found, looked_at=datetime.now(UTC))]).drop("timelapse")
+    if names is None and listed.height <= _FEW_NAMES:
+        names = listed["source_name"].to_list()
+    specs = library.settings.for_timelapse(key).specs
+    if specs:
+        stat = (pl.col("source_n_bytes").alias("n_bytes"), pl.col("source_mtime_ns").alias("mtime_ns"))
+        mine = pl.col("variant") == specs[0].name
+        recorded = library.manifest.query(
+            [key], lambda rows: rows.filter(mine).select("source_name", *stat), names=names
+        )
+    else:  # none are required: listed is done
+        is_settled = pl.col("state") == SETTLED
+        recorded = library.inventory.query([key], lambda rows: rows.filter(is_settled).select(_STAT), names=names)
+    return listed.join(recorded, on=_STAT, how="anti").sort("mtime_ns", "source_name")["source_name"].to_list()
