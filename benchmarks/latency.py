@@ -87,7 +87,7 @@ def quiet(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
     with _up(library) as url, _watched() as watcher:
         for number in range(chosen.frames + 1):  # the first one makes the partition
             _wait_until_idle(url)
-            time.sleep(random.uniform(1.0, 8.0))  # noqa: S311 -- anywhere in the daemon's beat
+            time.sleep(random.uniform(1.0, 8.0))
             _put(library, watcher, 1, number, drawn)
             _wait_until_done(watcher)
         return _line("one frame in a quiet system", watcher.done[1:], watcher, "p50 3 s")
@@ -97,7 +97,7 @@ def warm(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
     library = _library(scratch, 1)
     with _up(library), _watched() as watcher:
         for number in range(chosen.frames):
-            time.sleep(random.uniform(2.0, 8.0))  # noqa: S311 -- as above
+            time.sleep(random.uniform(2.0, 8.0))
             _put(library, watcher, 1, number, drawn)
         _wait_until_done(watcher)
         return _line("one frame every few seconds", watcher.done[1:], watcher, "")
@@ -148,14 +148,15 @@ def _put(library: Library, watcher: Watcher, timelapse: int, number: int, drawn:
         folder / spec.folder / os.fsdecode(variant_name(name.encode(), spec.tag, spec.extension)) for spec in specs
     ]
     with Path(library.frames(_key(timelapse)), name).open("wb") as file:
-        for start in range(0, len(data), 65_536):
-            file.write(data[start : start + 65_536])
+        file.writelines(data[start : start + 65_536] for start in range(0, len(data), 65_536))
     watcher.waiting.append(Frame(targets, time.monotonic()))
 
 
 @contextlib.contextmanager
 def _up(library: Library) -> Iterator[str]:
-    process = subprocess.Popen([*_COMMAND, "up", "--library", library.root, "--json"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*_COMMAND, "up", "--library", library.root, "--json"], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     try:
         printed = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")

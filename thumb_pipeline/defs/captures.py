@@ -5,6 +5,8 @@ is the sensor's business, what it renders that of `stages.captures`.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
@@ -89,7 +91,7 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
     stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
     unreported, said = _Unreported(), set[str]()
     known = set[str]()
-    with Follower(library, watch, lease, context.run_id) as follower:
+    with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
@@ -103,6 +105,18 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
             if unreported.is_due:
                 unreported = _report(context, follower.library, unreported)
     _report(context, follower.library, unreported)
+
+
+@contextmanager
+def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Stopping the service is no failure: nothing is lost, the next sensor takes up what is new. A cancel stays one."""
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run is None or run.status == dg.DagsterRunStatus.CANCELING:
+            raise
+        context.log.info("stopped with the service; what is new meanwhile is found when it starts again")
 
 
 def _new_trouble(watch: Watch, done: Rendered | None, said: set[str]) -> list[str]:

@@ -28,6 +28,7 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
 from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.plan_apart import plan_apart
 from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
 from thumb_pipeline.stages.sheets import newest_thumbnails_base64
 from thumb_pipeline.stages.work_orders import WorkOrder
@@ -38,13 +39,19 @@ RENDER_POOL = "render"
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 
 
-def place_order(library: Library, selection: Selection, order_id: str) -> WorkOrder:
+def place_order(
+    library: Library, selection: Selection, order_id: str, *, go_on_without_refused: bool = False
+) -> WorkOrder:
     """Plans, records what is right already, and writes the rest down as an order of work."""
     try:
         with library.lease() as lease:
-            plan = make_plan(library, selection, lease)
+            left_out: dict[str, str] = {}
+            if go_on_without_refused:
+                plan, left_out = plan_apart(library, selection, lease)
+            else:
+                plan = make_plan(library, selection, lease)
             recording.record(library, plan)
-            return work_orders.place(library, plan, order_id)
+            return work_orders.place(library, plan, order_id, left_out=left_out)
     except REFUSALS as refused:
         raise dg.Failure(description=str(refused), allow_retries=False) from refused
 
@@ -79,7 +86,12 @@ def take_order(
     if work_orders.is_placed(opened, context.run_id):
         order = work_orders.read(opened, context.run_id)
     else:
-        order = place_order(opened, config.selection(config.timelapses), context.run_id)
+        order = place_order(
+            opened,
+            config.selection(config.timelapses),
+            context.run_id,
+            go_on_without_refused=config.go_on_without_refused,
+        )
     yield from chunk_outputs(order)
 
 
@@ -141,6 +153,9 @@ def report_order(
         _materialized(context, "coverage_statistics", None, coverage_metadata(measured))
         _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
     work_orders.discard(opened, order.id)
+    if order.left_out:
+        reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
+        raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
 
 
 def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:

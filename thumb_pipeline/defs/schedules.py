@@ -18,4 +18,8 @@ from thumb_pipeline.defs.lanes import MAINTENANCE
 )
 def nightly_reconcile(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run of `generate` over everything; its key makes two daemons ask for one."""
-    return dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}", tags=MAINTENANCE)
+    return dg.RunRequest(
+        run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}",
+        run_config={"ops": {"take_order": {"config": {"go_on_without_refused": True}}}},
+        tags={**MAINTENANCE, "dagster/max_retries": "0"},  # the next night is the retry
+    )

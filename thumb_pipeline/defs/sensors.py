@@ -18,7 +18,7 @@ from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, On
 from thumb_pipeline.stages import watch_memory
 from thumb_pipeline.stages.captures import pause_s
 from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage.leases import LockTimeout
 
@@ -51,7 +51,7 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
             return _watch(context, opened, deadline_s)
     except LockTimeout:
         return dg.SensorResult(skip_reason="another process watches this library", cursor=context.cursor)
-    except REFUSALS as refused:
+    except (*REFUSALS, *INTERRUPTIONS) as refused:
         return dg.SensorResult(skip_reason=str(refused), cursor=context.cursor)
     except dg.Failure as failure:
         return dg.SensorResult(skip_reason=failure.description, cursor=context.cursor)

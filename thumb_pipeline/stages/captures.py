@@ -13,11 +13,11 @@ from typing import Self
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.stages import recording
 from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
-from thumb_pipeline.stages.plan import Plan, Selection, make_plan
+from thumb_pipeline.stages.plan import Plan, Selection
+from thumb_pipeline.stages.plan_apart import plan_apart
 from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_pool
-from thumb_pipeline.stages.work_orders import FoundCounts, fold, found_counts
+from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
 
 _BATCH_S = 3.0
 _FIRST_BATCH = 60
@@ -79,9 +79,9 @@ class Follower:
         began_s = idle_since_s = time.monotonic()
         while True:
             looked_s = time.monotonic()
-            self._take_up_settings()
             self._watch.look(self.library)
             look_took_s = time.monotonic() - looked_s
+            self._take_up_settings()
             batch = self._watch.take(self._limit)
             if batch:
                 yield self._carry_out(batch)
@@ -97,39 +97,22 @@ class Follower:
     def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
         """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""
         started_s = time.monotonic()
-        plans, trouble = self._planned(batch)
-        results: list[ChunkResult] = []
-        found: dict[str, FoundCounts] = {}
-        for plan in plans:
-            recording.record(self.library, plan)
-            found |= found_counts(plan)
-            if not plan.rows.is_empty():
-                results.append(render_chunk(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool))
-        result = fold(results)
+        plan, trouble = self._plan(batch)
+        recording.record(self.library, plan)
+        result = ChunkResult()
+        if not plan.rows.is_empty():
+            result = render_chunk(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
         refused = {shown for shown, _, _ in result.failures}
         self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused)
         for key, reason in trouble.items():
             self._watch.set_aside(key, reason)
         self._adapt(sum(map(len, batch.values())), time.monotonic() - started_s)
-        return Rendered(result=result, found=found, trouble=trouble)
+        return Rendered(result=result, found=found_counts(plan), trouble=trouble)
 
-    def _planned(self, batch: dict[str, list[str]]) -> tuple[list[Plan], dict[str, str]]:
-        try:
-            return [self._plan(batch)], {}
-        except REFUSALS as refused:
-            if len(batch) == 1:
-                return [], dict.fromkeys(batch, str(refused))
-        plans: list[Plan] = []
-        trouble: dict[str, str] = {}
-        for key, names in batch.items():
-            some, refused_here = self._planned({key: names})
-            plans += some
-            trouble |= refused_here
-        return plans, trouble
-
-    def _plan(self, batch: dict[str, list[str]]) -> Plan:
+    def _plan(self, batch: dict[str, list[str]]) -> tuple[Plan, dict[str, str]]:
         names = tuple(dict.fromkeys(name for names in batch.values() for name in names))
-        return make_plan(self.library, Selection(timelapses=tuple(batch), sources=names, is_hint=True), self._lease)
+        selection = Selection(timelapses=tuple(batch), sources=names, is_hint=True)
+        return plan_apart(self.library, selection, self._lease)
 
     def _adapt(self, n_sources: int, took_s: float) -> None:
         """Keeps batches at a few seconds; a small one says little about the cost of a source."""

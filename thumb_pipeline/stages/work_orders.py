@@ -55,6 +55,7 @@ class WorkOrder:
         predicted_s: wall time it should take here.
         by_reason: variants by the reason they are made for.
         found: by timelapse with work, or with something adopted.
+        left_out: timelapses that were refused, with the reason.
     """
 
     id: str
@@ -65,6 +66,7 @@ class WorkOrder:
     predicted_s: float
     by_reason: dict[str, int]
     found: dict[str, FoundCounts] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
@@ -85,12 +87,20 @@ def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
     )
 
 
-def place(library: Library, plan: Plan, order_id: str, *, lease: Lease | None = None) -> WorkOrder:
+def place(
+    library: Library,
+    plan: Plan,
+    order_id: str,
+    *,
+    lease: Lease | None = None,
+    left_out: dict[str, str] | None = None,
+) -> WorkOrder:
     """Writes a plan down; newest captures are in the first chunk, and no source is in two.
 
     With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay a week.
     """
     order = describe(library, plan, order_id)
+    order.left_out = left_out or {}
     folder = _folder(library, order_id)
     os.makedirs(folder, exist_ok=True)
     if lease is not None:
