@@ -22,6 +22,7 @@ from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
 _BATCH_S = 3.0
 _FIRST_BATCH = 60
 _SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
+_SETTLES_WITHIN = 3.0  # settle intervals
 _LOOK_EVERY_S = 0.2
 _LOOK_SHARE = 0.05
 """Looking takes at most this share of a core, however many timelapses there are."""
@@ -89,10 +90,15 @@ class Follower:
             else:
                 yield None
             now_s = time.monotonic()
-            if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= stay.linger_s):
+            if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= self._linger_s(stay)):
                 return
             if not batch:
                 time.sleep(pause_s(look_took_s))
+
+    def _linger_s(self, stay: Stay) -> float:
+        """What is being written now is waited for: another run would only have to be started for it."""
+        settle_s = _SETTLES_WITHIN * self.library.settings.settle_interval_s if self._watch.n_unsettled else 0.0
+        return max(stay.linger_s, settle_s)
 
     def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
         """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""

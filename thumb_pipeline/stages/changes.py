@@ -230,12 +230,15 @@ class Watch:
         self._troubled_until_s[key] = time.monotonic() + _TROUBLE_AGAIN_S
 
     def changes(self) -> dict[str, FolderChanges]:
-        """The backlog as a list for a run."""
-        return {
-            key: FolderChanges(mtime_ns=listed.mtime_ns, is_final=listed.is_final, names=self.backlog.get(key, []))
-            for key, listed in self._listed.items()
-            if listed.is_final and listed.again_s is None and self.backlog.get(key)
-        }
+        """The backlog as a list for a run; folders whose listing is not final are left out, for it to list."""
+        found = {}
+        for key, names in self.backlog.items():
+            listed, mark = self._listed.get(key), self._marks.get(key)
+            if names and listed is not None and listed.is_final:
+                found[key] = FolderChanges(mtime_ns=listed.mtime_ns, is_final=True, names=names)
+            elif names and listed is None and mark is not None:  # they were pending, and stand still now
+                found[key] = FolderChanges(mtime_ns=mark.mtime_ns, is_final=True, names=names)
+        return found
 
     def receive(self, changes: dict[str, FolderChanges]) -> None:
         """Begins with a list that another process made, instead of listing those folders once more."""

@@ -234,3 +234,15 @@ def test_there_is_one_watcher_at_a_time(done: Archive) -> None:
             pass
         assert watch_memory.is_watched(done.library)
     assert not watch_memory.is_watched(done.library)
+
+
+def test_a_list_for_a_run_names_what_stands_still_at_last(done: Archive) -> None:
+    done.other("slow.bmp", b"BM")
+    watch = watch_of(done)
+    looked(done, watch)
+    rendered(done, watch)
+    time.sleep(SETTLE_S * 1.5)
+    watch.look(done.library)
+    successor = watch_of(done)
+    successor.receive(watch.changes())
+    assert successor.take(10) == {KEY: ["slow.bmp"]}
