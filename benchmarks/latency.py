@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--frames", type=int, default=15)
+    parser.add_argument("--linger-s", type=float, default=30.0, help="of `cameras`; 0 makes a run for each tick")
     chosen = parser.parse_args()
     drawn = [sky_jpeg(number / _N_DRAWN, size=_FRAME_SIZE, seed=7) for number in range(_N_DRAWN)]
     with contextlib.ExitStack() as stack:
@@ -82,8 +83,7 @@ def main() -> None:
 
 def quiet(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
     library = _library(scratch, 1)
-    settings = Path(library.root, "thumbs.toml")
-    settings.write_text(settings.read_text().replace("linger_s = 30.0", "linger_s = 0.0"))
+    _set_linger_s(library, 0.0)
     with _up(library) as url, _watched() as watcher:
         for number in range(chosen.frames + 1):  # the first one makes the partition
             _wait_until_idle(url)
@@ -105,6 +105,7 @@ def warm(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
 
 def cameras(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
     library = _library(scratch, _N_CAMERAS)
+    _set_linger_s(library, chosen.linger_s)
     with _up(library) as url, _watched() as watcher:
         began_s = time.monotonic()
         n_frames = int(chosen.minutes * 60 / _PERIOD_S) * _N_CAMERAS
@@ -116,8 +117,9 @@ def cameras(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> st
         n_runs = len(_runs(url, None))
         half = len(watcher.backlog) // 2
         means = [statistics.mean(part) for part in (watcher.backlog[:half], watcher.backlog[half:])]
+        linger = "" if chosen.linger_s == 30.0 else f"linger_s = {chosen.linger_s:g}: "
         name = (
-            f"20 cameras, one frame every 10 s each, {chosen.minutes:g} min ({n_runs} runs; frames waiting, mean of "
+            f"{linger}20 cameras, one frame every 10 s each, {chosen.minutes:g} min ({n_runs} runs; frames waiting, mean of "
             f"each half: {means[0]:.1f}, {means[1]:.1f})"
         )
         return _line(name, watcher.done, watcher, "p50 5 s, p95 9 s, backlog flat")
@@ -132,6 +134,11 @@ def _library(root: Path, n_timelapses: int) -> Library:
     for number in range(1, n_timelapses + 1):
         Path(library.frames(_key(number))).mkdir(parents=True, exist_ok=True)
     return library
+
+
+def _set_linger_s(library: Library, linger_s: float) -> None:
+    settings = Path(library.root, "thumbs.toml")
+    settings.write_text(settings.read_text().replace("linger_s = 30.0", f"linger_s = {linger_s}"))
 
 
 def _key(number: int) -> str:

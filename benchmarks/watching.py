@@ -24,8 +24,9 @@ from libraries import add_frame, linked_library
 from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.changes import Watch, folders_on_disk
+from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.library import Library, open_library
+from thumb_pipeline.stages.watched_folders import folders_on_disk
 
 _ROUNDS = 5
 

@@ -58,35 +58,46 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
 
 
 def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> dg.SensorResult:
-    instance = context.instance
-    watch = Watch.begin(library, lambda: unfinished_run_ids(instance))
-    partitions = frozenset(instance.get_dynamic_partitions("timelapse"))
+    watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
+    partitions = _Partitions(context.instance, library)
     cursor = _cursor(context, library)
-    new_since_s: float | None = None
-    gone_before, forgotten = frozenset[str](), frozenset[str]()
     while True:
         looked_s = time.monotonic()
         watch.look(library)
         now_s = time.monotonic()
-        if (gone := partitions - watch.timelapses) != gone_before:
-            gone_before, forgotten = gone, _forgotten(library, watch, gone)
-        known = Known(partitions=partitions, forgotten=forgotten)
+        known = partitions.known(watch)
         on_disk = OnDisk(timelapses=watch.timelapses, n_waiting=watch.n_waiting)
-        in_flight = InFlight(timelapses=partitions if known.forgotten and is_counted_on(instance) else frozenset())
-        decision = decide(on_disk, known, in_flight, cursor, now_s=time.time())
-        new_since_s = (new_since_s or now_s) if decision.add or decision.retire else None
-        is_over = now_s >= deadline_s or (new_since_s is not None and now_s - new_since_s >= _PATIENCE_S)
-        if decision.is_run_due or is_over:
+        decision = decide(on_disk, known, partitions.in_flight(known), cursor, now_s=time.time())
+        if decision.add or decision.retire:
+            deadline_s = min(deadline_s, now_s + _PATIENCE_S)
+        if decision.is_run_due or now_s >= deadline_s:
             return _ask(library, watch, decision, cursor)
         time.sleep(pause_s(now_s - looked_s))
 
 
-def _forgotten(library: Library, watch: Watch, gone: frozenset[str]) -> frozenset[str]:
-    """Of partitions that are not on the disk, those without inventory rows; none where a folder could not be read."""
-    if not gone or watch.trouble:
-        return frozenset()
-    held = library.inventory.query(sorted(gone), lambda rows: rows.select("timelapse").unique())
-    return gone - frozenset(held["timelapse"])
+class _Partitions:
+    """The partitions as the tick found them; which are forgotten is asked again only when folders come or go."""
+
+    def __init__(self, instance: dg.DagsterInstance, library: Library) -> None:
+        self._instance = instance
+        self._library = library
+        self._keys = frozenset(instance.get_dynamic_partitions("timelapse"))
+        self._gone = frozenset[str]()
+        self._forgotten = frozenset[str]()
+
+    def known(self, watch: Watch) -> Known:
+        """What is known of them; none counts as forgotten while a folder cannot be read."""
+        gone = self._keys - watch.timelapses
+        if gone != self._gone:
+            inventory = self._library.inventory
+            held = inventory.query(sorted(gone), lambda rows: rows.select("timelapse").unique())
+            self._gone, self._forgotten = gone, gone - frozenset(held["timelapse"])
+        return Known(partitions=self._keys, forgotten=frozenset() if watch.trouble else self._forgotten)
+
+    def in_flight(self, known: Known) -> InFlight:
+        """Runs other than those for new captures may count on any partition; asked only where one is to go."""
+        is_any = bool(known.forgotten) and is_counted_on(self._instance)
+        return InFlight(timelapses=self._keys if is_any else frozenset())
 
 
 def _ask(library: Library, watch: Watch, decision: Decision, cursor: Cursor) -> dg.SensorResult:

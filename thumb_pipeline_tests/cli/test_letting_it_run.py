@@ -148,6 +148,30 @@ def test_a_stopped_service_leaves_a_run_that_ended_well(archive: Archive) -> Non
         assert captures_runs(page["url"]) == ["SUCCESS"]
 
 
+def test_a_second_daemon_by_mistake_loses_and_damages_nothing(restless: Archive, run: Run) -> None:
+    home = restless.root / ".thumb_pipeline" / "dagster"
+    with up(restless) as page:
+        second = subprocess.Popen(
+            [str(Path(COMMAND).with_name("dagster-daemon")), "run", "-w", str(home / "workspace.yaml")],
+            env={**clean_environment(), "DAGSTER_HOME": str(home), "THUMB_PIPELINE_LIBRARY": str(restless.root)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            frames = []
+            for number in range(12):
+                frames.append(restless.add(f"{number}.jpg", key=f"camera-1/timelapse-{number % 3}"))
+                time.sleep(1.5)
+            until(lambda: all(map(is_rendered, frames)), "all frames")
+            until(lambda: set(captures_runs(page["url"])) == {"SUCCESS"}, "all runs at their end")
+        finally:
+            os.killpg(second.pid, signal.SIGTERM)
+            second.wait(20)
+    assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
+    assert restless.leftovers() == []
+
+
 def descendants(pid: int) -> list[int]:
     """A process and all that hangs on it, the youngest last."""
     found = [pid]
