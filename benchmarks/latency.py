@@ -119,8 +119,8 @@ def cameras(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> st
         means = [statistics.mean(part) for part in (watcher.backlog[:half], watcher.backlog[half:])]
         linger = "" if chosen.linger_s == 30.0 else f"linger_s = {chosen.linger_s:g}: "
         name = (
-            f"{linger}20 cameras, one frame every 10 s each, {chosen.minutes:g} min ({n_runs} runs; frames waiting, mean of "
-            f"each half: {means[0]:.1f}, {means[1]:.1f})"
+            f"{linger}20 cameras, one frame every 10 s each, {chosen.minutes:g} min ({n_runs} runs; frames waiting, "
+            f"mean of each half: {means[0]:.1f}, {means[1]:.1f})"
         )
         return _line(name, watcher.done, watcher, "p50 5 s, p95 9 s, backlog flat")
 

@@ -72,7 +72,8 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
         if decision.is_run_due or now_s >= deadline_s:
             return _ask(library, watch, decision, cursor)
-        time.sleep(pause_s(now_s - looked_s))
+        if not watch.is_behind:
+            time.sleep(pause_s(now_s - looked_s))
 
 
 class _Partitions:

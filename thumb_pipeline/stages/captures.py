@@ -86,13 +86,14 @@ class Follower:
             batch = self._watch.take(self._limit)
             if batch:
                 yield self._carry_out(batch)
-                idle_since_s = time.monotonic()
             else:
                 yield None
+            if batch or self._watch.is_behind:
+                idle_since_s = time.monotonic()
             now_s = time.monotonic()
             if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= self._linger_s(stay)):
                 return
-            if not batch:
+            if not batch and not self._watch.is_behind:
                 time.sleep(pause_s(look_took_s))
 
     def _linger_s(self, stay: Stay) -> float:

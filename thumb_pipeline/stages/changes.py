@@ -22,6 +22,7 @@ from thumb_pipeline.storage.folders import ArchiveUnavailable, list_files, look_
 
 _TROUBLE_AGAIN_S = 60.0
 _CLAIMED_AGAIN_S = 30.0
+_LISTING_S = 3.0
 _LONGEST_PATIENCE_S = 300.0
 _FIRST_TRY_REFUSED, _LAST_TRY_REFUSED = 1, 20
 
@@ -62,12 +63,14 @@ class Watch:
         backlog: sources to render, by timelapse, the newest last.
         timelapses: keys on the disk at the last look.
         trouble: what could not be read at the last look, with the reason.
+        is_behind: the last look ended before everything that moved was listed; the next one goes on.
     """
 
     live_runs: Callable[[], Collection[str]]
     backlog: dict[str, list[str]] = field(default_factory=dict)
     timelapses: set[str] = field(default_factory=set)
     trouble: dict[str, str] = field(default_factory=dict)
+    is_behind: bool = False
     _marks: dict[str, Mark] = field(default_factory=dict)
     _written: dict[str, Mark] = field(default_factory=dict)
     _sights: dict[str, Sight] = field(default_factory=dict)
@@ -97,7 +100,7 @@ class Watch:
         return sum(map(len, self._unsettled.values()))
 
     def look(self, library: Library) -> None:
-        """Brings the backlog up to date.
+        """Brings the backlog up to date; where much moved, a part of it at a time, so that rendering can begin.
 
         Raises:
             ArchiveUnavailable: the folder of all cameras cannot be listed.
@@ -106,10 +109,14 @@ class Watch:
         found = folders_on_disk(library)
         self.timelapses, self.trouble = set(found.mtimes_ns), dict(found.trouble)
         claimed: pl.DataFrame | None = None
+        self.is_behind = False
         for key, mtime_ns in found.mtimes_ns.items():
             if mtime_ns is None or self._is_remembered(key, mtime_ns, now_s):
                 continue
             turn = turn_of(self._sight(key, mtime_ns, now_s), was_listed=key in self._listed, now_s=now_s)
+            if turn.is_due and claimed is not None and time.monotonic() - now_s > _LISTING_S:
+                self.is_behind = True  # one folder at least was listed
+                break
             if turn.is_due:
                 claimed = work_orders.claimed(library, self.live_runs()) if claimed is None else claimed
                 listed = _Listed(mtime_ns=mtime_ns, is_final=turn.is_final, again_s=turn.again_s)

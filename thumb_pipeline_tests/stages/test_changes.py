@@ -219,6 +219,24 @@ def test_a_list_for_a_run_saves_it_the_listing(done: Archive, monkeypatch: pytes
     assert KEY in marks(done)
 
 
+def test_where_much_moved_a_look_lists_a_part_and_the_next_one_goes_on(
+    done: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumb_pipeline.stages.changes._LISTING_S", 0.0)
+    keys = [f"camera-3/timelapse-{number}" for number in range(3)]
+    for key in keys:
+        done.frame("a.jpg", key=key)
+    watch = watch_of(done)
+    watch.look(done.library)
+    time.sleep(0.06)
+    n_looks = 0
+    while set(watch.backlog) < set(keys):
+        watch.look(done.library)
+        n_looks += 1
+        assert watch.is_behind or set(watch.backlog) >= set(keys)
+        assert n_looks < 10
+
+
 def test_a_damaged_memory_is_a_lost_one(done: Archive) -> None:
     looked(done, watch_of(done))
     path = Path(done.library.state, "watch", "folders.json")
