@@ -54,6 +54,11 @@ class Library:
         return os.path.join(self.state, "plans")
 
     @property
+    def watch(self) -> str:
+        """The folder of what a watcher remembers."""
+        return os.path.join(self.state, "watch")
+
+    @property
     def dagster_home(self) -> str:
         """The folder of this library's own Dagster instance."""
         return os.path.join(self.state, "dagster")

@@ -42,8 +42,8 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
     Raises:
         LockTimeout: another process still was it after `wait_s`.
     """
-    os.makedirs(_folder(library), exist_ok=True)
-    return leases.locked(os.path.join(_folder(library), ".lock"), timeout_s=wait_s)
+    os.makedirs(library.watch, exist_ok=True)
+    return leases.locked(os.path.join(library.watch, ".lock"), timeout_s=wait_s)
 
 
 def is_watched(library: Library) -> bool:
@@ -85,14 +85,14 @@ def place_list(library: Library, list_id: str, changes: dict[str, FolderChanges]
         if n_names + len(found.names) <= _MOST_NAMES:
             chosen[key] = (found.mtime_ns, found.is_final, found.names)
             n_names += len(found.names)
-    _publish(os.path.join(_folder(library), list_id + _SUFFIX), chosen)
+    _publish(os.path.join(library.watch, list_id + _SUFFIX), chosen)
     return n_names
 
 
 def read_list(library: Library, list_id: str) -> dict[str, FolderChanges]:
     """What a list says; nothing where it is gone: the run then looks at all folders itself."""
     try:
-        with open(os.path.join(_folder(library), list_id + _SUFFIX), encoding="utf-8") as file:
+        with open(os.path.join(library.watch, list_id + _SUFFIX), encoding="utf-8") as file:
             written = json.load(file)
         return {
             key: FolderChanges(mtime_ns=int(mtime_ns), is_final=bool(is_final), names=list(names))
@@ -105,7 +105,7 @@ def read_list(library: Library, list_id: str) -> dict[str, FolderChanges]:
 def open_lists(library: Library) -> list[str]:
     """Ids of the lists that no run has carried out."""
     try:
-        return [name.removesuffix(_SUFFIX) for name in os.listdir(_folder(library)) if name.endswith(_SUFFIX)]
+        return [name.removesuffix(_SUFFIX) for name in os.listdir(library.watch) if name.endswith(_SUFFIX)]
     except FileNotFoundError:
         return []
 
@@ -115,14 +115,14 @@ def list_placed_at_s(library: Library) -> float | None:
     placed = []
     for list_id in open_lists(library):
         with contextlib.suppress(FileNotFoundError):
-            placed.append(os.stat(os.path.join(_folder(library), list_id + _SUFFIX)).st_mtime)
+            placed.append(os.stat(os.path.join(library.watch, list_id + _SUFFIX)).st_mtime)
     return max(placed, default=None)
 
 
 def discard_list(library: Library, list_id: str) -> None:
     """Removes a list that was carried out."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(_folder(library), list_id + _SUFFIX))
+        os.unlink(os.path.join(library.watch, list_id + _SUFFIX))
 
 
 def _publish(path: str, document: object) -> None:
@@ -130,8 +130,4 @@ def _publish(path: str, document: object) -> None:
 
 
 def _marks_path(library: Library) -> str:
-    return os.path.join(_folder(library), "folders.json")
-
-
-def _folder(library: Library) -> str:
-    return os.path.join(library.state, "watch")
+    return os.path.join(library.watch, "folders.json")

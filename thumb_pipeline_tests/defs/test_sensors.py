@@ -39,8 +39,8 @@ def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tick(archive: Archive, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
-    context = dg.build_sensor_context(instance=instance, cursor=cursor)
-    result = sensors.new_captures_sensor(context, library=LibraryResource(root=str(archive.root)))
+    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+        result = sensors.new_captures_sensor(context, library=LibraryResource(root=str(archive.root)))
     assert isinstance(result, dg.SensorResult)
     return result
 
