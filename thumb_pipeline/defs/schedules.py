@@ -20,7 +20,7 @@ from thumb_pipeline.defs.resources import LibraryResource
 def nightly_reconcile(context: dg.ScheduleEvaluationContext, library: LibraryResource) -> dg.RunRequest | dg.SkipReason:
     """One run of `generate` over everything; its key makes two daemons ask for one."""
     try:
-        library.open(context.instance)
+        library.find()
     except dg.Failure as failure:
         return dg.SkipReason(failure.description)
     return dg.RunRequest(

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
-import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.resources import LibraryResource
@@ -12,17 +11,9 @@ from thumb_pipeline.defs.schedules import nightly_reconcile
 from thumb_pipeline_tests.stages.archives import Archive
 
 
-@pytest.fixture(autouse=True)
-def _own_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-
-
 def asked(root: Path) -> dg.RunRequest | dg.SkipReason:
     night = datetime(2030, 1, 2, 2, 30, tzinfo=UTC)
-    with (
-        dg.DagsterInstance.local_temp() as instance,
-        dg.build_schedule_context(instance=instance, scheduled_execution_time=night) as context,
-    ):
+    with dg.build_schedule_context(scheduled_execution_time=night) as context:
         answer = nightly_reconcile(context, library=LibraryResource(root=str(root)))
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
     return answer
