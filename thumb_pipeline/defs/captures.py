@@ -6,7 +6,7 @@ is the sensor's business, what it renders that of `stages.captures`.
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
@@ -19,7 +19,7 @@ from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages import recovery, watch_memory
-from thumb_pipeline.stages.captures import Follower, Rendered, Stay
+from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Lease, Library
@@ -74,15 +74,16 @@ def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, libr
     """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
     opened = library.open(context.instance)
     try:
-        with opened.lease() as lease, watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S):
+        with opened.lease() as lease, ExitStack() as held:
             context.instance.add_run_tags(context.run_id, {recovery.LEASE_TAG: lease.id})
+            try:
+                held.enter_context(watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S))
+            except LockTimeout:
+                context.log.info("another process attends to new captures; this run has nothing to do")
+                return
             _follow(context, opened, lease, config.changes)
-    except LockTimeout:
-        context.log.info("another run attends to new captures; this one has nothing to do")
-    except REFUSALS as refused:
-        raise dg.Failure(description=str(refused), allow_retries=False) from refused
-    except INTERRUPTIONS as error:
-        raise dg.Failure(description=str(error)) from error
+    except (*REFUSALS, *INTERRUPTIONS) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
 def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:
@@ -90,7 +91,7 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
     watch.receive(watch_memory.read_list(library, list_id))
     stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
     unreported, said = _Unreported(), set[str]()
-    known = set[str]()
+    known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
@@ -102,6 +103,8 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
                 unreported.add(done)
                 continue
             watch_memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
+            if not is_clean:
+                is_clean = clean_up_after_killed(library)
             if unreported.is_due:
                 unreported = _report(context, follower.library, unreported)
     _report(context, follower.library, unreported)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from thumb_pipeline.domain.layout import SETTINGS_NAME
-from thumb_pipeline.stages import recording
+from thumb_pipeline.stages import recording, recovery, work_orders
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
 from thumb_pipeline.stages.plan import Plan, Selection
@@ -140,6 +140,16 @@ class Follower:
             return
         self._pool.__exit__(None, None, None)
         self._pool = rendering_pool(self.library, self._lease)
+
+
+def clean_up_after_killed(library: Library) -> bool:
+    """Removes what processes that were killed left unfinished: their files, their orders of work, their leases."""
+    dead = recovery.dead_leases(library)
+    if dead:
+        recovery.clean_up(library)
+        work_orders.discard_abandoned(library)
+        recovery.forget(library, dead)
+    return True
 
 
 def pause_s(look_took_s: float) -> float:

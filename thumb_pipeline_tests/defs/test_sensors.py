@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs import sensors
+from thumb_pipeline.defs import captures, sensors
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
@@ -115,6 +115,31 @@ def test_a_run_whose_process_was_killed_is_failed_and_followed_by_another(
     after = instance.get_run_by_id(run.run_id)
     assert after is not None
     assert after.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_cleans_up_after_one_that_was_killed(archive: Archive, instance: dg.DagsterInstance) -> None:
+    archive.frame("a.jpg")
+    (request,) = tick(archive, instance).run_requests or []
+    smalls = archive.variant("a.jpg").parent
+    smalls.mkdir(parents=True)
+    leases = Path(archive.library.lease_folder)
+    leases.mkdir(parents=True, exist_ok=True)
+    (leases / "0badcafe.lease").write_text(f"{smalls}\n")
+    (smalls / ".tp-0badcafe-1-1").write_bytes(b"half")
+    assert carried_out(archive, instance, request).success
+    assert [path.name for path in smalls.iterdir()] == ["a.jpg_small.jpg"]
+    assert list(leases.iterdir()) == []
+
+
+def test_a_second_run_leaves_the_work_to_the_first(
+    archive: Archive, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(captures, "_OTHER_WATCHER_S", 0.1)
+    archive.frame("a.jpg")
+    (request,) = tick(archive, instance).run_requests or []
+    with watch_memory.watching(archive.library):
+        assert carried_out(archive, instance, request).success
+    assert not archive.variant("a.jpg").exists()
 
 
 def test_an_archive_that_cannot_be_read_is_a_skip_with_its_reason(
