@@ -4,12 +4,14 @@ It belongs to no partition: it reports a materialization for every timelapse tha
 is the sensor's business, what it renders that of `stages.captures`.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
+import polars as pl
 from pydantic import Field
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
@@ -42,31 +44,35 @@ class CapturesConfig(dg.Config):
 
 
 @dataclass(slots=True)
-class _Unreported:
-    """What was done since the last report, by timelapse."""
+class _Account:
+    """What was done in each timelapse since it was last reported, and when that was."""
 
-    results: list[ChunkResult] = field(default_factory=list)
     found: dict[str, FoundCounts] = field(default_factory=dict)
-    reported_s: float = float("-inf")
+    results: dict[str, list[ChunkResult]] = field(default_factory=dict)
+    reported_s: dict[str, float] = field(default_factory=dict)
 
     def add(self, done: Rendered) -> None:
-        self.results.append(done.result)
         for key, counts in done.found.items():
             before = self.found.get(key, FoundCounts())
             reasons = {*before.by_reason, *counts.by_reason}
             self.found[key] = FoundCounts(
-                by_reason={
-                    reason: before.by_reason.get(reason, 0) + counts.by_reason.get(reason, 0) for reason in reasons
-                },
+                by_reason={name: before.by_reason.get(name, 0) + counts.by_reason.get(name, 0) for name in reasons},
                 unchanged=before.unchanged + counts.unchanged,
                 adopted=before.adopted + counts.adopted,
                 failed=before.failed + counts.failed,
                 pending=counts.pending,
             )
+            self.results.setdefault(key, []).append(done.result)
 
-    @property
-    def is_due(self) -> bool:
-        return bool(self.found) and time.monotonic() - self.reported_s >= _REPORT_EVERY_S
+    def due(self) -> str | None:
+        """A timelapse to report now: one at a time, as each takes about as long as rendering a frame."""
+        now_s = time.monotonic()
+        return next((key for key in self.found if now_s - self.reported_s.get(key, -math.inf) >= _REPORT_EVERY_S), None)
+
+    def close(self, key: str) -> tuple[FoundCounts, ChunkResult]:
+        """Takes out what was done in a timelapse."""
+        self.reported_s[key] = time.monotonic()
+        return self.found.pop(key), fold(self.results.pop(key))
 
 
 @dg.op
@@ -90,7 +96,7 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     watch.receive(watch_memory.read_list(library, list_id))
     stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
-    unreported, said = _Unreported(), set[str]()
+    account, said = _Account(), set[str]()
     known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
@@ -100,14 +106,15 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
             for line in _new_trouble(watch, done, said):
                 context.log.warning(line)
             if done is not None:
-                unreported.add(done)
+                account.add(done)
                 continue
             watch_memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
             if not is_clean:
                 is_clean = clean_up_after_killed(library)
-            if unreported.is_due:
-                unreported = _report(context, follower.library, unreported)
-    _report(context, follower.library, unreported)
+            if (key := account.due()) is not None:
+                _report(context, follower.library, key, *account.close(key))
+    for key in sorted(account.found):
+        _report(context, follower.library, key, *account.close(key))
 
 
 @contextmanager
@@ -130,27 +137,25 @@ def _new_trouble(watch: Watch, done: Rendered | None, said: set[str]) -> list[st
     return new
 
 
-def _report(context: dg.OpExecutionContext, library: Library, unreported: _Unreported) -> _Unreported:
-    """Logs materializations of the timelapses in which something was done; returns an empty account."""
-    result = fold(unreported.results)
-    for key, found in sorted(unreported.found.items()):
-        inventory = inventory_metadata(library.inventory, [key])
-        n_sources = library.inventory.query([key], lambda rows: rows.select("source_name")).height
-        order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})
-        made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
-        for asset, metadata in (
-            ("image_inventory", inventory),
-            ("missing_thumbnails", plan_metadata(found.by_reason, PLAN)),
-            ("thumbnails", made),
-        ):
-            context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
-    return _Unreported(reported_s=time.monotonic())
+def _report(
+    context: dg.OpExecutionContext, library: Library, key: str, found: FoundCounts, result: ChunkResult
+) -> None:
+    """Logs materializations of a timelapse in which something was done."""
+    inventory = inventory_metadata(library.inventory, [key])
+    n_sources = library.inventory.query([key], lambda rows: rows.select(pl.len())).item()
+    order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})
+    made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
+    for asset, metadata in (
+        ("image_inventory", inventory),
+        ("missing_thumbnails", plan_metadata(found.by_reason, PLAN)),
+        ("thumbnails", made),
+    ):
+        context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
 
 
 def _as_order(run_id: str, found: dict[str, FoundCounts]) -> WorkOrder:
-    n_variants = sum(n for counts in found.values() for n in counts.by_reason.values())
     return WorkOrder(
-        id=run_id, n_chunks=1, n_sources=0, n_variants=n_variants, n_bytes=0, predicted_s=0, by_reason={}, found=found
+        id=run_id, n_chunks=1, n_sources=0, n_variants=0, n_bytes=0, predicted_s=0, by_reason={}, found=found
     )
 
 
