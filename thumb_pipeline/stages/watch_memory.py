@@ -10,7 +10,7 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.storage import leases, publishing
 
 _VERSION = 1
@@ -41,8 +41,15 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
 
     Raises:
         LockTimeout: another process still was it after `wait_s`.
+        Refused: the state folder cannot be written.
     """
-    os.makedirs(library.watch, exist_ok=True)
+    try:
+        os.makedirs(library.watch, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"{library.state} cannot be written ({error.strerror}); let this user write there, "
+            "or name another folder as storage.state in thumbs.toml"
+        ) from error
     return leases.locked(os.path.join(library.watch, ".lock"), timeout_s=wait_s)
 
 
