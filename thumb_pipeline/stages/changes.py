@@ -16,7 +16,7 @@ from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.watching import Sight, next_batch, turn_of
 from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.watch_memory import FolderChanges, Mark, read_marks, write_marks
+from thumb_pipeline.stages.watch_memory import FolderChanges, Mark, RefusedSource, read_marks, write_marks
 from thumb_pipeline.stages.watched_folders import folders_on_disk, unrecorded
 from thumb_pipeline.storage.folders import ArchiveUnavailable, list_files, look_at
 
@@ -24,7 +24,7 @@ _TROUBLE_AGAIN_S = 60.0
 _CLAIMED_AGAIN_S = 30.0
 _LISTING_S = 3.0
 _LONGEST_PATIENCE_S = 300.0
-_FIRST_TRY_REFUSED, _LAST_TRY_REFUSED = 1, 20
+_REFUSED_FOR_S = 3600.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,15 +34,15 @@ class _Unsettled:
     Attributes:
         tries: looks since it changed.
         is_queued: it waits in the backlog.
-        is_refused: it was rendered and failed. Its writer may only have paused, and a folder's mtime does not tell when
-            it goes on: such a source is looked at for about an hour, and rendered again when it has changed.
+        refused_at_s: when it was rendered and failed, in seconds since 1970. Its writer may only have paused, and a
+            folder's mtime does not tell when it goes on: such a source is looked at for an hour.
     """
 
     seen: tuple[int, int] | None
     seen_s: float
     tries: int = 0
     is_queued: bool = False
-    is_refused: bool = False
+    refused_at_s: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,8 +85,12 @@ class Watch:
         watch = cls(live_runs, _marks=dict(marks), _written=dict(marks))
         now_s = time.monotonic()
         for key, mark in marks.items():
-            for name in mark.pending:
-                watch._unsettled.setdefault(key, {})[name] = _Unsettled(seen=None, seen_s=now_s)
+            unsettled = {name: _Unsettled(seen=None, seen_s=now_s) for name in mark.pending}
+            for one in mark.refused:
+                seen = (one.n_bytes, one.mtime_ns)
+                unsettled[one.name] = _Unsettled(seen=seen, seen_s=-math.inf, refused_at_s=one.refused_at_s)
+            if unsettled:
+                watch._unsettled[key] = unsettled
         return watch
 
     @property
@@ -96,8 +100,8 @@ class Watch:
 
     @property
     def n_unsettled(self) -> int:
-        """How many sources were not ready and are looked at again."""
-        return sum(map(len, self._unsettled.values()))
+        """How many sources were not ready and are looked at again; those that failed do not count."""
+        return sum(source.refused_at_s is None for sources in self._unsettled.values() for source in sources.values())
 
     def look(self, library: Library) -> None:
         """Brings the backlog up to date; where much moved, a part of it at a time, so that rendering can begin.
@@ -150,12 +154,13 @@ class Watch:
                 continue
             before = {name: unsettled.pop(name, None) for name in names}
             for name, n_bytes, mtime_ns in zip(found.names, found.n_bytes, found.mtimes_ns, strict=True):
-                is_refused = f"{key}/{name}" in refused
+                is_refused, was = f"{key}/{name}" in refused, before[name]
                 if is_refused or name in left:
-                    was = before[name]
-                    tries = _FIRST_TRY_REFUSED if is_refused else was.tries if was else 0
                     unsettled[name] = _Unsettled(
-                        seen=(n_bytes, mtime_ns), seen_s=now_s, tries=tries, is_refused=is_refused
+                        seen=(n_bytes, mtime_ns),
+                        seen_s=now_s,
+                        tries=was.tries if was else 0,
+                        refused_at_s=time.time() if is_refused else None,
                     )
         self._remember(library)
 
@@ -239,9 +244,9 @@ class Watch:
             source, stat = sources[name], now.get(name)
             if stat is None:
                 del sources[name]
-            elif stat == source.seen and source.is_refused:
-                source.tries, source.seen_s = source.tries + 1, now_s
-                if source.tries > _LAST_TRY_REFUSED:
+            elif stat == source.seen and source.refused_at_s is not None:
+                source.seen_s = now_s
+                if time.time() - source.refused_at_s > _REFUSED_FOR_S:
                     del sources[name]
             elif stat == source.seen:
                 source.tries, source.is_queued = source.tries + 1, True
@@ -256,15 +261,27 @@ class Watch:
                 del self._listed[key]
                 self._marks[key] = Mark(mtime_ns=listed.mtime_ns)
         for key, mark in self._marks.items():
-            pending = tuple(sorted(self._unsettled.get(key, ())))
-            if pending != mark.pending:
-                self._marks[key] = Mark(mtime_ns=mark.mtime_ns, pending=pending)
+            unsettled = self._unsettled.get(key)
+            if unsettled or mark.pending or mark.refused:
+                self._marks[key] = _marked(mark.mtime_ns, unsettled or {})
         if self._marks != self._written:
             write_marks(library, self._marks)
             self._written = dict(self._marks)
 
 
+def _marked(mtime_ns: int, unsettled: dict[str, _Unsettled]) -> Mark:
+    refused = [
+        RefusedSource(name=name, n_bytes=source.seen[0], mtime_ns=source.seen[1], refused_at_s=source.refused_at_s)
+        for name, source in sorted(unsettled.items())
+        if source.refused_at_s is not None and source.seen is not None
+    ]
+    known = {source.name for source in refused}
+    return Mark(mtime_ns=mtime_ns, pending=tuple(sorted(set(unsettled) - known)), refused=tuple(refused))
+
+
 def _is_due(source: _Unsettled, library: Library, now_s: float) -> bool:
-    """What keeps still and yet is not rendered is tried less and less often."""
+    """What keeps still and yet is not rendered is tried less and less often; so is a look at what failed."""
     patience_s = library.settings.settle_interval_s * 2 ** min(source.tries, 16)
+    if source.refused_at_s is not None:
+        patience_s = max(patience_s, (time.time() - source.refused_at_s) / 2)
     return not source.is_queued and now_s - source.seen_s >= min(max(patience_s, 0.05), _LONGEST_PATIENCE_S)

@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.storage import leases, publishing
@@ -20,11 +20,28 @@ _MOST_NAMES = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedSource:
+    """A source that failed, as it was then; its writer may only have paused."""
+
+    name: str
+    n_bytes: int
+    mtime_ns: int
+    refused_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a folder's mtime stands for: every source in it is recorded, but for those that were still being written."""
+    """What a folder's mtime stands for: every source in it is recorded, but for those that were still being written.
+
+    Attributes:
+        mtime_ns: the folder's.
+        pending: sources that were still being written.
+        refused: recorded ones that failed lately.
+    """
 
     mtime_ns: int
     pending: tuple[str, ...] = ()
+    refused: tuple[RefusedSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +87,12 @@ def read_marks(library: Library) -> dict[str, Mark]:
         if written["version"] != _VERSION:
             return {}
         return {
-            key: Mark(mtime_ns=int(mtime_ns), pending=tuple(map(str, pending)))
-            for key, (mtime_ns, pending) in written["folders"].items()
+            key: Mark(
+                mtime_ns=int(mtime_ns),
+                pending=tuple(map(str, pending)),
+                refused=tuple(RefusedSource(**source) for source in refused),
+            )
+            for key, (mtime_ns, pending, refused) in written["folders"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # whatever is wrong with it, listing everything once is the remedy
@@ -79,7 +100,9 @@ def read_marks(library: Library) -> dict[str, Mark]:
 
 def write_marks(library: Library, marks: dict[str, Mark]) -> None:
     """Replaces the memory. Not synced: after a power cut, older marks only cost listings."""
-    folders = {key: (mark.mtime_ns, mark.pending) for key, mark in marks.items()}
+    folders = {
+        key: (mark.mtime_ns, mark.pending, [asdict(source) for source in mark.refused]) for key, mark in marks.items()
+    }
     _publish(_marks_path(library), {"version": _VERSION, "folders": folders})
 
 

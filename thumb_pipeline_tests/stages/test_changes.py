@@ -129,23 +129,48 @@ def test_another_watcher_goes_on_with_what_was_pending(done: Archive) -> None:
     assert successor.backlog[KEY] == ["slow.bmp"]
 
 
-def test_a_writer_that_paused_too_long_is_met_again_when_it_goes_on(done: Archive) -> None:
+def failed_halfway(done: Archive) -> tuple[Watch, bytes]:
+    """A watch that has seen `c.jpg` fail, as its writer paused; and the whole file."""
     whole = done.frame("c.jpg").read_bytes()
     done.path("c.jpg").unlink()
-    looked(done, watch := watch_of(done))
+    watch = watch_of(done)
     done.other("c.jpg", whole[:200])
-    for _ in range(3):
-        looked(done, watch)
-        rendered(done, watch, refused=[f"{KEY}/c.jpg"] if watch.n_unsettled else [])
-        time.sleep(SETTLE_S * 1.2)
+    looked(done, watch)
+    rendered(done, watch)
+    time.sleep(SETTLE_S * 1.2)
+    watch.look(done.library)
+    rendered(done, watch, refused=[f"{KEY}/c.jpg"])
     assert done.manifest().filter(source_name="c.jpg")["state"].to_list() == ["failed", "failed"]
+    return watch, whole
+
+
+def test_a_writer_that_paused_too_long_is_met_again_when_it_goes_on(done: Archive) -> None:
+    watch, whole = failed_halfway(done)
     done.other("c.jpg", whole)
-    for _ in range(6):
+    for _ in range(3):
         time.sleep(SETTLE_S * 2.2)
         watch.look(done.library)
-        if watch.n_waiting:
-            rendered(done, watch)
-    assert done.manifest().filter(source_name="c.jpg")["state"].to_list() == ["made", "made"]
+    assert watch.backlog[KEY] == ["c.jpg"]
+
+
+def test_another_watcher_starts_nothing_for_what_failed_and_stayed_as_it_was(done: Archive) -> None:
+    failed_halfway(done)
+    successor = watch_of(done)
+    for _ in range(4):
+        time.sleep(SETTLE_S * 1.5)
+        successor.look(done.library)
+        assert not successor.n_waiting
+    assert [source.name for source in marks(done)[KEY].refused] == ["c.jpg"]
+
+
+def test_another_watcher_meets_what_failed_when_it_goes_on(done: Archive) -> None:
+    _, whole = failed_halfway(done)
+    successor = watch_of(done)
+    done.other("c.jpg", whole)
+    for _ in range(3):
+        time.sleep(SETTLE_S * 2.2)
+        successor.look(done.library)
+    assert successor.backlog[KEY] == ["c.jpg"]
 
 
 def test_an_emptied_folder_starts_nothing_and_forgets_nothing(done: Archive) -> None:
