@@ -15,7 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
-from thumb_pipeline.defs.in_flight import unfinished_run_ids
+from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
 from thumb_pipeline.defs.lanes import CAPTURES
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
@@ -159,7 +159,7 @@ def _as_order(run_id: str, found: dict[str, FoundCounts]) -> WorkOrder:
     )
 
 
-@dg.graph(name="new_captures")
+@dg.graph(name=CAPTURES_JOB)
 def new_captures_graph() -> None:
     """Renders new captures of all timelapses as they come. Started by `new_captures_sensor`."""
     follow_captures()

@@ -43,7 +43,7 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
-        while is_attended(context.instance, opened, new_captures.name):
+        while is_attended(context.instance, opened):
             if time.monotonic() > deadline_s:
                 return dg.SensorResult(skip_reason="a run attends to new captures", cursor=context.cursor)
             time.sleep(_ASK_AGAIN_S)

@@ -70,15 +70,6 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
     return leases.locked(os.path.join(library.watch, ".lock"), timeout_s=wait_s)
 
 
-def is_watched(library: Library) -> bool:
-    """Whether some process is the watcher now."""
-    try:
-        with watching(library):
-            return False
-    except leases.LockTimeout:
-        return True
-
-
 def read_marks(library: Library) -> dict[str, Mark]:
     """The remembered folders, by timelapse; none where the memory is lost or of another version."""
     try:

@@ -54,6 +54,14 @@ def carried_out(archive: Archive, instance: dg.DagsterInstance, request: dg.RunR
     return job.execute_in_process(run_config=request.run_config, instance=instance)
 
 
+def killed_lease(archive: Archive, lease_id: str = "0badcafe", text: str = "") -> str:
+    """What a killed process leaves: its lease, which nobody holds."""
+    folder = Path(archive.library.lease_folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{lease_id}.lease").write_text(text)
+    return lease_id
+
+
 def materialized(result: dg.ExecuteInProcessResult) -> set[tuple[str, str | None]]:
     logged = [event.step_materialization_data for event in result.all_events if event.is_step_materialization]
     found = [data.materialization for data in logged]
@@ -111,10 +119,27 @@ def test_a_run_whose_process_was_killed_is_failed_and_followed_by_another(
         tags = {recovery.LEASE_TAG: lease.id}
         run = instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTED, tags=tags)
         assert not tick(archive, instance).run_requests
+    assert not tick(archive, instance).run_requests  # a lease that was given back: its run is about to end
+    killed_lease(archive, lease.id)
     assert tick(archive, instance).run_requests
     after = instance.get_run_by_id(run.run_id)
     assert after is not None
     assert after.status == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_command_that_was_killed_does_not_seem_to_be_under_way(
+    archive: Archive, instance: dg.DagsterInstance
+) -> None:
+    generate = build_definitions().resolve_job_def("generate")
+    tags = {recovery.LEASE_TAG: killed_lease(archive)}
+    killed = instance.create_run_for_job(generate, status=dg.DagsterRunStatus.STARTED, tags=tags)
+    started_here = instance.create_run_for_job(generate, status=dg.DagsterRunStatus.STARTED)
+    tick(archive, instance)
+    statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses == {
+        killed.run_id: dg.DagsterRunStatus.FAILURE,
+        started_here.run_id: dg.DagsterRunStatus.STARTED,
+    }
 
 
 def test_a_run_cleans_up_after_one_that_was_killed(archive: Archive, instance: dg.DagsterInstance) -> None:
@@ -122,13 +147,11 @@ def test_a_run_cleans_up_after_one_that_was_killed(archive: Archive, instance: d
     (request,) = tick(archive, instance).run_requests or []
     smalls = archive.variant("a.jpg").parent
     smalls.mkdir(parents=True)
-    leases = Path(archive.library.lease_folder)
-    leases.mkdir(parents=True, exist_ok=True)
-    (leases / "0badcafe.lease").write_text(f"{smalls}\n")
+    killed_lease(archive, text=f"{smalls}\n")
     (smalls / ".tp-0badcafe-1-1").write_bytes(b"half")
     assert carried_out(archive, instance, request).success
     assert [path.name for path in smalls.iterdir()] == ["a.jpg_small.jpg"]
-    assert list(leases.iterdir()) == []
+    assert list(Path(archive.library.lease_folder).iterdir()) == []
 
 
 def test_a_second_run_leaves_the_work_to_the_first(
