@@ -13,6 +13,7 @@ from thumb_pipeline.defs.assets.plan import missing_thumbnails
 from thumb_pipeline.defs.assets.reports import unknown_folders, verification
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.failures import REFUSED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
@@ -20,6 +21,7 @@ from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORT
 from thumb_pipeline.defs.repair_op import repair
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.schedules import NIGHTLY
+from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.render import ChunkResult
 
 __all__ = ["REFUSED", "build_definitions", "defs"]
@@ -46,7 +48,8 @@ def build_definitions(
             *MAINTENANCE_REPORTS,
         ],
         asset_checks=[library_checks],
-        jobs=[generate, verify, verify_rolling, statistics, repair, *MAINTENANCE_JOBS],
+        jobs=[generate, new_captures, verify, verify_rolling, statistics, repair, *MAINTENANCE_JOBS],
+        sensors=[new_captures_sensor],
         schedules=NIGHTLY,
         resources={
             "library": LibraryResource(root=library),

@@ -17,9 +17,34 @@ INSTANCE_SETTINGS = """\
 telemetry:
   enabled: false
 
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    # New captures wait for this; the default is five seconds.
+    dequeue_interval_seconds: 1
+
+sensors:
+  # A sensor watches for up to 25 s in one tick: others must not wait for it.
+  use_threads: true
+  num_workers: 4
+
+schedules:
+  use_threads: true
+  num_workers: 4
+
 concurrency:
   runs:
     max_concurrent_runs: 4
+    # Two slots of the four are always left to new captures: rendering in bulk takes two at most (its pool below), and
+    # maintenance one.
+    tag_concurrency_limits:
+      - key: thumb_pipeline/lane
+        value: regeneration
+        limit: 2
+      - key: thumb_pipeline/lane
+        value: maintenance
+        limit: 1
   pools:
     # A rendering run keeps all cores busy; a second one keeps them so while the first starts or ends. Counted by run:
     # slots of single ops stay taken when a process is killed.

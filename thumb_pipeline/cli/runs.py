@@ -25,7 +25,6 @@ from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
-LEASE_TAG = "thumb_pipeline/lease"
 LANE_TAG = "thumb_pipeline/lane"
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -115,7 +114,7 @@ def _opened(library: Library) -> dg.DagsterInstance:
 def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
     """Marks runs as failed whose process was killed: Dagster itself does not notice for runs inside a command."""
     for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS)):
-        lease_id = record.dagster_run.tags.get(LEASE_TAG)
+        lease_id = record.dagster_run.tags.get(recovery.LEASE_TAG)
         if lease_id and recovery.is_abandoned(library, lease_id):
             instance.report_run_failed(
                 record.dagster_run,
@@ -160,7 +159,7 @@ def cancel(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
         raise Refused(f"no run {run_id}; thumb-pipeline status lists those that can be cancelled")
     if run.is_finished:
         raise Refused(f"run {run_id} has ended already ({run.status.value})")
-    lease_id = run.tags.get(LEASE_TAG)
+    lease_id = run.tags.get(recovery.LEASE_TAG)
     pid = recovery.holder(library, lease_id) if lease_id else None
     if pid is not None:
         instance.report_run_canceling(run)
@@ -257,13 +256,17 @@ def _executed(
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             instance=instance,
             run_id=run_id,
-            tags={**tags, LEASE_TAG: lease.id, "dagster/max_retries": "0"},  # a command is repeated by its user
+            tags={
+                **tags,
+                recovery.LEASE_TAG: lease.id,
+                "dagster/max_retries": "0",
+            },  # a command is repeated by its user
             raise_on_error=False,
         )
 
 
 def _is_refused(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether an op said so of its failure (`defs.reporting.refusal`)."""
+    """Whether an op said so of its failure (`defs.failures`)."""
     failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
     return any(failure is not None and REFUSED in failure.metadata for failure in failures)
 

@@ -87,6 +87,8 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
         "DAGSTER_HOME": library.dagster_home,
         LIBRARY_VARIABLE: library.root,
         "PYTHONUNBUFFERED": "1",
+        # A tick that meets a huge folder on a slow disk takes longer than Dagster's minute.
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "300",
     }
     workspace = ["-w", workspace_file(library)]
     commands = {

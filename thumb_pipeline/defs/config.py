@@ -50,6 +50,13 @@ class GenerateConfig(PlanConfig):
     timelapses: list[str] = Field(
         default=[], description="Keys like camera-1/timelapse-2; empty means the whole library."
     )
+    go_on_without_refused: bool = Field(
+        default=False,
+        description=(
+            "A timelapse that is refused (an unmounted disk, a shrunken listing) does not stop the others; the run "
+            "then fails at its end and says which it was."
+        ),
+    )
 
 
 class VerifyConfig(dg.Config):

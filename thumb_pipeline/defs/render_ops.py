@@ -28,6 +28,7 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
 from thumb_pipeline.stages.plan import make_plan
+from thumb_pipeline.stages.plan_apart import plan_apart
 from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.sheets import newest_thumbnails_base64
@@ -39,12 +40,18 @@ RENDER_POOL = "render"
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 
 
-def place_order(library: Library, selection: Selection, order_id: str) -> WorkOrder:
+def place_order(
+    library: Library, selection: Selection, order_id: str, *, go_on_without_refused: bool = False
+) -> WorkOrder:
     """Plans, records what is right already, and writes the rest down as an order of work."""
     with refusals_as_failures(), library.lease() as lease:
-        plan = make_plan(library, selection, lease)
+        left_out: dict[str, str] = {}
+        if go_on_without_refused:
+            plan, left_out = plan_apart(library, selection, lease)
+        else:
+            plan = make_plan(library, selection, lease)
         recording.record(library, plan)
-        return work_orders.place(library, plan, order_id)
+        return work_orders.place(library, plan, order_id, left_out=left_out)
 
 
 def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
@@ -75,10 +82,13 @@ def take_order(
     opened = library.open(context.instance)
     with refusals_as_failures():
         register_timelapses(context.instance, discover(opened).keys)
-    yield from chunk_outputs(_order(context, opened, config.selection(config.timelapses)))
+    selection = config.selection(config.timelapses)
+    yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=config.go_on_without_refused))
 
 
-def _order(context: dg.OpExecutionContext, library: Library, selection: Selection) -> WorkOrder:
+def _order(
+    context: dg.OpExecutionContext, library: Library, selection: Selection, *, go_on_without_refused: bool = False
+) -> WorkOrder:
     """What was placed for this run, or is left of the run that this one repeats; else a new order.
 
     A repeated run thus goes on where the first one ended, also with `force`.
@@ -86,7 +96,7 @@ def _order(context: dg.OpExecutionContext, library: Library, selection: Selectio
     order_id = _order_id(context)
     if work_orders.is_placed(library, order_id):
         return work_orders.read(library, order_id)
-    return place_order(library, selection, order_id)
+    return place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused)
 
 
 def _order_id(context: dg.OpExecutionContext) -> str:
@@ -150,6 +160,9 @@ def report_order(
         _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
     work_orders.discard(opened, order.id)
     retire_timelapses(opened, context.instance, context.run_id, context.log)
+    if order.left_out:
+        reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
+        raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
 
 
 def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:

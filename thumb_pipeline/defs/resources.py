@@ -28,18 +28,27 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
     )
 
     def open(self, instance: dg.DagsterInstance) -> Library:
-        """The opened library.
+        """The opened library, if the instance is its own.
 
         Raises:
             dagster.Failure: with the remedy; there is no point in retrying.
+        """
+        library = self.find()
+        _refuse_foreign_instance(instance, library)
+        _refuse_foreign_database(instance, library)
+        return library
+
+    def find(self) -> Library:
+        """The library, whichever instance asks.
+
+        Raises:
+            dagster.Failure: there is none, or it cannot be used.
         """
         root = self.root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
         hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
         with refusals_as_failures(hint=hint):
             library = open_library(root)
-        _refuse_foreign_instance(instance, library)
-        _refuse_foreign_database(instance, library)
-        return library
+        return library  # noqa: RET504 -- a return inside would look to mypy as if it might not happen
 
 
 def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> None:

@@ -5,6 +5,9 @@ What changes no picture runs unless an operator switches it off; what removes fi
 
 import dagster as dg
 
+from thumb_pipeline.defs import lanes
+from thumb_pipeline.defs.resources import LibraryResource
+
 
 def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
@@ -17,7 +20,31 @@ def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.Schedu
     )
 
 
+@dg.schedule(
+    job_name="generate",
+    cron_schedule="30 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description=(
+        "Compares the whole library every night and makes what the watching missed: frames that were overwritten in "
+        "place, renamed or deleted, settings that changed, variants that were lost."
+    ),
+)
+def nightly_reconcile(context: dg.ScheduleEvaluationContext, library: LibraryResource) -> dg.RunRequest | dg.SkipReason:
+    """One run of `generate` over everything; its key makes two daemons ask for one."""
+    try:
+        library.find()
+    except dg.Failure as failure:
+        return dg.SkipReason(failure.description)
+    return dg.RunRequest(
+        run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}",
+        run_config={"ops": {"take_order": {"config": {"go_on_without_refused": True}}}},
+        tags={**lanes.MAINTENANCE, "dagster/max_retries": "0"},  # the next night is the retry
+    )
+
+
 NIGHTLY = [
+    nightly_reconcile,
     _nightly(
         "verify", "10 1 * * *", "Verifies the whole library and asks every check; changes no picture.", is_on=True
     ),

@@ -215,6 +215,12 @@ class ChecksTable(_Table):
     max_wait_h: float = Field(default=24.0, gt=0, le=87_600, strict=True)
 
 
+class CapturesTable(_Table):
+    """`[captures]`: how new captures are attended to."""
+
+    linger_s: float = Field(default=30.0, ge=0, le=3600, strict=True)
+
+
 class Settings(_Table):
     """Everything `thumbs.toml` says, checked."""
 
@@ -228,6 +234,7 @@ class Settings(_Table):
     trash: TrashTable = TrashTable()
     verification: VerificationTable = VerificationTable()
     checks: ChecksTable = ChecksTable()
+    captures: CapturesTable = CapturesTable()
     variants: dict[str, VariantTable] = Field(default_factory=_default_variants, min_length=1)
     policy: PolicyTable = PolicyTable()
     cameras: dict[str, CameraTable] = {}

@@ -58,13 +58,16 @@ class Survey:
     others: list[str]
 
 
-def survey(library: Library, listings: Sequence[SourceListing], *, only: Sequence[str] | None = None) -> Survey:
+def survey(
+    library: Library, listings: Sequence[SourceListing], *, only: Sequence[str] | None = None, wait: bool = True
+) -> Survey:
     """Settles which listed sources are complete, and what changed; waits at most once, for the settle interval.
 
     Args:
         library: the library.
         listings: fresh ones.
         only: the source names that the listings were confined to.
+        wait: wait for what may still be written; else it is pending until a later survey.
     """
     interval_s = library.settings.settle_interval_s
     over_at = time.monotonic() + interval_s
@@ -73,7 +76,7 @@ def survey(library: Library, listings: Sequence[SourceListing], *, only: Sequenc
     listed = sources_of(listings)
     known = library.inventory.query(keys, lambda rows: rows.select(_KNOWN), names=only)
     compared = _compared(listed, known, len(keys), looked_at, interval_s)
-    settled = settle(library, compared.filter("is_fresh").select(list(LISTED)), over_at)
+    settled = settle(library, compared.filter("is_fresh").select(list(LISTED)), over_at, wait=wait)
     now_complete = compared.filter("stood_still").select(
         *LISTED, state=pl.lit(SETTLED), looked_at=pl.lit(None, INSTANT)
     )

@@ -76,6 +76,11 @@ class Library:
         return os.path.join(self.variants_root, TRASH_FOLDER)
 
     @property
+    def watch(self) -> str:
+        """The folder of what a watcher remembers."""
+        return os.path.join(self.state, "watch")
+
+    @property
     def dagster_home(self) -> str:
         """The folder of this library's own Dagster instance."""
         return os.path.join(self.state, "dagster")
@@ -341,6 +346,10 @@ rolling_s = 1800.0
 # checks in the UI turn red.
 max_failed_ratio = 0.01
 max_wait_h = 24.0
+
+[captures]
+# The run that attends to new captures stays this long after the last one (seconds): the next finds it warm.
+linger_s = 30.0
 
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".

@@ -115,7 +115,8 @@ def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progre
     keys, unmatched = choose_timelapses(library, selection)
     only = selection.sources or None
     parts = [_plan_part(library, batch, selection, lease, on_progress) for batch in batches(library, keys, only)]
-    _refuse_unknown_sources(selection, parts)
+    if not selection.is_hint:
+        _refuse_unknown_sources(selection, parts)
     refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
     refuse_absent_variants(library, selection, sum((part.cost for part in parts), Cost()).n)
     return Plan(parts=parts, unmatched=unmatched)
@@ -131,7 +132,7 @@ def _plan_part(
     library: Library, listings: list[SourceListing], selection: Selection, lease: Lease, on_progress: Progress | None
 ) -> PlanPart:
     only = selection.sources or None
-    found = survey(library, listings, only=only)
+    found = survey(library, listings, only=only, wait=not selection.is_hint)
     chosen = [
         spec for spec in library.settings.specs.values() if spec.name in selection.variants or not selection.variants
     ]

@@ -10,6 +10,9 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import unavailable
 
+LEASE_TAG = "thumb_pipeline/lease"
+"""The tag by which a Dagster run names the lease of its process."""
+
 die_with_parent = leases.die_with_parent
 """For processes that must not outlive the command that started them."""
 
@@ -41,7 +44,7 @@ def clean_up(library: Library) -> int:
     """
     n_removed = 0
     for folders in leases.abandoned(library.lease_folder).values():
-        for folder in folders:
+        for folder in dict.fromkeys(folders):  # a run that follows cameras announces them again and again
             n_removed += clean_folder(library, folder, _temporaries(folder))
     return n_removed
 

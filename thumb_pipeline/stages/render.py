@@ -6,6 +6,7 @@ What is to be made was decided in `plan`; what happens to one source is in `work
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -87,6 +88,11 @@ class ChunkResult:
     duration_s: float = 0.0
 
 
+def rendering_pool(library: Library, lease: Lease) -> WorkerPool:
+    """As many workers as the settings say; a context that ends with them."""
+    return WorkerPool(library.workers, lease, worker_orders(library, lease))
+
+
 def render_chunk(
     library: Library,
     rows: pl.DataFrame,
@@ -95,6 +101,7 @@ def render_chunk(
     run_id: str,
     on_source: SourceDone | None = None,
     on_end: Callable[[ChunkResult], None] | None = None,
+    pool: WorkerPool | None = None,
 ) -> ChunkResult:
     """Renders the variants of some plan rows and records them as it goes.
 
@@ -108,6 +115,7 @@ def render_chunk(
         run_id: goes into the records.
         on_source: told how many sources are done.
         on_end: given what was done also when the chunk does not get to its end.
+        pool: workers that are there already, and stay; else some are started for this chunk.
 
     Raises:
         CannotWrite: the disk does not take files; what was made until then is recorded.
@@ -119,8 +127,8 @@ def render_chunk(
     jobs = {id(job.task): job for job in _jobs(library, rows)}
     n_done = 0
     try:
-        with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
-            for n_done, (task, answer) in enumerate(pool.run(job.task for job in jobs.values()), 1):
+        with nullcontext(pool) if pool else rendering_pool(library, lease) as workers:
+            for n_done, (task, answer) in enumerate(workers.run(job.task for job in jobs.values()), 1):
                 recorder.take(jobs[id(task)], answer)
                 if on_source is not None:
                     on_source(n_done)

@@ -28,6 +28,7 @@ class Selection:
         retry_failed: try refused sources again although nothing changed.
         trust_existing: adopt another program's variants if they decode and fit the box.
         accept_shrink: believe an empty or shrunken listing.
+        is_hint: the sources are a watcher's: one that is gone again is no mistake, and none is waited for.
     """
 
     timelapses: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class Selection:
     retry_failed: bool = False
     trust_existing: bool = False
     accept_shrink: bool = False
+    is_hint: bool = False
 
 
 def choose_timelapses(library: Library, selection: Selection) -> tuple[list[str], list[str]]:

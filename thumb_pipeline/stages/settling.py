@@ -20,7 +20,7 @@ SETTLED, PENDING = "settled", "pending"
 _SAME = list(LISTED)
 
 
-def settle(library: Library, fresh: pl.DataFrame, over_at: float) -> pl.DataFrame:
+def settle(library: Library, fresh: pl.DataFrame, over_at: float, *, wait: bool = True) -> pl.DataFrame:
     """Looks at new and changed sources until the settle interval is over, at most once again each.
 
     End markers are read while the interval runs; what has none, or was not reached, is looked at again when it is over.
@@ -29,6 +29,7 @@ def settle(library: Library, fresh: pl.DataFrame, over_at: float) -> pl.DataFram
         library: the library.
         fresh: `LISTED` columns, as first seen.
         over_at: monotonic time at which the interval is over for all of them.
+        wait: wait for that; else what has no end marker is pending, and another look decides.
 
     Returns:
         The same columns as they are now, with `state`, and `looked_at` where they were looked at again; files that
@@ -38,10 +39,10 @@ def settle(library: Library, fresh: pl.DataFrame, over_at: float) -> pl.DataFram
         [_is_complete(library, key, name, over_at) for key, name, *_ in fresh.iter_rows()], dtype=pl.Boolean
     )
     waiting = fresh.filter(~complete)
-    if not waiting.is_empty():
+    if wait and not waiting.is_empty():
         time.sleep(max(0.0, over_at - time.monotonic()))
     again = _look_again(library, waiting).join(waiting.select(*_SAME, stood_still=pl.lit(True)), on=_SAME, how="left")
-    state = pl.when(pl.col("stood_still").is_null()).then(pl.lit(PENDING)).otherwise(pl.lit(SETTLED))
+    state = pl.when(pl.col("stood_still").is_null() | pl.lit(not wait)).then(pl.lit(PENDING)).otherwise(pl.lit(SETTLED))
     at_once = fresh.filter(complete).select(*_SAME, state=pl.lit(SETTLED), looked_at=pl.lit(None, INSTANT))
     return pl.concat([at_once, again.select(*_SAME, state=state, looked_at=pl.lit(datetime.now(UTC), INSTANT))])
 

@@ -4,10 +4,12 @@ An order is a folder below `<state>/plans/`: the rows with their chunk numbers, 
 stays until it is carried out, so that a run that failed can be resumed from it.
 """
 
+import contextlib
 import json
 import os
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from math import ceil
@@ -58,6 +60,7 @@ class WorkOrder:
         found: by timelapse with work, or with something adopted.
         placed_at: when it was written down, ISO, UTC; what was recorded since is done.
         asked: what it was placed for, where it may be resumed by asking for the same again.
+        left_out: timelapses that were refused, with the reason.
     """
 
     id: str
@@ -70,6 +73,7 @@ class WorkOrder:
     found: dict[str, FoundCounts] = field(default_factory=dict)
     placed_at: str = ""
     asked: str = ""
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
@@ -86,11 +90,19 @@ def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
         n_bytes=int(sources["source_n_bytes"].sum()),
         predicted_s=round(predicted_s, 1),
         by_reason=dict(zip(reasons["reason"].to_list(), reasons["n"].to_list(), strict=True)),
-        found=_found(plan),
+        found=found_counts(plan),
     )
 
 
-def place(library: Library, plan: Plan, order_id: str, *, lease: Lease | None = None, asked: str = "") -> WorkOrder:
+def place(
+    library: Library,
+    plan: Plan,
+    order_id: str,
+    *,
+    lease: Lease | None = None,
+    asked: str = "",
+    left_out: dict[str, str] | None = None,
+) -> WorkOrder:
     """Writes a plan down; newest captures are in the first chunk, and no source is in two.
 
     With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay a week.
@@ -98,6 +110,7 @@ def place(library: Library, plan: Plan, order_id: str, *, lease: Lease | None = 
     """
     order = describe(library, plan, order_id)
     order.placed_at, order.asked = datetime.now(UTC).isoformat(), asked
+    order.left_out = left_out or {}
     folder = _folder(library, order_id)
     os.makedirs(folder, exist_ok=True)
     if lease is not None:
@@ -187,6 +200,25 @@ def discard_abandoned(library: Library) -> None:
             discard(library, name)
 
 
+def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
+    """Timelapse and source_name of what orders under way will render: those of living commands, and of `live_runs`."""
+    parts = [pl.DataFrame(schema={"timelapse": pl.String, "source_name": pl.String})]
+    for name in _names(library):
+        rows = os.path.join(_folder(library, name), "rows.parquet")
+        if (name in live_runs or _is_at_work(library, name)) and is_placed(library, name):
+            with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
+                parts.append(pl.read_parquet(rows, columns=["timelapse", "source_name"], glob=False))
+    return pl.concat(parts).unique()
+
+
+def _is_at_work(library: Library, order_id: str) -> bool:
+    try:
+        with open(os.path.join(_folder(library, order_id), _LEASE), encoding="ascii") as file:
+            return not recovery.is_abandoned(library, file.read())
+    except FileNotFoundError:
+        return False
+
+
 def fold(results: list[ChunkResult]) -> ChunkResult:
     """The sum of what chunks did."""
     total = ChunkResult(duration_s=sum(result.duration_s for result in results))
@@ -198,8 +230,8 @@ def fold(results: list[ChunkResult]) -> ChunkResult:
     return total
 
 
-def _found(plan: Plan) -> dict[str, FoundCounts]:
-    """Only timelapses with work, or with something adopted, enter a run."""
+def found_counts(plan: Plan) -> dict[str, FoundCounts]:
+    """What a plan found, by timelapse; only those with work, or with something adopted, enter a run."""
     found: dict[str, FoundCounts] = {}
     for part in plan.parts:
         busy = {*part.rows["timelapse"].unique(), *part.adopted["timelapse"].unique()}

@@ -85,6 +85,11 @@ class WorkerPool:
         self._busy.clear()
         self._room.close()
 
+    def warm_up(self) -> None:
+        """Starts all workers before there is work for them, and does not wait until they have started."""
+        while len(self._idle) + len(self._busy) < self._n_workers:
+            self._idle.append(self._start())
+
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
         """Answers as they come, in no order. A worker that dies over a task answers it with a `Failure`.
 

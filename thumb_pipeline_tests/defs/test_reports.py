@@ -158,7 +158,7 @@ def test_jobs_of_maintenance_go_after_captures_and_regeneration() -> None:
     definitions = build_definitions()
     priorities = {job.name: job.tags.get("dagster/priority") for job in definitions.resolve_all_job_defs()}
     del priorities["__ASSET_JOB"]
-    assert priorities.pop("generate") == "0"
+    assert (priorities.pop("new_captures"), priorities.pop("generate")) == ("10", "0")
     assert set(priorities.values()) == {"-10"}
 
 
@@ -168,7 +168,7 @@ def test_what_runs_at_night_by_default_removes_nothing() -> None:
         for schedule in build_definitions().schedules or []
         if isinstance(schedule, dg.ScheduleDefinition) and schedule.default_status is dg.DefaultScheduleStatus.RUNNING
     }
-    assert on == {"verify", "verify_rolling", "statistics"}
+    assert on == {"generate", "verify", "verify_rolling", "statistics"}
 
 
 @pytest.mark.parametrize("name", sorted(ALL_CHECKS))

@@ -368,8 +368,8 @@ def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
     (text,) = [block for block in blocks(README) if block.startswith("LIBRARY/")]
     mapped = {line.split()[0] for line in text.splitlines()[1:]}
     opened, key = open_library(str(library)), "camera-1/timelapse-2"
-    folders = [opened.lease_folder, opened.plans, opened.dagster_home, opened.inventory.root, opened.frames(key)]
-    folders += [opened.journals, opened.trash]
+    folders = [opened.lease_folder, opened.plans, opened.watch, opened.dagster_home, opened.inventory.root]
+    folders += [opened.frames(key), opened.journals, opened.trash]
     folders += [f"{opened.variants(key)}/{spec.folder}" for spec in opened.settings.specs.values()]
     assert mapped == {SETTINGS_NAME, *(str(Path(folder).relative_to(opened.root)) + "/" for folder in folders)}
 
@@ -378,7 +378,7 @@ def test_the_state_page_explains_every_folder_of_the_state(library: Path) -> Non
     opened = open_library(str(library))
     tables = [opened.inventory, opened.manifest, opened.last_plan, opened.damage, opened.checked]
     tables += [opened.findings, opened.verdicts, opened.verified, opened.reported]
-    folders = [opened.lease_folder, opened.plans, opened.dagster_home, opened.journals]
+    folders = [opened.lease_folder, opened.plans, opened.watch, opened.dagster_home, opened.journals]
     folders += [f"{one.root}/{one.schema.name}" for one in tables]
     expected = {str(Path(folder).relative_to(opened.state)) + "/" for folder in folders}
     documented = {path for row in table(page("state.md"), "Path") for path in code(row[0]) if path.endswith("/")}

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from thumb_pipeline.stages.plan import Selection, make_plan
+from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.recording import record
 from thumb_pipeline.stages.render import render_chunk
 from thumb_pipeline.stages.retries import next_retry_at
+from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
 AT_ONCE = "[retries]\ndelays_s = [0, 0, 0]"

@@ -1,0 +1,170 @@
+"""`new_captures`: the job that renders new captures as they come, and stays a while for the next ones.
+
+It belongs to no partition: it reports a materialization for every timelapse that had something new. When it is started
+is the sensor's business, what it renders that of `stages.captures`.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
+from thumb_pipeline.defs.lanes import CAPTURES
+from thumb_pipeline.defs.partitions import register_timelapses
+from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.stages import recovery, watch_memory
+from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
+from thumb_pipeline.stages.changes import Watch
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder, fold
+from thumb_pipeline.storage.leases import LockTimeout
+
+_MOST_S = 900.0
+_REPORT_EVERY_S = 60.0
+_OTHER_WATCHER_S = 40.0  # a tick of the sensor is one for 25 s
+
+
+class CapturesConfig(dg.Config):
+    """What a run for new captures begins with."""
+
+    changes: str = Field(
+        default="",
+        description="Name of the list of changes that the sensor wrote into the state folder; empty looks afresh.",
+    )
+
+
+@dataclass(slots=True)
+class _Account:
+    """What was done in each timelapse since it was last reported, and when that was."""
+
+    found: dict[str, FoundCounts] = field(default_factory=dict)
+    results: dict[str, list[ChunkResult]] = field(default_factory=dict)
+    reported_s: dict[str, float] = field(default_factory=dict)
+
+    def add(self, done: Rendered) -> None:
+        for key, counts in done.found.items():
+            before = self.found.get(key, FoundCounts())
+            reasons = {*before.by_reason, *counts.by_reason}
+            self.found[key] = FoundCounts(
+                by_reason={name: before.by_reason.get(name, 0) + counts.by_reason.get(name, 0) for name in reasons},
+                unchanged=before.unchanged + counts.unchanged,
+                adopted=before.adopted + counts.adopted,
+                failed=before.failed + counts.failed,
+                pending=counts.pending,
+            )
+            self.results.setdefault(key, []).append(done.result)
+
+    def due(self) -> str | None:
+        """A timelapse to report now: one at a time, as each takes about as long as rendering a frame."""
+        now_s = time.monotonic()
+        return next((key for key in self.found if now_s - self.reported_s.get(key, -math.inf) >= _REPORT_EVERY_S), None)
+
+    def close(self, key: str) -> tuple[FoundCounts, ChunkResult]:
+        """Takes out what was done in a timelapse."""
+        self.reported_s[key] = time.monotonic()
+        return self.found.pop(key), fold(self.results.pop(key))
+
+
+@dg.op
+def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, library: LibraryResource) -> None:
+    """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
+    opened = library.open(context.instance)
+    try:
+        with opened.lease() as lease, ExitStack() as held:
+            context.instance.add_run_tags(context.run_id, {recovery.LEASE_TAG: lease.id})
+            try:
+                held.enter_context(watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S))
+            except LockTimeout:
+                context.log.info("another process attends to new captures; this run has nothing to do")
+                return
+            _follow(context, opened, lease, config.changes)
+    except (*REFUSALS, *INTERRUPTIONS) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:
+    watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
+    watch.receive(watch_memory.read_list(library, list_id))
+    stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
+    account, said = _Account(), set[str]()
+    known, is_clean = set[str](), False
+    with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
+        for done in follower.batches(stay):
+            if watch.timelapses - known:
+                register_timelapses(context.instance, sorted(watch.timelapses))
+                known |= watch.timelapses
+            for line in _new_trouble(watch, done, said):
+                context.log.warning(line)
+            if done is not None:
+                account.add(done)
+                continue
+            watch_memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
+            if not is_clean:
+                is_clean = clean_up_after_killed(library)
+            if (key := account.due()) is not None:
+                _report(context, follower.library, key, *account.close(key))
+    for key in sorted(account.found):
+        _report(context, follower.library, key, *account.close(key))
+
+
+@contextmanager
+def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
+    """Stopping the service is no failure: nothing is lost, the next sensor takes up what is new. A cancel stays one."""
+    try:
+        yield
+    except dg.DagsterExecutionInterruptedError:
+        run = context.instance.get_run_by_id(context.run_id)
+        if run is None or run.status == dg.DagsterRunStatus.CANCELING:
+            raise
+        context.log.info("stopped with the service; what is new meanwhile is found when it starts again")
+
+
+def _new_trouble(watch: Watch, done: Rendered | None, said: set[str]) -> list[str]:
+    found = {**watch.trouble, **(done.trouble if done else {})}
+    lines = [f"{where} is left alone for now: {reason}" for where, reason in found.items()]
+    new = [line for line in lines if line not in said]
+    said.update(new)
+    return new
+
+
+def _report(
+    context: dg.OpExecutionContext, library: Library, key: str, found: FoundCounts, result: ChunkResult
+) -> None:
+    """Logs materializations of a timelapse in which something was done."""
+    inventory = inventory_metadata(library.inventory, [key])
+    n_sources = library.inventory.query([key], lambda rows: rows.select(pl.len())).item()
+    order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})
+    made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
+    for asset, metadata in (
+        ("image_inventory", inventory),
+        ("missing_thumbnails", plan_metadata(found.by_reason, PLAN)),
+        ("thumbnails", made),
+    ):
+        context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
+
+
+def _as_order(run_id: str, found: dict[str, FoundCounts]) -> WorkOrder:
+    return WorkOrder(
+        id=run_id, n_chunks=1, n_sources=0, n_variants=0, n_bytes=0, predicted_s=0, by_reason={}, found=found
+    )
+
+
+@dg.graph(name=CAPTURES_JOB)
+def new_captures_graph() -> None:
+    """Renders new captures of all timelapses as they come. Started by `new_captures_sensor`."""
+    follow_captures()
+
+
+new_captures = new_captures_graph.to_job(
+    executor_def=dg.in_process_executor, tags={**CAPTURES, "dagster/max_retries": "0"}
+)

@@ -1,0 +1,136 @@
+"""`new_captures_sensor`: watches the library and asks for a run when frames wait.
+
+Only gathers and asks: what moved is found by `stages.changes`, what follows from it is decided in `domain.watching`.
+"""
+
+import json
+import secrets
+import time
+from dataclasses import asdict
+
+import dagster as dg
+
+from thumb_pipeline.defs.captures import new_captures
+from thumb_pipeline.defs.in_flight import is_attended, is_counted_on, unfinished_run_ids
+from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide
+from thumb_pipeline.stages import watch_memory
+from thumb_pipeline.stages.captures import pause_s
+from thumb_pipeline.stages.changes import Watch
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.storage.leases import LockTimeout
+
+_TICK_S = 25.0
+"""How long a tick watches. The daemon starts ticks at most every five seconds, so what counts is to be in one."""
+
+_ASK_AGAIN_S = 1.0
+_PATIENCE_S = 1.0  # a new folder is about to get its first frame: both in one tick
+
+
+@dg.sensor(
+    job_name=new_captures.name,  # given the job itself, Dagster 1.13 warns of a beta parameter that nobody set
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Watches the library's folders and asks for one run of new_captures when frames are new or changed, in "
+        "however many timelapses; adds partitions for new timelapses and retires those that were forgotten."
+    ),
+)
+def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryResource) -> dg.SensorResult:
+    """One tick: watches until there is something to ask for, at most 25 s."""
+    deadline_s = time.monotonic() + _TICK_S
+    try:
+        opened = library.open(context.instance)
+        while is_attended(context.instance, opened):
+            if time.monotonic() > deadline_s:
+                return dg.SensorResult(skip_reason="a run attends to new captures", cursor=context.cursor)
+            time.sleep(_ASK_AGAIN_S)
+        with watch_memory.watching(opened):
+            return _watch(context, opened, deadline_s)
+    except LockTimeout:
+        return dg.SensorResult(skip_reason="another process watches this library", cursor=context.cursor)
+    except (*REFUSALS, *INTERRUPTIONS) as refused:
+        return dg.SensorResult(skip_reason=str(refused), cursor=context.cursor)
+    except dg.Failure as failure:
+        return dg.SensorResult(skip_reason=failure.description, cursor=context.cursor)
+
+
+def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> dg.SensorResult:
+    watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
+    partitions = _Partitions(context.instance, library)
+    cursor = _cursor(context, library)
+    while True:
+        looked_s = time.monotonic()
+        watch.look(library)
+        now_s = time.monotonic()
+        known = partitions.known(watch)
+        on_disk = OnDisk(timelapses=watch.timelapses, n_waiting=watch.n_waiting)
+        decision = decide(on_disk, known, partitions.in_flight(known), cursor, now_s=time.time())
+        if decision.add or decision.retire:
+            deadline_s = min(deadline_s, now_s + _PATIENCE_S)
+        if decision.is_run_due or now_s >= deadline_s:
+            return _ask(library, watch, decision, cursor)
+        if not watch.is_behind:
+            time.sleep(pause_s(now_s - looked_s))
+
+
+class _Partitions:
+    """The partitions as the tick found them; which are forgotten is asked again only when folders come or go."""
+
+    def __init__(self, instance: dg.DagsterInstance, library: Library) -> None:
+        self._instance = instance
+        self._library = library
+        self._keys = frozenset(instance.get_dynamic_partitions("timelapse"))
+        self._gone = frozenset[str]()
+        self._forgotten = frozenset[str]()
+
+    def known(self, watch: Watch) -> Known:
+        """What is known of them; none counts as forgotten while a folder cannot be read."""
+        gone = self._keys - watch.timelapses
+        if gone != self._gone:
+            inventory = self._library.inventory
+            held = inventory.query(sorted(gone), lambda rows: rows.select("timelapse").unique())
+            self._gone, self._forgotten = gone, gone - frozenset(held["timelapse"])
+        return Known(partitions=self._keys, forgotten=frozenset() if watch.trouble else self._forgotten)
+
+    def in_flight(self, known: Known) -> InFlight:
+        """Runs other than those for new captures may count on any partition; asked only where one is to go."""
+        is_any = bool(known.forgotten) and is_counted_on(self._instance)
+        return InFlight(timelapses=self._keys if is_any else frozenset())
+
+
+def _ask(library: Library, watch: Watch, decision: Decision, cursor: Cursor) -> dg.SensorResult:
+    """What the decision asks Dagster for, in its words."""
+    runs = []
+    if decision.is_run_due:
+        list_id = f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(3)}"
+        watch_memory.place_list(library, list_id, watch.changes())
+        config = {"ops": {"follow_captures": {"config": {"changes": list_id}}}}
+        runs.append(dg.RunRequest(run_key=list_id, run_config=config))
+        cursor = Cursor(attempts=cursor.attempts + 1, asked_at_s=time.time())
+    trouble = [f"{where}: {reason}" for where, reason in sorted(watch.trouble.items())]
+    changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+    if decision.add:
+        changes.append(timelapse_partitions.build_add_request(decision.add))
+    if decision.retire:
+        changes.append(timelapse_partitions.build_delete_request(decision.retire))
+    return dg.SensorResult(
+        run_requests=runs,
+        dynamic_partitions_requests=changes,
+        skip_reason=None if runs else "; ".join([decision.reason, *trouble[:10]]),
+        cursor=json.dumps(asdict(cursor)),
+    )
+
+
+def _cursor(context: dg.SensorEvaluationContext, library: Library) -> Cursor:
+    """The last cursor; a list that is still there tells of a run that has not got to its end, also to a new daemon."""
+    asked_at_s = watch_memory.list_placed_at_s(library)
+    if asked_at_s is None:
+        return Cursor()
+    try:
+        attempts = int(json.loads(context.cursor or "{}")["attempts"])
+    except (ValueError, TypeError, KeyError):
+        attempts = 0
+    return Cursor(attempts=max(1, attempts), asked_at_s=asked_at_s)

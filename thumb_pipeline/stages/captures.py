@@ -1,0 +1,166 @@
+"""Renders new captures as they come, in a process that stays a while: a watcher's backlog, in small batches.
+
+A batch is planned by name, so it costs by its sources and not by the archive, and it is short, so that the newest frame
+of any timelapse never waits long behind an import of thousands. What is new is found by `changes`.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Self
+
+from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.stages import recording, recovery, work_orders
+from thumb_pipeline.stages.changes import Watch
+from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
+from thumb_pipeline.stages.plan import Plan
+from thumb_pipeline.stages.plan_apart import plan_apart
+from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_pool
+from thumb_pipeline.stages.selection import Selection
+from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
+
+_BATCH_S = 3.0
+_FIRST_BATCH = 60
+_SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
+_SETTLES_WITHIN = 3.0  # settle intervals
+_LOOK_EVERY_S = 0.2
+_LOOK_SHARE = 0.05
+"""Looking takes at most this share of a core, however many timelapses there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stay:
+    """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`."""
+
+    linger_s: float
+    most_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What one batch came to.
+
+    Attributes:
+        result: what rendering did.
+        found: what was found, by timelapse.
+        trouble: timelapses that were left alone, with the reason.
+    """
+
+    result: ChunkResult = field(default_factory=ChunkResult)
+    found: dict[str, FoundCounts] = field(default_factory=dict)
+    trouble: dict[str, str] = field(default_factory=dict)
+
+
+class Follower:
+    """Follows a library's cameras with workers that stay warm between batches. A context; it ends its workers."""
+
+    def __init__(self, library: Library, watch: Watch, lease: Lease, run_id: str) -> None:
+        self.library = library
+        self._watch = watch
+        self._lease = lease
+        self._run_id = run_id
+        self._settings_seen = _settings_stat(library)
+        self._pool = rendering_pool(library, lease)
+        self._pool.warm_up()
+        self._limit = _FIRST_BATCH
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._pool.__exit__(None, None, None)
+
+    def batches(self, stay: Stay) -> Iterator[Rendered | None]:
+        """What each batch came to, and None after each look that found nothing, until it is time to go.
+
+        Raises:
+            ArchiveUnavailable: the folder of all cameras cannot be listed.
+            CannotWrite: the disk does not take files.
+        """
+        began_s = idle_since_s = time.monotonic()
+        while True:
+            looked_s = time.monotonic()
+            self._watch.look(self.library)
+            look_took_s = time.monotonic() - looked_s
+            self._take_up_settings()
+            batch = self._watch.take(self._limit)
+            if batch:
+                yield self._carry_out(batch)
+            else:
+                yield None
+            if batch or self._watch.is_behind:
+                idle_since_s = time.monotonic()
+            now_s = time.monotonic()
+            if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= self._linger_s(stay)):
+                return
+            if not batch and not self._watch.is_behind:
+                time.sleep(pause_s(look_took_s))
+
+    def _linger_s(self, stay: Stay) -> float:
+        """What is being written now is waited for: another run would only have to be started for it."""
+        settle_s = _SETTLES_WITHIN * self.library.settings.settle_interval_s if self._watch.n_unsettled else 0.0
+        return max(stay.linger_s, settle_s)
+
+    def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
+        """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""
+        started_s = time.monotonic()
+        plan, trouble = self._plan(batch)
+        recording.record(self.library, plan)
+        result = ChunkResult()
+        if not plan.rows.is_empty():
+            result = render_chunk(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
+        refused = {shown for shown, _, _ in result.failures}
+        self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused)
+        for key, reason in trouble.items():
+            self._watch.set_aside(key, reason)
+        self._adapt(sum(map(len, batch.values())), time.monotonic() - started_s)
+        return Rendered(result=result, found=found_counts(plan), trouble=trouble)
+
+    def _plan(self, batch: dict[str, list[str]]) -> tuple[Plan, dict[str, str]]:
+        names = tuple(dict.fromkeys(name for names in batch.values() for name in names))
+        selection = Selection(timelapses=tuple(batch), sources=names, is_hint=True)
+        return plan_apart(self.library, selection, self._lease)
+
+    def _adapt(self, n_sources: int, took_s: float) -> None:
+        """Keeps batches at a few seconds; a small one says little about the cost of a source."""
+        if n_sources >= _SMALLEST_BATCH:
+            wanted = int(n_sources * _BATCH_S / max(took_s, 0.001))
+            self._limit = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, wanted, 2 * self._limit))
+
+    def _take_up_settings(self) -> None:
+        """Changed settings hold from the next batch on; while they cannot be used, the last ones stay in force."""
+        seen = _settings_stat(self.library)
+        if seen == self._settings_seen:
+            return
+        self._settings_seen = seen
+        try:
+            self.library = open_library(self.library.root)
+        except Refused as refused:
+            self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
+            return
+        self._pool.__exit__(None, None, None)
+        self._pool = rendering_pool(self.library, self._lease)
+
+
+def clean_up_after_killed(library: Library) -> bool:
+    """Removes what processes that were killed left unfinished: their files, their orders of work, their leases."""
+    dead = recovery.dead_leases(library)
+    if dead:
+        recovery.clean_up(library)
+        work_orders.discard_abandoned(library)
+        recovery.forget(library, dead)
+    return True
+
+
+def pause_s(look_took_s: float) -> float:
+    """How long to wait between two looks."""
+    return max(_LOOK_EVERY_S, look_took_s / _LOOK_SHARE)
+
+
+def _settings_stat(library: Library) -> tuple[int, int] | None:
+    try:
+        status = os.stat(os.path.join(library.root, SETTINGS_NAME))
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

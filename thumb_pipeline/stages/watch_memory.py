@@ -1,0 +1,154 @@
+"""What a watcher keeps on disk: which folders hold nothing new, the list it hands to a run, and its lock.
+
+All of it may be lost at any time: folders are then listed once and compared with what is recorded. Looking at folders
+is in `changes`.
+"""
+
+import contextlib
+import json
+import os
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+
+from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.storage import leases, publishing
+
+_VERSION = 1
+_SUFFIX = ".changes.json"
+_MOST_NAMES = 20_000
+"""In a list for a run; it finds the rest itself, by listing those folders once more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedSource:
+    """A source that failed, as it was then; its writer may only have paused."""
+
+    name: str
+    n_bytes: int
+    mtime_ns: int
+    refused_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a folder's mtime stands for: every source in it is recorded, but for those that were still being written.
+
+    Attributes:
+        mtime_ns: the folder's.
+        pending: sources that were still being written.
+        refused: recorded ones that failed lately.
+    """
+
+    mtime_ns: int
+    pending: tuple[str, ...] = ()
+    refused: tuple[RefusedSource, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderChanges:
+    """What a listing of one folder found to be new or changed, the newest last; `is_final` as in `Turn`."""
+
+    mtime_ns: int
+    is_final: bool
+    names: list[str] = field(default_factory=list)
+
+
+def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager[None]:
+    """Makes this process the library's only watcher; the kernel takes it back with the process.
+
+    Raises:
+        LockTimeout: another process still was it after `wait_s`.
+        Refused: the state folder cannot be written.
+    """
+    try:
+        os.makedirs(library.watch, exist_ok=True)
+    except OSError as error:
+        raise Refused(
+            f"{library.state} cannot be written ({error.strerror}); let this user write there, "
+            "or name another folder as storage.state in thumbs.toml"
+        ) from error
+    return leases.locked(os.path.join(library.watch, ".lock"), timeout_s=wait_s)
+
+
+def read_marks(library: Library) -> dict[str, Mark]:
+    """The remembered folders, by timelapse; none where the memory is lost or of another version."""
+    try:
+        with open(_marks_path(library), encoding="utf-8") as file:
+            written = json.load(file)
+        if written["version"] != _VERSION:
+            return {}
+        return {
+            key: Mark(
+                mtime_ns=int(mtime_ns),
+                pending=tuple(map(str, pending)),
+                refused=tuple(RefusedSource(**source) for source in refused),
+            )
+            for key, (mtime_ns, pending, refused) in written["folders"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # whatever is wrong with it, listing everything once is the remedy
+
+
+def write_marks(library: Library, marks: dict[str, Mark]) -> None:
+    """Replaces the memory. Not synced: after a power cut, older marks only cost listings."""
+    folders = {
+        key: (mark.mtime_ns, mark.pending, [asdict(source) for source in mark.refused]) for key, mark in marks.items()
+    }
+    _publish(_marks_path(library), {"version": _VERSION, "folders": folders})
+
+
+def place_list(library: Library, list_id: str, changes: dict[str, FolderChanges]) -> int:
+    """Writes down what a run is to begin with, in place of all earlier lists; returns how many names are in it."""
+    for other in open_lists(library):
+        discard_list(library, other)
+    chosen, n_names = {}, 0
+    for key, found in sorted(changes.items(), key=lambda item: len(item[1].names)):
+        if n_names + len(found.names) <= _MOST_NAMES:
+            chosen[key] = (found.mtime_ns, found.is_final, found.names)
+            n_names += len(found.names)
+    _publish(os.path.join(library.watch, list_id + _SUFFIX), chosen)
+    return n_names
+
+
+def read_list(library: Library, list_id: str) -> dict[str, FolderChanges]:
+    """What a list says; nothing where it is gone: the run then looks at all folders itself."""
+    try:
+        with open(os.path.join(library.watch, list_id + _SUFFIX), encoding="utf-8") as file:
+            written = json.load(file)
+        return {
+            key: FolderChanges(mtime_ns=int(mtime_ns), is_final=bool(is_final), names=list(names))
+            for key, (mtime_ns, is_final, names) in written.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def open_lists(library: Library) -> list[str]:
+    """Ids of the lists that no run has carried out."""
+    try:
+        return [name.removesuffix(_SUFFIX) for name in os.listdir(library.watch) if name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return []
+
+
+def list_placed_at_s(library: Library) -> float | None:
+    """When the newest open list was placed, in seconds since 1970; None where none is open."""
+    placed = []
+    for list_id in open_lists(library):
+        with contextlib.suppress(FileNotFoundError):
+            placed.append(os.stat(os.path.join(library.watch, list_id + _SUFFIX)).st_mtime)
+    return max(placed, default=None)
+
+
+def discard_list(library: Library, list_id: str) -> None:
+    """Removes a list that was carried out."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(library.watch, list_id + _SUFFIX))
+
+
+def _publish(path: str, document: object) -> None:
+    publishing.publish(os.fsencode(path), json.dumps(document).encode(), writer="watch")
+
+
+def _marks_path(library: Library) -> str:
+    return os.path.join(library.watch, "folders.json")

@@ -1,0 +1,181 @@
+"""`up` and nothing else: frames appear in folders, variants beside them; daemon and code server are processes."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+
+pytestmark = pytest.mark.slow
+
+OTHER = "camera-2/timelapse-9"
+PATIENCE_S = 120.0
+
+
+@contextmanager
+def up(archive: Archive) -> Iterator[dict[str, Any]]:
+    process = subprocess.Popen(
+        [COMMAND, "up", "--library", str(archive.root), "--port", "3400", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=clean_environment(),
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield {"process": process, **json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")}
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        process.stdout.close()
+
+
+@pytest.fixture
+def restless(archive: Archive) -> Archive:
+    """A library whose captures run does not linger."""
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0"))
+    return archive
+
+
+def until(is_so: Callable[[], object], what: str) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, f"not within {PATIENCE_S:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def variants_of(path: Path) -> list[Path]:
+    """Both variants of a frame whose name is its own."""
+    top = path.parents[1]
+    return [top / "thumbnails" / f"{path.name}_thumb.jpg", top / "smalls" / f"{path.name}_small.jpg"]
+
+
+def is_rendered(path: Path) -> bool:
+    return all(variant.exists() for variant in variants_of(path))
+
+
+def is_remembered(archive: Archive) -> bool:
+    """Whether the watcher has noted that everything is rendered and recorded."""
+    memory = archive.root / ".thumb_pipeline" / "watch" / "folders.json"
+    return memory.exists() and bool(json.loads(memory.read_text())["folders"])
+
+
+def asked(url: str, query: str) -> Any:
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["data"]
+
+
+def captures_runs(url: str) -> list[str]:
+    query = '{ runsOrError(filter: {pipelineName: "new_captures"}) { ... on Runs { results { status } } } }'
+    return [run["status"] for run in asked(url, query)["runsOrError"]["results"]]
+
+
+def partitions(url: str) -> list[str]:
+    query = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
+    return list(asked(url, query)["assetNodeOrError"]["partitionKeys"])
+
+
+def test_frames_become_variants_and_folders_partitions_with_nothing_else_done(restless: Archive) -> None:
+    with up(restless) as page:
+        first = restless.add("first.jpg")
+        until(lambda: is_rendered(first), "the first frame")
+        until(lambda: partitions(page["url"]) == ["camera-1/timelapse-1"], "its partition")
+
+        slow = restless.frames() / "slow.bmp"
+        with slow.open("wb") as file:
+            for _ in range(4):
+                file.write(b"BM" + bytes(50))
+                file.flush()
+                time.sleep(1.0)
+                assert not is_rendered(slow)
+        slow.write_bytes(jpeg())
+        other = restless.add("b.jpg", key=OTHER)
+        until(lambda: is_rendered(other) and is_rendered(slow), "a new timelapse, and a file that took its time")
+        until(lambda: OTHER in partitions(page["url"]), "the new timelapse's partition")
+        until(lambda: set(captures_runs(page["url"])) == {"SUCCESS"}, "all runs at their end")
+
+
+def test_a_timelapse_that_cannot_be_listed_does_not_stop_the_others(restless: Archive) -> None:
+    restless.frames().parent.mkdir(parents=True)
+    restless.frames().symlink_to(restless.root / "not-mounted")
+    with up(restless):
+        other = restless.add("b.jpg", key=OTHER)
+        until(lambda: is_rendered(other), "the timelapse that can be listed")
+        restless.frames().unlink()
+        first = restless.add("a.jpg")
+        until(lambda: is_rendered(first), "the other one, once it can be")
+
+
+def test_killed_services_do_nothing_twice_and_miss_nothing(restless: Archive, run: Run) -> None:
+    frames = []
+    with up(restless) as page:
+        frames += [restless.add(f"{number}.jpg") for number in range(3)]
+        until(lambda: all(map(is_rendered, frames)), "frames before the kill")
+        frames += [restless.add(f"{number}.jpg") for number in range(3, 30)]
+        for pid in descendants(page["process"].pid):
+            os.kill(pid, signal.SIGKILL)
+        page["process"].wait(10)
+    made = {path: path.stat().st_mtime_ns for frame in frames for path in variants_of(frame) if path.exists()}
+    frames += [restless.add(f"{number}.jpg") for number in range(30, 33)]
+    with up(restless) as page:
+        until(lambda: all(map(is_rendered, frames)), "frames of before and after")
+        until(lambda: "STARTED" not in captures_runs(page["url"]), "no run that only seems to be under way")
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+    assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
+    assert restless.leftovers() == []
+
+
+def test_a_stopped_service_leaves_a_run_that_ended_well(archive: Archive) -> None:
+    with up(archive) as page:
+        archive.add("a.jpg")
+        until(lambda: "camera-1/timelapse-1" in partitions(page["url"]), "the partition")
+        until(lambda: is_remembered(archive), "the frame, and its record; its run lingers")
+    with up(archive) as page:
+        assert captures_runs(page["url"]) == ["SUCCESS"]
+
+
+def test_a_second_daemon_by_mistake_loses_and_damages_nothing(restless: Archive, run: Run) -> None:
+    home = restless.root / ".thumb_pipeline" / "dagster"
+    with up(restless) as page:
+        second = subprocess.Popen(
+            [str(Path(COMMAND).with_name("dagster-daemon")), "run", "-w", str(home / "workspace.yaml")],
+            env={**clean_environment(), "DAGSTER_HOME": str(home), "THUMB_PIPELINE_LIBRARY": str(restless.root)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            frames = []
+            for number in range(12):
+                frames.append(restless.add(f"{number}.jpg", key=f"camera-1/timelapse-{number % 3}"))
+                time.sleep(1.5)
+            until(lambda: all(map(is_rendered, frames)), "all frames")
+            until(lambda: set(captures_runs(page["url"])) == {"SUCCESS"}, "all runs at their end")
+        finally:
+            os.killpg(second.pid, signal.SIGTERM)
+            second.wait(20)
+    assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
+    assert restless.leftovers() == []
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that hangs on it, the youngest last."""
+    found = [pid]
+    for parent in found:
+        children = Path(f"/proc/{parent}/task/{parent}/children")
+        found += map(int, children.read_text().split()) if children.exists() else []
+    return found

@@ -1,0 +1,86 @@
+"""Following cameras: frames that come while it runs, on real folders with real workers."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from thumb_pipeline.stages.captures import Follower, Rendered, Stay
+from thumb_pipeline.stages.changes import Watch
+from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive
+
+OTHER = "camera-2/timelapse-2"
+
+
+def followed(archive: Archive, *deeds: Callable[[], object], linger_s: float = 0.6) -> list[Rendered]:
+    """What is done while these things happen, each when nothing is left to do."""
+    waiting = list(deeds)
+    found = []
+    with archive.library.lease() as lease:
+        watch = Watch.begin(archive.library, set)
+        with Follower(archive.library, watch, lease, "r") as follower:
+            for done in follower.batches(Stay(linger_s=linger_s, most_s=20.0)):
+                if done is not None:
+                    found.append(done)
+                elif waiting:
+                    waiting.pop(0)()
+    assert not waiting
+    return found
+
+
+def n_rendered(found: list[Rendered]) -> int:
+    return sum(counts.rendered for done in found for counts in done.result.by_timelapse.values())
+
+
+def test_frames_are_rendered_as_they_come(archive: Archive) -> None:
+    found = followed(archive, lambda: archive.frame("a.jpg"), lambda: None, lambda: archive.frame("b.jpg", key=OTHER))
+    assert n_rendered(found) == 4
+    assert archive.variant("a.jpg").exists()
+    assert archive.variant("b.jpg", "thumbnail", key=OTHER).exists()
+
+
+def test_following_again_does_nothing_twice(done: Archive) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.root.glob("cameras/*/*/smalls/*")}
+    assert followed(done) == []
+    assert {path: path.stat().st_mtime_ns for path in done.root.glob("cameras/*/*/smalls/*")} == before
+
+
+def test_a_file_that_grows_is_rendered_once_it_stands_still(archive: Archive) -> None:
+    whole = archive.frame("a.bmp").read_bytes()
+    path = archive.path("slow.bmp")
+    pieces = [lambda end=end: path.write_bytes(whole[:end]) for end in (10, 20, 300)]  # type: ignore[misc]
+    found = followed(archive, *pieces, linger_s=1.5)
+    assert sum(counts.pending for done in found for counts in done.found.values()) >= 1
+    assert time.time() - path.stat().st_mtime >= SETTLE_S
+    assert archive.manifest().filter(source_name="slow.bmp").height == 2
+
+
+def test_one_timelapse_that_is_refused_does_not_stop_the_others(archive: Archive) -> None:
+    archive.frame("a.jpg")
+    archive.frame("b.jpg", key=OTHER)
+    smalls = Path(archive.library.variants(KEY), "smalls")
+    smalls.symlink_to(archive.frames())
+    found = followed(archive)
+    assert "is a link" in found[0].trouble[KEY]
+    assert archive.variant("b.jpg", key=OTHER).exists()
+    assert {path.name for path in archive.frames().iterdir()} == {"a.jpg"}
+
+
+def test_changed_settings_hold_from_the_next_frame_on(done: Archive) -> None:
+    def change() -> None:
+        done.settings(small="quality = 20")
+        done.frame("c.jpg")
+
+    followed(done, change)
+    prints = done.manifest().filter(variant="small")["spec_fingerprint"].to_list()
+    assert prints[1] != prints[2]
+
+
+def test_settings_that_cannot_be_used_leave_the_last_ones_in_force(archive: Archive) -> None:
+    def spoil() -> None:
+        (archive.root / "thumbs.toml").write_text("nonsense")
+        archive.frame("b.jpg")
+
+    before = archive.library
+    found = followed(archive, spoil)
+    assert n_rendered(found) == 2
+    assert Path(before.variants(KEY), "smalls", "b.jpg_small.jpg").exists()
