@@ -109,6 +109,9 @@ def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame) -> 
         say(f"… and {len(keys) - _SHOWN_TIMELAPSES} more timelapses; --json has them all")
     for row in timelapses.filter((pl.col("bit_rot") + pl.col("unreadable")) > 0).iter_rows(named=True):
         _print_damaged_sources(row["timelapse"], row["bit_rot"], row["unreadable"])
+    for key, n_gone in timelapses.filter(pl.col("vanished") > 0).select("timelapse", "vanished").iter_rows():
+        typer.echo(f"{key}: {counted(n_gone, 'recorded source')} gone")
+        say(f"  if that is meant: {command_line('generate', '--timelapse', key)} takes note of it")
     in_words = verdict_words.sentence(counts, library.settings.specs)
     typer.echo(f"{counted(int(timelapses['sources'].sum()), 'source')}: {in_words}")
 
