@@ -14,6 +14,8 @@ The rules, where more than one reading is possible:
   variant expects that one. It is no orphan. While only the predecessor stands and is no refusal's, the variant is
   *stale_source* if the source is another than recorded, else *stale_spec*; where a right successor stands beside it
   (a kill came between the two), *stale_spec*.
+- Under `latest_only` the predecessor of the newest one's variant, while that is not right and has none of its own, is
+  the newest of the others that are made, recorded, and of a source that is there and in the inventory.
 - A variant folder is one that the settings name, or that a record of this very timelapse names.
 - An orphan belongs to the variant and source of the record of its path; of several, to one that the settings ask for,
   then the first by name. Without a record its name tells them, if a variant of today would have this very name.
@@ -31,6 +33,7 @@ import struct
 import tomllib
 import zlib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,7 @@ from PIL import Image
 from thumb_pipeline.domain.settings import Settings, parse_settings
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline_tests.stages.naive_policy import Capture, NaivePolicy, captured_at
 
 Row = dict[str, Any]
 File = tuple[int, int]  # size, mtime in ns
@@ -100,9 +104,12 @@ class _Timelapse:
         self.sources = {name: file for name, file in files_of(self.frames).items() if is_source(name)}
         self.inventory = rows_of(self.state, "inventory", key, ("source_name",))
         self.manifest = rows_of(self.state, "manifest", key, ("source_name", "variant"))
-        self.asked = settings.for_timelapse(key).specs
+        self.policy = NaivePolicy(settings, key, now := datetime.now(UTC))
+        self.required = {spec.name: self._required(spec, now) for spec in settings.specs.values()}
         self.expected = {
-            f"{spec.folder}/{text_of(variant_name(name, spec))}" for name in self.sources for spec in self.asked
+            f"{spec.folder}/{text_of(variant_name(name, spec))}"
+            for spec in settings.specs.values()
+            for name in self.required[spec.name]
         }
         self.listed = self._listed()
 
@@ -112,16 +119,17 @@ class _Timelapse:
         for name in self.settings.specs:
             mine = [row for (_, variant), row in self.manifest.items() if variant == name]
             checked.recorded[self.key, name] = sum(row["state"] == "made" for row in mine)
-        for spec in self.asked:
+        for spec in self.settings.specs.values():
             checked.found[self.key, spec.name] = 0
-            for name in self.sources:
+            for name in self.required[spec.name]:
                 path = f"{spec.folder}/{text_of(variant_name(name, spec))}"
                 record = self.manifest.get((text_of(name), spec.name))
-                checked.states[self.key, text_of(name), spec.name] = self._state(name, spec, path, record)
+                predecessor = self._predecessor(name, spec, path, record)
+                checked.states[self.key, text_of(name), spec.name] = self._state(name, spec, path, record, predecessor)
                 checked.found[self.key, spec.name] += path in self.listed
-                if record is not None and self._is_predecessor(record):
-                    claimed.add(record["variant_path"])
-                    checked.predecessors.add((self.key, record["variant_path"]))
+                if predecessor is not None:
+                    claimed.add(predecessor)
+                    checked.predecessors.add((self.key, predecessor))
         for path, (n_bytes, _) in self.listed.items():
             if path not in claimed:
                 checked.orphans[self.key, path] = (*self._explained(path), n_bytes)
@@ -137,25 +145,68 @@ class _Timelapse:
         checked.files[self.key] = (len(self.listed), sum(n_bytes for n_bytes, _ in self.listed.values()))
         checked.n_sources[self.key] = len(self.sources)
 
-    def _state(self, name: bytes, spec: VariantSpec, path: str, record: Row | None) -> str:
+    def _required(self, spec: VariantSpec, now: datetime) -> set[bytes]:
+        """The sources that must have a variant."""
+        captures = {}
+        for name, (_, mtime_ns) in self.sources.items():
+            text, record = text_of(name), self.manifest.get((text_of(name), spec.name))
+            is_refused = record is not None and self._is_refused(record, name, spec)
+            known = self.inventory.get((text,))
+            captures[name] = Capture(
+                name=text,
+                captured_at=captured_at(text, mtime_ns),
+                first_seen_at=known["first_seen_at"] if known else now,
+                can_be_newest=not is_refused and self.frames / os.fsdecode(name) not in self.being_written,
+            )
+        chosen = self.policy.required(spec.name, captures.values())
+        return {name for name, capture in captures.items() if capture.name in chosen}
+
+    def _is_refused(self, record: Row, name: bytes, spec: VariantSpec) -> bool:
+        same_source = (record["source_n_bytes"], record["source_mtime_ns"]) == self.sources[name]
+        same_recipe = recipe(record) == (spec.fingerprint, RENDER_REVISION)
+        return record["state"] != "made" and same_source and same_recipe and is_final(record)
+
+    def _predecessor(self, name: bytes, spec: VariantSpec, path: str, record: Row | None) -> str | None:
+        if record is not None and record["variant_path"] != path and record["variant_path"] in self.listed:
+            return record["variant_path"] if self._is_predecessor(record) else None
+        if not self.policy.is_latest_only(spec.name) or self._is_right(name, spec, path, record):
+            return None
+        others = [
+            (Capture(name=source, captured_at=captured_at(source, known["mtime_ns"]), first_seen_at=seen).order, other)
+            for (source, variant), other in self.manifest.items()
+            if (variant, other["state"]) == (spec.name, "made") and other["variant_path"] in self.listed
+            if bytes_of(source) in self.sources and bytes_of(source) not in self.required[spec.name]
+            if (known := self.inventory.get((source,))) and (seen := known["first_seen_at"])
+        ]
+        newest = max(others, key=lambda other: other[0])[1]["variant_path"] if others else None
+        return None if newest in self.expected else newest
+
+    def _is_right(self, name: bytes, spec: VariantSpec, path: str, record: Row | None) -> bool:
+        """Whether there is a file, just as recorded, of today's source and recipe."""
+        if record is None or record["state"] != "made" or path not in self.listed:
+            return False
+        same_source = (record["source_n_bytes"], record["source_mtime_ns"]) == self.sources[name]
+        same_recipe = recipe(record) == (spec.fingerprint, RENDER_REVISION)
+        return same_source and same_recipe and vouched_for(record) == (path, *self.listed[path])
+
+    def _state(self, name: bytes, spec: VariantSpec, path: str, record: Row | None, predecessor: str | None) -> str:
         source = self.sources[name]
         if self.frames / os.fsdecode(name) in self.being_written:
             return "pending"
         same_source = record is not None and (record["source_n_bytes"], record["source_mtime_ns"]) == source
         same_recipe = record is not None and recipe(record) == (spec.fingerprint, RENDER_REVISION)
         was_made = record is not None and record["state"] == "made"
-        if record is not None and not was_made and same_source and same_recipe and is_final(record):
+        if record is not None and self._is_refused(record, name, spec):
             return "failed"
-        predecessor = record is not None and self._is_predecessor(record)
         if path not in self.listed:
-            if was_made and predecessor:
+            if record is not None and was_made and predecessor == record["variant_path"]:
                 return "stale_spec" if same_source else "stale_source"
             return "missing"
         if record is not None and was_made and vouched_for(record) == (path, *self.listed[path]):
             return "stale_source" if not same_source else "valid" if same_recipe else "stale_spec"
         folder, _, file_name = path.partition("/")
         word = judged((self.top / folder / os.fsdecode(bytes_of(file_name))).read_bytes(), name, source, spec)
-        return "stale_spec" if word == "unrecorded" and predecessor else word
+        return "stale_spec" if word == "unrecorded" and predecessor is not None else word
 
     def _is_predecessor(self, record: Row) -> bool:
         return record["variant_path"] in self.listed and record["variant_path"] not in self.expected

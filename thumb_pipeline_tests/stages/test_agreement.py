@@ -24,9 +24,8 @@ def world(tmp_path: Path) -> World:
 
 
 def generate(world: World) -> None:
-    operation = next(operation for operation in operations.OPERATIONS if operation.name == "generate --accept-shrink")
-    assert operations.carried_out(operation, world.root)
-    assert not operation.left_undone(check(world.root))
+    assert operations.carried_out(operations.GENERATE_ACCEPTING, world.root)
+    assert not operations.GENERATE_ACCEPTING.left_undone(check(world.root))
 
 
 def agreed(world: World) -> Checked:
@@ -86,16 +85,18 @@ def test_a_folder_that_only_another_timelapse_has_variants_in_is_nobodys_busines
     world: World, gone: dict[str, object]
 ) -> None:
     large = {"folder": "larges", "tag": "large", "max_width_px": 50}
-    world.settings({"large": large, f"policy {OTHER}": ["small"]})
+    world.settings({"large": large, f"policy {OTHER}": {"variants": ["small"]}})
     world.foreign_file(OTHER, "larges", b"a.jpg_large.jpg", "file")
     world.foreign_file(OTHER, "larges", b"a.jpg_large.jpg", "temporary")
     generate(world)
-    world.settings({name: table for name, table in gone.items() if table} | {f"policy {OTHER}": ["small"]})
+    world.settings(
+        {name: table for name, table in gone.items() if table} | {f"policy {OTHER}": {"variants": ["small"]}}
+    )
     assert {key for key, place in orphans(agreed(world)) if place.startswith("larges/")} <= {ONE}
 
 
 def test_variants_in_a_folder_of_the_past_are_found_although_the_policy_left_them_out(world: World) -> None:
-    world.settings({"small": {"folder": "minis"}, "policy": ["thumbnail"]})
+    world.settings({"small": {"folder": "minis"}, "policy": {"variants": ["thumbnail"]}})
     assert orphans(agreed(world)) == {(key, "smalls/a.jpg_small.jpg"): "policy" for key in KEYS}
 
 
