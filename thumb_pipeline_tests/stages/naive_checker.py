@@ -50,6 +50,12 @@ Row = dict[str, Any]
 File = tuple[int, int]  # size, mtime in ns
 
 _HALF_WRITTEN = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", "~")
+_UNOPENABLE = (OSError, SyntaxError, ValueError, struct.error)
+_NOTE = {
+    **dict.fromkeys(("source_digest", "source_name_digest", "spec_fingerprint", "version", "checksum"), str),
+    **dict.fromkeys(("source_n_bytes", "source_mtime_ns", "source_width_px", "source_height_px"), int),
+    "render_revision": int,
+}
 _DATED = re.compile(rb"(timelapse-[A-Za-z0-9.-]+)_(([0-9]{8}|day[0-9]{3,6})_[0-9]{6})\.jpg")
 _SHORTENED = re.compile(rb"~[0-9a-f]{32}$")
 
@@ -83,20 +89,20 @@ class Checked:
     predecessors: set[tuple[str, str]] = field(default_factory=set)
 
 
-def check(root: Path, being_written: set[Path] | None = None) -> Checked:
+def check(root: Path, being_written: set[Path] | None = None, *, deep: bool = False) -> Checked:
     """Looks at a whole library; `being_written` are the sources that somebody is writing to meanwhile."""
     settings = parse_settings(tomllib.loads((root / "thumbs.toml").read_text()))
     checked = Checked()
     for key in _timelapses(root, settings):
-        _Timelapse(root, settings, key, being_written or set()).check(checked)
+        _Timelapse(root, settings, key, being_written or set(), deep=deep).check(checked)
     return checked
 
 
 class _Timelapse:
     """One timelapse: what lies in it, what is recorded of it."""
 
-    def __init__(self, root: Path, settings: Settings, key: str, being_written: set[Path]) -> None:
-        self.key, self.settings = key, settings
+    def __init__(self, root: Path, settings: Settings, key: str, being_written: set[Path], *, deep: bool) -> None:
+        self.key, self.settings, self.deep = key, settings, deep
         self.state = root / settings.storage.state
         self.frames = root / "cameras" / key / "frames"
         self.top = root / settings.storage.variants / "cameras" / key
@@ -104,6 +110,7 @@ class _Timelapse:
         self.sources = {name: file for name, file in files_of(self.frames).items() if is_source(name)}
         self.inventory = rows_of(self.state, "inventory", key, ("source_name",))
         self.manifest = rows_of(self.state, "manifest", key, ("source_name", "variant"))
+        self.damage = rows_of(self.state, "damage", key, ("source_name", "variant"))
         self.policy = NaivePolicy(settings, key, now := datetime.now(UTC))
         self.required = {spec.name: self._required(spec, now) for spec in settings.specs.values()}
         self.expected = {
@@ -203,10 +210,42 @@ class _Timelapse:
                 return "stale_spec" if same_source else "stale_source"
             return "missing"
         if record is not None and was_made and vouched_for(record) == (path, *self.listed[path]):
-            return "stale_source" if not same_source else "valid" if same_recipe else "stale_spec"
-        folder, _, file_name = path.partition("/")
-        word = judged((self.top / folder / os.fsdecode(bytes_of(file_name))).read_bytes(), name, source, spec)
+            word = "stale_source" if not same_source else "valid" if same_recipe else "stale_spec"
+            return self._proved(name, spec, path, record) if word == "valid" else word
+        word = judged(self._read(path), name, source, spec, self._digest_of(name))
         return "stale_spec" if word == "unrecorded" and predecessor is not None else word
+
+    def _read(self, path: str) -> bytes:
+        folder, _, name = path.partition("/")
+        return (self.top / folder / os.fsdecode(bytes_of(name))).read_bytes()
+
+    def _digest_of(self, name: bytes) -> str | None:
+        """The digest of a source's bytes, if it is known."""
+        known = self.inventory.get((text_of(name),))
+        if known and known["digest"] and (known["n_bytes"], known["mtime_ns"]) == self.sources[name]:
+            return str(known["digest"])
+        mine = [row for (source, _), row in self.manifest.items() if source == text_of(name) and row["source_digest"]]
+        said = {
+            row["source_digest"]
+            for row in mine
+            if (row["source_n_bytes"], row["source_mtime_ns"]) == self.sources[name]
+        }
+        return said.pop() if len(said) == 1 else None
+
+    def _proved(self, name: bytes, spec: VariantSpec, path: str, record: Row) -> str:
+        """What a file that looks right is, as far as anybody opened it."""
+        known = self.damage.get((text_of(name), spec.name))
+        if not self.deep and (known is None or vouched_for(known) != (path, *self.listed[path])):
+            return "valid"
+        data = self._read(path)
+        note = note_of(data)
+        if note is None:
+            is_same = record["origin"] == "trusted" and digest(data) == record["checksum"]
+            return "valid" if is_same else "corrupt"
+        word = judged(data, name, self.sources[name], spec, self._digest_of(name))
+        if word != "unrecorded":
+            return word
+        return "valid" if note["checksum"] == record["checksum"] else "corrupt"
 
     def _is_predecessor(self, record: Row) -> bool:
         return record["variant_path"] in self.listed and record["variant_path"] not in self.expected
@@ -319,24 +358,34 @@ def vouched_for(record: Row) -> tuple[str, int, int]:
     return record["variant_path"], record["n_bytes"], record["mtime_ns"]
 
 
-def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec) -> str:
+def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec, source_digest: str | None) -> str:
     """What a file says of itself: `unrecorded` if it is right in all."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             size, note = picture.size, note_in(picture)
-    except (OSError, SyntaxError, ValueError, struct.error):
+    except _UNOPENABLE:
         return "corrupt"
     if note is None:
         return "stale_spec"
     if not is_sealed(data, note["checksum"]):
         return "corrupt"
-    if (note["source_name_digest"], note["source_n_bytes"]) != (digest(source_name), source[0]):
+    if source_digest not in (None, note["source_digest"]) or note["source_n_bytes"] != source[0]:
+        return "stale_source"
+    if source_digest is None and note["source_name_digest"] != digest(source_name):
         return "stale_source"
     if (note["spec_fingerprint"], note["render_revision"]) != (spec.fingerprint, RENDER_REVISION):
         return "stale_spec"
     if size != contained((note["source_width_px"], note["source_height_px"]), spec):
         return "corrupt"
-    return "unrecorded" if note["source_mtime_ns"] == source[1] else "stale_source"
+    return "unrecorded" if source_digest is not None or note["source_mtime_ns"] == source[1] else "stale_source"
+
+
+def note_of(data: bytes) -> Row | None:
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return note_in(picture)
+    except _UNOPENABLE:
+        return None
 
 
 def note_in(picture: Image.Image) -> Row | None:
@@ -349,7 +398,7 @@ def note_in(picture: Image.Image) -> Row | None:
             note = json.loads(found[1]) if found else None
         except ValueError:
             continue
-        if isinstance(note, dict) and len(note) == 10:
+        if isinstance(note, dict) and {name: type(value) for name, value in note.items()} == _NOTE:
             return note
     return None
 

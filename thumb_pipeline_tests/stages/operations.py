@@ -227,7 +227,12 @@ RESTORE = _removing("restore", _restore_last, left_undone=_nothing, may_bring_ba
 
 OPERATIONS = (
     Operation(name="verify", carry_out=_verify, left_undone=_nothing),
-    Operation(name="verify --deep", carry_out=_verify_deep, left_undone=_nothing),
+    Operation(
+        name="verify --deep",
+        carry_out=_verify_deep,
+        left_undone=_nothing,
+        spares=_nothing_spared,  # it finds what is rotten and seemed to be valid
+    ),
     GENERATE,
     GENERATE_ACCEPTING,
     _generating("generate --force --accept-shrink", force=True, accept_shrink=True),

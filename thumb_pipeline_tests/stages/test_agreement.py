@@ -111,3 +111,34 @@ def test_of_two_records_of_one_path_the_one_that_is_asked_for_explains_it(world:
 def test_a_folder_that_is_called_like_an_unfinished_file_is_no_orphan(world: World) -> None:
     (folder(world, ONE, "smalls") / ".tp-0badf00d-1-1").mkdir()
     assert orphans(agreed(world)) == {}
+
+
+LATEST_ONLY = {"policy": {"small_generation_mode": "latest_only"}}
+
+
+def test_the_small_that_the_newest_one_will_supersede_is_no_orphan(world: World) -> None:
+    world.settings(LATEST_ONLY)
+    world.capture(ONE, b"b.JPG", (40, 30), 2)
+    checked = agreed(world)
+    assert checked.states[ONE, "b.JPG", "small"] == "missing"
+    assert orphans(checked) == {}
+    generate(world)
+    assert orphans(agreed(world)) == {}
+
+
+def test_while_the_newest_frame_is_refused_the_one_before_is_the_newest(world: World) -> None:
+    world.capture(ONE, b"b.JPG", (40, 30), 2)
+    world.settings(LATEST_ONLY)
+    world.edit_source("break", 1, b"b.JPG")
+    assert operations.carried_out(operations.GENERATE, world.root)
+    states = agreed(world).states
+    assert (ONE, "b.JPG", "small") not in states
+    assert states[ONE, "a.jpg", "small"] == "valid"
+
+
+def test_a_rotten_variant_is_valid_until_it_is_opened_and_corrupt_from_then_on(world: World) -> None:
+    world.rot_variant(0, 700)
+    assert set(agreed(world).states.values()) == {"valid"}
+    deep = operations.verify(open_library(str(world.root)), deep=True)
+    assert_agreement(deep, check(world.root, deep=True))
+    assert sorted(agreed(world).states.values()) == ["corrupt", "valid", "valid", "valid"]

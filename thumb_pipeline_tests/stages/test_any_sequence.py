@@ -98,6 +98,10 @@ class AnySequence(RuleBasedStateMachine):
     def edit_variant(self, how: str, which: int, other: int) -> None:
         self.world.edit_variant(how, which, other)
 
+    @rule(which=numbers, place=numbers)
+    def rot_variant(self, which: int, place: int) -> None:
+        self.world.rot_variant(which, place)
+
     @rule(
         key=keys,
         folder=st.sampled_from(FOREIGN_FOLDERS),
@@ -173,13 +177,17 @@ class AnySequence(RuleBasedStateMachine):
             if operation.left_undone(self._checked()):
                 assert operations.carried_out(GENERATE_ACCEPTING, self.world.root)
 
-    def compare_reports(self) -> None:
+    @rule()
+    def compare_deep_reports(self) -> None:
+        self.compare_reports(deep=True)
+
+    def compare_reports(self, *, deep: bool = False) -> None:
         """What `verify` says is what the naive checker says."""
         for _ in range(5):
             with self.world.writing() as pauses:
-                part = operations.verify(open_library(str(self.world.root)))
+                part = operations.verify(open_library(str(self.world.root)), deep=deep)
             if pauses[0] < _LONGEST_PAUSE_S:
-                assert_agreement(part, self._checked())
+                assert_agreement(part, check(self.world.root, self.world.being_written, deep=deep))
                 return
         # The machine is too busy to write a frame steadily: what was seen of one proves nothing.
 

@@ -210,6 +210,14 @@ class World:
         else:  # how == "foreign"
             self._write(path, _jpeg((10, 10), other))
 
+    def rot_variant(self, which: int, place: int) -> None:
+        """What a disk does: other bytes, and nothing else that tells."""
+        path = _one(self.variants(), which)
+        if path is not None:
+            mtime_ns = path.stat().st_mtime_ns
+            self.edit_variant("flip", which, place)
+            os.utime(path, ns=(0, mtime_ns))
+
     def foreign_file(self, key: str, folder: str, name: bytes, kind: str) -> None:
         path = self.root / "cameras" / key / folder / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
