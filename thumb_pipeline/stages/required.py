@@ -55,7 +55,7 @@ def required_sources(
     policies = {key: library.settings.for_timelapse(key).policy for key in keys}
     asking = [key for key, policy in policies.items() if spec.name in policy.variants]
     choosy = [key for key in asking if not policies[key].is_plain(spec.name)]
-    if len(asking) < sources["timelapse"].n_unique() or choosy:
+    if len(asking) < len(policies) or choosy:
         plain = sources.filter(pl.col("timelapse").is_in([key for key in asking if key not in choosy]))
     else:
         plain = sources

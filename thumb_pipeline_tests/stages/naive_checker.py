@@ -14,6 +14,8 @@ The rules, where more than one reading is possible:
   variant expects that one. It is no orphan. While only the predecessor stands and is no refusal's, the variant is
   *stale_source* if the source is another than recorded, else *stale_spec*; where a right successor stands beside it
   (a kill came between the two), *stale_spec*.
+- Under `latest_only` the predecessor of the newest one's variant, while that is not right and has none of its own, is
+  the newest of the others that are made, recorded, and of a source that is there and in the inventory.
 - A variant folder is one that the settings name, or that a record of this very timelapse names.
 - An orphan belongs to the variant and source of the record of its path; of several, to one that the settings ask for,
   then the first by name. Without a record its name tells them, if a variant of today would have this very name.
@@ -31,6 +33,7 @@ import struct
 import tomllib
 import zlib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -41,11 +44,18 @@ from PIL import Image
 from thumb_pipeline.domain.settings import Settings, parse_settings
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline_tests.stages.naive_policy import Capture, NaivePolicy, captured_at
 
 Row = dict[str, Any]
 File = tuple[int, int]  # size, mtime in ns
 
 _HALF_WRITTEN = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", "~")
+_UNOPENABLE = (OSError, SyntaxError, ValueError, struct.error)
+_NOTE = {
+    **dict.fromkeys(("source_digest", "source_name_digest", "spec_fingerprint", "version", "checksum"), str),
+    **dict.fromkeys(("source_n_bytes", "source_mtime_ns", "source_width_px", "source_height_px"), int),
+    "render_revision": int,
+}
 _DATED = re.compile(rb"(timelapse-[A-Za-z0-9.-]+)_(([0-9]{8}|day[0-9]{3,6})_[0-9]{6})\.jpg")
 _SHORTENED = re.compile(rb"~[0-9a-f]{32}$")
 
@@ -79,20 +89,20 @@ class Checked:
     predecessors: set[tuple[str, str]] = field(default_factory=set)
 
 
-def check(root: Path, being_written: set[Path] | None = None) -> Checked:
+def check(root: Path, being_written: set[Path] | None = None, *, deep: bool = False) -> Checked:
     """Looks at a whole library; `being_written` are the sources that somebody is writing to meanwhile."""
     settings = parse_settings(tomllib.loads((root / "thumbs.toml").read_text()))
     checked = Checked()
     for key in _timelapses(root, settings):
-        _Timelapse(root, settings, key, being_written or set()).check(checked)
+        _Timelapse(root, settings, key, being_written or set(), deep=deep).check(checked)
     return checked
 
 
 class _Timelapse:
     """One timelapse: what lies in it, what is recorded of it."""
 
-    def __init__(self, root: Path, settings: Settings, key: str, being_written: set[Path]) -> None:
-        self.key, self.settings = key, settings
+    def __init__(self, root: Path, settings: Settings, key: str, being_written: set[Path], *, deep: bool) -> None:
+        self.key, self.settings, self.deep = key, settings, deep
         self.state = root / settings.storage.state
         self.frames = root / "cameras" / key / "frames"
         self.top = root / settings.storage.variants / "cameras" / key
@@ -100,9 +110,13 @@ class _Timelapse:
         self.sources = {name: file for name, file in files_of(self.frames).items() if is_source(name)}
         self.inventory = rows_of(self.state, "inventory", key, ("source_name",))
         self.manifest = rows_of(self.state, "manifest", key, ("source_name", "variant"))
-        self.asked = settings.for_timelapse(key).specs
+        self.damage = rows_of(self.state, "damage", key, ("source_name", "variant"))
+        self.policy = NaivePolicy(settings, key, now := datetime.now(UTC))
+        self.required = {spec.name: self._required(spec, now) for spec in settings.specs.values()}
         self.expected = {
-            f"{spec.folder}/{text_of(variant_name(name, spec))}" for name in self.sources for spec in self.asked
+            f"{spec.folder}/{text_of(variant_name(name, spec))}"
+            for spec in settings.specs.values()
+            for name in self.required[spec.name]
         }
         self.listed = self._listed()
 
@@ -112,16 +126,17 @@ class _Timelapse:
         for name in self.settings.specs:
             mine = [row for (_, variant), row in self.manifest.items() if variant == name]
             checked.recorded[self.key, name] = sum(row["state"] == "made" for row in mine)
-        for spec in self.asked:
+        for spec in self.settings.specs.values():
             checked.found[self.key, spec.name] = 0
-            for name in self.sources:
+            for name in self.required[spec.name]:
                 path = f"{spec.folder}/{text_of(variant_name(name, spec))}"
                 record = self.manifest.get((text_of(name), spec.name))
-                checked.states[self.key, text_of(name), spec.name] = self._state(name, spec, path, record)
+                predecessor = self._predecessor(name, spec, path, record)
+                checked.states[self.key, text_of(name), spec.name] = self._state(name, spec, path, record, predecessor)
                 checked.found[self.key, spec.name] += path in self.listed
-                if record is not None and self._is_predecessor(record):
-                    claimed.add(record["variant_path"])
-                    checked.predecessors.add((self.key, record["variant_path"]))
+                if predecessor is not None:
+                    claimed.add(predecessor)
+                    checked.predecessors.add((self.key, predecessor))
         for path, (n_bytes, _) in self.listed.items():
             if path not in claimed:
                 checked.orphans[self.key, path] = (*self._explained(path), n_bytes)
@@ -137,25 +152,100 @@ class _Timelapse:
         checked.files[self.key] = (len(self.listed), sum(n_bytes for n_bytes, _ in self.listed.values()))
         checked.n_sources[self.key] = len(self.sources)
 
-    def _state(self, name: bytes, spec: VariantSpec, path: str, record: Row | None) -> str:
+    def _required(self, spec: VariantSpec, now: datetime) -> set[bytes]:
+        """The sources that must have a variant."""
+        captures = {}
+        for name, (_, mtime_ns) in self.sources.items():
+            text, record = text_of(name), self.manifest.get((text_of(name), spec.name))
+            is_refused = record is not None and self._is_refused(record, name, spec)
+            known = self.inventory.get((text,))
+            captures[name] = Capture(
+                name=text,
+                captured_at=captured_at(text, mtime_ns),
+                first_seen_at=known["first_seen_at"] if known else now,
+                can_be_newest=not is_refused and self.frames / os.fsdecode(name) not in self.being_written,
+            )
+        chosen = self.policy.required(spec.name, captures.values())
+        return {name for name, capture in captures.items() if capture.name in chosen}
+
+    def _is_refused(self, record: Row, name: bytes, spec: VariantSpec) -> bool:
+        same_source = (record["source_n_bytes"], record["source_mtime_ns"]) == self.sources[name]
+        same_recipe = recipe(record) == (spec.fingerprint, RENDER_REVISION)
+        return record["state"] != "made" and same_source and same_recipe and is_final(record)
+
+    def _predecessor(self, name: bytes, spec: VariantSpec, path: str, record: Row | None) -> str | None:
+        if record is not None and record["variant_path"] != path and record["variant_path"] in self.listed:
+            return record["variant_path"] if self._is_predecessor(record) else None
+        if not self.policy.is_latest_only(spec.name) or self._is_right(name, spec, path, record):
+            return None
+        others = [
+            (Capture(name=source, captured_at=captured_at(source, known["mtime_ns"]), first_seen_at=seen).order, other)
+            for (source, variant), other in self.manifest.items()
+            if (variant, other["state"]) == (spec.name, "made") and other["variant_path"] in self.listed
+            if bytes_of(source) in self.sources and bytes_of(source) not in self.required[spec.name]
+            if (known := self.inventory.get((source,))) and (seen := known["first_seen_at"])
+        ]
+        newest = max(others, key=lambda other: other[0])[1]["variant_path"] if others else None
+        return None if newest in self.expected else newest
+
+    def _is_right(self, name: bytes, spec: VariantSpec, path: str, record: Row | None) -> bool:
+        """Whether there is a file, just as recorded, of today's source and recipe."""
+        if record is None or record["state"] != "made" or path not in self.listed:
+            return False
+        same_source = (record["source_n_bytes"], record["source_mtime_ns"]) == self.sources[name]
+        same_recipe = recipe(record) == (spec.fingerprint, RENDER_REVISION)
+        return same_source and same_recipe and vouched_for(record) == (path, *self.listed[path])
+
+    def _state(self, name: bytes, spec: VariantSpec, path: str, record: Row | None, predecessor: str | None) -> str:
         source = self.sources[name]
         if self.frames / os.fsdecode(name) in self.being_written:
             return "pending"
         same_source = record is not None and (record["source_n_bytes"], record["source_mtime_ns"]) == source
         same_recipe = record is not None and recipe(record) == (spec.fingerprint, RENDER_REVISION)
         was_made = record is not None and record["state"] == "made"
-        if record is not None and not was_made and same_source and same_recipe and is_final(record):
+        if record is not None and self._is_refused(record, name, spec):
             return "failed"
-        predecessor = record is not None and self._is_predecessor(record)
         if path not in self.listed:
-            if was_made and predecessor:
+            if record is not None and was_made and predecessor == record["variant_path"]:
                 return "stale_spec" if same_source else "stale_source"
             return "missing"
         if record is not None and was_made and vouched_for(record) == (path, *self.listed[path]):
-            return "stale_source" if not same_source else "valid" if same_recipe else "stale_spec"
-        folder, _, file_name = path.partition("/")
-        word = judged((self.top / folder / os.fsdecode(bytes_of(file_name))).read_bytes(), name, source, spec)
-        return "stale_spec" if word == "unrecorded" and predecessor else word
+            word = "stale_source" if not same_source else "valid" if same_recipe else "stale_spec"
+            return self._proved(name, spec, path, record) if word == "valid" else word
+        word = judged(self._read(path), name, source, spec, self._digest_of(name))
+        return "stale_spec" if word == "unrecorded" and predecessor is not None else word
+
+    def _read(self, path: str) -> bytes:
+        folder, _, name = path.partition("/")
+        return (self.top / folder / os.fsdecode(bytes_of(name))).read_bytes()
+
+    def _digest_of(self, name: bytes) -> str | None:
+        """The digest of a source's bytes, if it is known."""
+        known = self.inventory.get((text_of(name),))
+        if known and known["digest"] and (known["n_bytes"], known["mtime_ns"]) == self.sources[name]:
+            return str(known["digest"])
+        mine = [row for (source, _), row in self.manifest.items() if source == text_of(name) and row["source_digest"]]
+        said = {
+            row["source_digest"]
+            for row in mine
+            if (row["source_n_bytes"], row["source_mtime_ns"]) == self.sources[name]
+        }
+        return said.pop() if len(said) == 1 else None
+
+    def _proved(self, name: bytes, spec: VariantSpec, path: str, record: Row) -> str:
+        """What a file that looks right is, as far as anybody opened it."""
+        known = self.damage.get((text_of(name), spec.name))
+        if not self.deep and (known is None or vouched_for(known) != (path, *self.listed[path])):
+            return "valid"
+        data = self._read(path)
+        note = note_of(data)
+        if note is None:
+            is_same = record["origin"] == "trusted" and digest(data) == record["checksum"]
+            return "valid" if is_same else "corrupt"
+        word = judged(data, name, self.sources[name], spec, self._digest_of(name))
+        if word != "unrecorded":
+            return word
+        return "valid" if note["checksum"] == record["checksum"] else "corrupt"
 
     def _is_predecessor(self, record: Row) -> bool:
         return record["variant_path"] in self.listed and record["variant_path"] not in self.expected
@@ -268,24 +358,34 @@ def vouched_for(record: Row) -> tuple[str, int, int]:
     return record["variant_path"], record["n_bytes"], record["mtime_ns"]
 
 
-def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec) -> str:
+def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec, source_digest: str | None) -> str:
     """What a file says of itself: `unrecorded` if it is right in all."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             size, note = picture.size, note_in(picture)
-    except (OSError, SyntaxError, ValueError, struct.error):
+    except _UNOPENABLE:
         return "corrupt"
     if note is None:
         return "stale_spec"
     if not is_sealed(data, note["checksum"]):
         return "corrupt"
-    if (note["source_name_digest"], note["source_n_bytes"]) != (digest(source_name), source[0]):
+    if source_digest not in (None, note["source_digest"]) or note["source_n_bytes"] != source[0]:
+        return "stale_source"
+    if source_digest is None and note["source_name_digest"] != digest(source_name):
         return "stale_source"
     if (note["spec_fingerprint"], note["render_revision"]) != (spec.fingerprint, RENDER_REVISION):
         return "stale_spec"
     if size != contained((note["source_width_px"], note["source_height_px"]), spec):
         return "corrupt"
-    return "unrecorded" if note["source_mtime_ns"] == source[1] else "stale_source"
+    return "unrecorded" if source_digest is not None or note["source_mtime_ns"] == source[1] else "stale_source"
+
+
+def note_of(data: bytes) -> Row | None:
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return note_in(picture)
+    except _UNOPENABLE:
+        return None
 
 
 def note_in(picture: Image.Image) -> Row | None:
@@ -298,7 +398,7 @@ def note_in(picture: Image.Image) -> Row | None:
             note = json.loads(found[1]) if found else None
         except ValueError:
             continue
-        if isinstance(note, dict) and len(note) == 10:
+        if isinstance(note, dict) and {name: type(value) for name, value in note.items()} == _NOTE:
             return note
     return None
 

@@ -24,9 +24,8 @@ def world(tmp_path: Path) -> World:
 
 
 def generate(world: World) -> None:
-    operation = next(operation for operation in operations.OPERATIONS if operation.name == "generate --accept-shrink")
-    assert operations.carried_out(operation, world.root)
-    assert not operation.left_undone(check(world.root))
+    assert operations.carried_out(operations.GENERATE_ACCEPTING, world.root)
+    assert not operations.GENERATE_ACCEPTING.left_undone(check(world.root))
 
 
 def agreed(world: World) -> Checked:
@@ -86,16 +85,18 @@ def test_a_folder_that_only_another_timelapse_has_variants_in_is_nobodys_busines
     world: World, gone: dict[str, object]
 ) -> None:
     large = {"folder": "larges", "tag": "large", "max_width_px": 50}
-    world.settings({"large": large, f"policy {OTHER}": ["small"]})
+    world.settings({"large": large, f"policy {OTHER}": {"variants": ["small"]}})
     world.foreign_file(OTHER, "larges", b"a.jpg_large.jpg", "file")
     world.foreign_file(OTHER, "larges", b"a.jpg_large.jpg", "temporary")
     generate(world)
-    world.settings({name: table for name, table in gone.items() if table} | {f"policy {OTHER}": ["small"]})
+    world.settings(
+        {name: table for name, table in gone.items() if table} | {f"policy {OTHER}": {"variants": ["small"]}}
+    )
     assert {key for key, place in orphans(agreed(world)) if place.startswith("larges/")} <= {ONE}
 
 
 def test_variants_in_a_folder_of_the_past_are_found_although_the_policy_left_them_out(world: World) -> None:
-    world.settings({"small": {"folder": "minis"}, "policy": ["thumbnail"]})
+    world.settings({"small": {"folder": "minis"}, "policy": {"variants": ["thumbnail"]}})
     assert orphans(agreed(world)) == {(key, "smalls/a.jpg_small.jpg"): "policy" for key in KEYS}
 
 
@@ -110,3 +111,34 @@ def test_of_two_records_of_one_path_the_one_that_is_asked_for_explains_it(world:
 def test_a_folder_that_is_called_like_an_unfinished_file_is_no_orphan(world: World) -> None:
     (folder(world, ONE, "smalls") / ".tp-0badf00d-1-1").mkdir()
     assert orphans(agreed(world)) == {}
+
+
+LATEST_ONLY = {"policy": {"small_generation_mode": "latest_only"}}
+
+
+def test_the_small_that_the_newest_one_will_supersede_is_no_orphan(world: World) -> None:
+    world.settings(LATEST_ONLY)
+    world.capture(ONE, b"b.JPG", (40, 30), 2)
+    checked = agreed(world)
+    assert checked.states[ONE, "b.JPG", "small"] == "missing"
+    assert orphans(checked) == {}
+    generate(world)
+    assert orphans(agreed(world)) == {}
+
+
+def test_while_the_newest_frame_is_refused_the_one_before_is_the_newest(world: World) -> None:
+    world.capture(ONE, b"b.JPG", (40, 30), 2)
+    world.settings(LATEST_ONLY)
+    world.edit_source("break", 1, b"b.JPG")
+    assert operations.carried_out(operations.GENERATE, world.root)
+    states = agreed(world).states
+    assert (ONE, "b.JPG", "small") not in states
+    assert states[ONE, "a.jpg", "small"] == "valid"
+
+
+def test_a_rotten_variant_is_valid_until_it_is_opened_and_corrupt_from_then_on(world: World) -> None:
+    world.rot_variant(0, 700)
+    assert set(agreed(world).states.values()) == {"valid"}
+    deep = operations.verify(open_library(str(world.root)), deep=True)
+    assert_agreement(deep, check(world.root, deep=True))
+    assert sorted(agreed(world).states.values()) == ["corrupt", "valid", "valid", "valid"]

@@ -7,6 +7,9 @@ for the shortest that fails.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +17,33 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from thumb_pipeline.stages import journal
 from thumb_pipeline.stages.library import open_library
 from thumb_pipeline_tests.stages import operations
 from thumb_pipeline_tests.stages.agreement import assert_agreement
 from thumb_pipeline_tests.stages.naive_checker import Checked, check, text_of
-from thumb_pipeline_tests.stages.operations import OPERATIONS, Operation
+from thumb_pipeline_tests.stages.operations import (
+    GENERATE,
+    GENERATE_ACCEPTING,
+    OPERATIONS,
+    REMOVALS,
+    RESTORE,
+    Keeps,
+    Operation,
+)
 from thumb_pipeline_tests.stages.world import FOREIGN_FOLDERS, FOREIGN_NAMES, KEYS, NAMES, SETTINGS, World
 
 keys, names, numbers = st.sampled_from(KEYS), st.sampled_from(NAMES), st.integers(0, 999)
 sizes = st.tuples(st.integers(8, 64), st.integers(8, 64))
 
 _LONGEST_PAUSE_S = 0.08  # under the settle interval of a world in which frames are being written
+
+
+@dataclass
+class Outcome:
+    """What became of an operation."""
+
+    is_refused: bool = False
 
 
 class AnySequence(RuleBasedStateMachine):
@@ -46,7 +65,7 @@ class AnySequence(RuleBasedStateMachine):
         self.world.settings(change)
         for number, (key, name) in enumerate(sorted(chosen)):
             self.world.capture(key, name, (40 + number, 30), number)
-        self.operate(OPERATIONS[1])
+        self.operate(GENERATE)
 
     @rule(key=keys, name=names, size=sizes, color=numbers)
     def capture(self, key: str, name: bytes, size: tuple[int, int], color: int) -> None:
@@ -78,6 +97,10 @@ class AnySequence(RuleBasedStateMachine):
     )
     def edit_variant(self, how: str, which: int, other: int) -> None:
         self.world.edit_variant(how, which, other)
+
+    @rule(which=numbers, place=numbers)
+    def rot_variant(self, which: int, place: int) -> None:
+        self.world.rot_variant(which, place)
 
     @rule(
         key=keys,
@@ -111,60 +134,98 @@ class AnySequence(RuleBasedStateMachine):
 
     # operations
 
-    @rule(operation=st.just(OPERATIONS[2]))
-    def generate(self, operation: Operation) -> None:
-        self.operate(operation)
+    @rule()
+    def generate(self) -> None:
+        self.operate(GENERATE_ACCEPTING)
 
     @rule(operation=st.sampled_from(OPERATIONS))
     def operate(self, operation: Operation) -> None:
-        before, files = self._checked(), self.world.everything()
-        with self.world.writing():
-            finished = operations.carried_out(operation, self.world.root)
-        self._only_what_it_may(operation, before, files, finished=finished)
-        if finished:
+        with self._only_what_it_may(operation) as outcome, self.world.writing():
+            outcome.is_refused = not operations.carried_out(operation, self.world.root)
+        if not outcome.is_refused:
+            self._repeat_for_older_frames(operation)
             assert not operation.left_undone(self._checked())
         self.compare_reports()
 
-    @rule(operation=st.sampled_from(OPERATIONS), at_change=st.integers(1, 60))
-    def crash(self, operation: Operation, at_change: int) -> None:
-        before, files = self._checked(), self.world.everything()
-        with self.world.writing():
+    @rule(operation=st.sampled_from(OPERATIONS), at_change=st.integers(1, 60), is_repeated=st.booleans())
+    def crash(self, operation: Operation, at_change: int, is_repeated: bool) -> None:
+        with self._only_what_it_may(operation), self.world.writing():
             operations.killed(operation, self.world.root, at_change)
-        self._only_what_it_may(operation, before, files, finished=True)
         self.compare_reports()
+        if is_repeated:
+            self.operate(operation)
 
-    def compare_reports(self) -> None:
+    @rule(operation=st.sampled_from(REMOVALS), at_change=st.integers(1, 80))
+    def undo(self, operation: Operation, at_change: int) -> None:
+        """A removal, in most cases killed, and its restore: all is as before."""
+        runs, files, valid = self._runs(), self.world.everything(), self._valid()
+        self.crash(operation, at_change, is_repeated=False)
+        if len(self._runs() - runs) == 1:  # else it was killed before it was written down, or found nothing
+            self.operate(RESTORE)
+        assert self.world.everything() == files
+        assert self._valid() >= valid
+
+    def _runs(self) -> set[str]:
+        return set(journal.run_ids(open_library(str(self.world.root))))
+
+    def _valid(self) -> set[tuple[str, str, str]]:
+        return {who for who, word in self._checked().states.items() if word == "valid"}
+
+    def _repeat_for_older_frames(self, operation: Operation) -> None:
+        """Where only the newest is asked for, its refusal makes the one before it the newest, for the next run."""
+        for _ in range(self.world.n_frames_behind_the_newest() if operation.keeps is Keeps.NOTHING else 0):
+            if operation.left_undone(self._checked()):
+                assert operations.carried_out(GENERATE_ACCEPTING, self.world.root)
+
+    @rule()
+    def compare_deep_reports(self) -> None:
+        self.compare_reports(deep=True)
+
+    def compare_reports(self, *, deep: bool = False) -> None:
         """What `verify` says is what the naive checker says."""
         for _ in range(5):
             with self.world.writing() as pauses:
-                part = operations.verify(open_library(str(self.world.root)))
+                part = operations.verify(open_library(str(self.world.root)), deep=deep)
             if pauses[0] < _LONGEST_PAUSE_S:
-                assert_agreement(part, self._checked())
+                assert_agreement(part, check(self.world.root, self.world.being_written, deep=deep))
                 return
         # The machine is too busy to write a frame steadily: what was seen of one proves nothing.
 
     def _checked(self) -> Checked:
         return check(self.world.root, self.world.being_written)
 
-    def _only_what_it_may(
-        self, operation: Operation, before: Checked, files: dict[str, tuple[str, int]], *, finished: bool
-    ) -> None:
-        after, expected = self.world.everything(), self._checked()
-        changed = {
-            path
-            for path in files.keys() | after.keys()
-            if files.get(path) != after.get(path) and not path.startswith(operation.also_writes)
-        }
-        if not finished:
-            assert not changed
+    @contextmanager
+    def _only_what_it_may(self, operation: Operation) -> Iterator[Outcome]:
+        """Holds what the block did against what an operation may do."""
+        before, files, outcome = self._checked(), self.world.everything(), Outcome()
+        yield outcome
+        after, checked = self.world.everything(), self._checked()
+        changed = {path for path in files.keys() | after.keys() if files.get(path) != after.get(path)}
+        assert not (outcome.is_refused and changed)
         for path in changed:
-            key, place = "/".join(path.split("/")[2:4]), text_of(os.fsencode("/".join(path.split("/")[4:])))
-            assert operation.may_write, path
-            if path in after:
-                is_back = operation.may_bring_back and path not in files and (key, place) in expected.orphans
-                assert is_back or is_unfinished(place) or is_expected(expected, key, place), path
-            else:
-                assert word_before(before, key, place) in operation.may_remove, path
+            if not path.startswith(operation.also_writes):
+                _assert_may_change(operation, path, before, checked, files, after)
+        assert operations.lying(files, operation.keeps) == operations.lying(after, operation.keeps)
+        unlike = {who: word for who, word in checked.states.items() if word not in ("valid", "pending")}
+        spoiled = {who: word for who, word in unlike.items() if before.states.get(who) == "valid"}
+        assert not [who for who in spoiled if operation.spares(who[0], who[2])], spoiled
+
+
+def _assert_may_change(
+    operation: Operation,
+    path: str,
+    before: Checked,
+    checked: Checked,
+    files: dict[str, tuple[str, int]],
+    after: dict[str, tuple[str, int]],
+) -> None:
+    key, place = "/".join(path.split("/")[2:4]), text_of(os.fsencode("/".join(path.split("/")[4:])))
+    assert operation.may_write, path
+    if path in after:
+        is_back = operation.may_bring_back and path not in files and (key, place) in checked.orphans
+        assert is_back or is_unfinished(place) or is_expected(checked, key, place), path
+    else:
+        assert word_before(before, key, place) in operation.may_remove, path
 
 
 def is_unfinished(place: str) -> bool:

@@ -126,6 +126,16 @@ def test_switched_off_nothing_is_expected_and_what_there_is_is_orphaned_by_polic
     assert measure(archive.library).coverage["required"].to_list() == [0, 0]
 
 
+def test_a_timelapse_that_asks_for_nothing_gets_nothing_while_the_one_that_asks_has_no_frames(archive: Archive) -> None:
+    other = "camera-2/timelapse-2"
+    archive.frames(other).mkdir(parents=True)
+    archive.settings(
+        more=f'[policy]\ngenerate_thumbnails = false\n[timelapses."{other}".policy]\ngenerate_thumbnails = true'
+    )
+    archive.frame(FIRST)
+    assert archive.run().counts == {}
+
+
 def test_a_completed_timelapse_gives_up_its_smalls_where_the_policy_says_so(archive: Archive) -> None:
     archive.settings(more=f'[policy]\npurge_smalls_on_completion = true\n[timelapses."{KEY}"]\nstatus = "completed"')
     archive.frame(FIRST)

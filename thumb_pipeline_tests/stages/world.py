@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,19 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {"small": None},
     {"large": _LARGE},
     {"large": {**_LARGE, "folder": "smalls"}},
-    {"policy": ["thumbnail"]},
-    {f"policy {KEYS[0]}": ["thumbnail"]},
-    {f"policy {KEYS[1]}": ["thumbnail"], "small": {"folder": "minis"}},
+    {"policy": {"variants": ["thumbnail"]}},
+    {f"policy {KEYS[0]}": {"variants": ["thumbnail"]}},
+    {f"policy {KEYS[1]}": {"variants": ["thumbnail"]}, "small": {"folder": "minis"}},
+    {"policy": {"small_generation_mode": "latest_only"}},
+    {"policy": {"small_generation_mode": "latest_only"}, "small": {"format": "png"}},
+    {f"policy {KEYS[0]}": {"small_generation_mode": "latest_only"}, "small": {"folder": "minis"}},
+    {"policy": {"small_generation_mode": "none"}, f"policy {KEYS[1]}": {"small_generation_mode": "all"}},
+    {f"policy {KEYS[0].split('/')[0]}": {"generate_thumbnails": False}},
+    {"policy": {"purge_smalls_on_completion": True}, f"timelapse {KEYS[0]}": {"status": "completed"}},
+    {f"timelapse {KEYS[0]}": {"corrupt_names": ["a.jpg"], "corrupt_patterns": ["timelapse-*", "?.JPG"]}},
+    {"policy": {"retention.thumbnail": {"keep_days": 1, "then_every_s": 5}}},  # all but growing frames are years old
+    {"policy": {"retention.small": {"keep_days": 1}, "small_generation_mode": "latest_only"}},
+    {f"policy {KEYS[0]}": {"since": date(2024, 1, 1), "small_generation_mode": "latest_only"}},
 )
 """What may be said differently from the defaults; each change is made on the defaults, or on the last one."""
 
@@ -90,18 +101,20 @@ class World:
         self.said = {**(self.said if on_top else {}), **change}
         variants = {name: dict(table) for name, table in _DEFAULTS.items()}
         for name, table in self.said.items():
-            if name.startswith("policy"):
+            if " " in name or name == "policy":
                 continue
             variants[name] = {**variants.get(name, {}), **(table or {})}
             if table is None:
                 del variants[name]
         lines = [f"settle_interval_s = {0.1 if self.being_written else 0.0}", "[rendering]", "workers = 1"]
         for name, table in variants.items():
-            lines += [f"[variants.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
-        for name, wanted in self.said.items():
-            if name.startswith("policy"):
-                where = f'timelapses."{name.split()[1]}".policy' if " " in name else "policy"
-                lines += [f"[{where}]", f"variants = {json.dumps(wanted)}"]
+            lines += [f"[variants.{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
+        for name, table in self.said.items():
+            what, _, whose = name.partition(" ")
+            place = f'{"timelapses" if "/" in whose else "cameras"}."{whose}"' if whose else ""
+            if whose or what == "policy":
+                where = ".".join(filter(None, [place, what.removeprefix("timelapse")]))
+                lines += [f"[{where}]", *(f"{key} = {_toml(value)}" for key, value in table.items())]
         (self.root / "thumbs.toml").write_text("\n".join(lines) + "\n")
 
     # sources
@@ -112,6 +125,10 @@ class World:
     def sources(self) -> list[Path]:
         found = [path for key in KEYS for path in _files(self.frames(key))]
         return [path for path in found if path not in self.being_written]
+
+    def n_frames_behind_the_newest(self) -> int:
+        """How many frames could become the newest by refusals of others; none where policies do not ask for it."""
+        return len(self.sources()) if "latest_only" in (self.root / "thumbs.toml").read_text() else 0
 
     def capture(self, key: str, name: bytes, size: tuple[int, int], color: int) -> None:
         path = self.frames(key) / os.fsdecode(name)
@@ -192,6 +209,14 @@ class World:
             path.replace(folder / path.name)
         else:  # how == "foreign"
             self._write(path, _jpeg((10, 10), other))
+
+    def rot_variant(self, which: int, place: int) -> None:
+        """What a disk does: other bytes, and nothing else that tells."""
+        path = _one(self.variants(), which)
+        if path is not None:
+            mtime_ns = path.stat().st_mtime_ns
+            self.edit_variant("flip", which, place)
+            os.utime(path, ns=(0, mtime_ns))
 
     def foreign_file(self, key: str, folder: str, name: bytes, kind: str) -> None:
         path = self.root / "cameras" / key / folder / os.fsdecode(name)
@@ -285,6 +310,12 @@ def _files(folder: Path) -> list[Path]:
 
 def _one(paths: list[Path], which: int) -> Path | None:
     return paths[which % len(paths)] if paths else None
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    return str(value) if isinstance(value, date) else json.dumps(value)
 
 
 def _jpeg(size: tuple[int, int], color: int) -> bytes:
