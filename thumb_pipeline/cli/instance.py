@@ -132,10 +132,7 @@ def write_instance_files(library: Library) -> None:
     try:
         os.makedirs(library.dagster_home, exist_ok=True)
     except OSError as error:
-        raise Refused(
-            f"{library.state} cannot be written ({error.strerror}); let this user write there, "
-            "or name another folder as storage.state in thumbs.toml"
-        ) from error
+        raise library.state_refused(error) from error
     os.makedirs(command_home(library), exist_ok=True)
     on_postgres = _settle(library)
     storage = POSTGRES_STORAGE if on_postgres else ""

@@ -44,17 +44,39 @@ def show(library: Library, removal: Removal) -> None:
         typer.echo(f"  … and {removal.files.height - _SHOWN_FILES:,} more")
     if not removal.files.is_empty():
         typer.echo(_where_they_go(library, removal))
+    if removal.n_by_policy:
+        only = [part for key in removal.wish.timelapses for part in ("--timelapse", key)]
+        say(
+            f"{counted(removal.n_by_policy, 'file')} of existing frames that a policy asks for no more stay; to see "
+            f"and remove them too: {command_line('sweep', *only, '--policy')}"
+        )
 
 
 def show_dry_run(library: Library, removal: Removal, *, json: bool) -> None:
     """The plan as the result of a dry run, with what would stop it."""
-    for objection in removal.objections:
-        say(f"--apply would be refused:\n{objection}" if not removal.is_forced else f"overruled:\n{objection}")
+    say_objections(removal)
     if json:
         print_json(removal.document())
         return
     show(library, removal)
+    if removal.files.is_empty() and removal.records.is_empty():
+        typer.echo("there is nothing to remove")
+        return
     typer.echo(f"nothing was changed; to remove: {command_line(removal.operation.value, *_arguments(removal.wish))}")
+
+
+def say_objections(removal: Removal) -> None:
+    """What stands against a plan, and whether that was overruled."""
+    for objection in removal.objections:
+        say(f"--apply would be refused:\n{objection}" if not removal.is_forced else f"overruled:\n{objection}")
+
+
+def say_dry_run(library: Library, removal: Removal) -> None:
+    """What a sweep after another command would take, in words beside that command's own result."""
+    say_objections(removal)
+    if not removal.files.is_empty():
+        size = human_bytes(removal.n_bytes)
+        say(f"{counted(removal.files.height, 'file')} ({size}) to be removed: {_where_they_go(library, removal)}")
 
 
 def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:

@@ -53,7 +53,7 @@ def repair(
     if json:
         print_json({name: done[name] for name in _PROMISED})
     else:
-        _print(done, keys, apply=apply)
+        _print(done, keys, apply=apply, sweep=sweep)
     if _unmatched_left(done) or done["files_redundant"] or done["variants_for_generate"]:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -91,9 +91,10 @@ def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, apply: b
         planned = plan_removal(library, Operation.SWEEP, RemovalWish(timelapses=tuple(chosen), force=accept_shrink))
         planned = replace(planned, files=planned.files.join(unmatched, on=["timelapse", "variant_path"], how="semi"))
         if not apply:
-            return planned.files.height
-        if planned.objections and not planned.is_forced:
-            say("\n".join(planned.objections))
+            removal.say_dry_run(library, planned)
+            return 0 if planned.is_refused else planned.files.height
+        if planned.is_refused:
+            say("\n".join((*planned.objections, "no file was removed")))
             return 0
         if planned.files.is_empty():
             return 0
@@ -107,7 +108,7 @@ def _unmatched_left(done: dict[str, int]) -> int:
     return done["files_unmatched"] - done["files_deleted"]
 
 
-def _print(done: dict[str, int], chosen: list[str], *, apply: bool) -> None:
+def _print(done: dict[str, int], chosen: list[str], *, apply: bool, sweep: bool) -> None:
     is_done = "" if apply else "to be "
     typer.echo(
         f"{counted(done['orphaned_files_found'], 'file')} that nothing expects: {done['files_moved']:,} {is_done}moved "
@@ -116,8 +117,9 @@ def _print(done: dict[str, int], chosen: list[str], *, apply: bool) -> None:
         f"{counted(done['timelapses_affected'], 'timelapse')} affected"
     )
     only = [argument for key in chosen for argument in ("--timelapse", key)]
-    if not apply and done["records_updated"]:
-        say(f"nothing was changed; to do it: {command_line('repair', *only, '--apply')}")
+    if not apply and (done["records_updated"] or done["files_deleted"]):
+        wish = [*only, *(["--sweep"] if sweep else []), "--apply"]
+        say(f"nothing was changed; to do it: {command_line('repair', *wish)}")
     if done["variants_for_generate"]:
         say(f"{counted(done['variants_for_generate'], 'variant')} still to be made: {command_line('generate', *only)}")
     if _unmatched_left(done) or done["files_redundant"]:

@@ -42,7 +42,7 @@ def verify(
     opened = chosen_library(library)
     counts, timelapses = _verified(opened, timelapse or [], deep=deep)
     if json:
-        print_json(_document(counts, timelapses))
+        print_json(_document(counts, timelapses, list(opened.settings.specs)))
     else:
         _print(opened, counts, timelapses)
     if verdict_words.is_wrong(counts, timelapses):
@@ -78,7 +78,7 @@ def _tell_of_files(wrong: pl.DataFrame, n_told: int) -> int:
     return n_told + wrong.height
 
 
-def _document(counts: pl.DataFrame, timelapses: pl.DataFrame) -> dict[str, object]:
+def _document(counts: pl.DataFrame, timelapses: pl.DataFrame, variants: list[str]) -> dict[str, object]:
     by_timelapse = {}
     for row in timelapses.iter_rows(named=True):
         mine = counts.filter(pl.col("timelapse") == row["timelapse"])
@@ -89,6 +89,7 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame) -> dict[str, objec
             "replaced_sources": row["replaced"],
             "bit_rot_sources": row["bit_rot"],
             "unreadable_sources": row["unreadable"],
+            **{f"{name}_count": {"recorded": 0, "found": 0} for name in variants},
             **{
                 f"{found['variant']}_count": {"recorded": found["recorded"], "found": found["found"]}
                 for found in mine.filter(pl.col("variant") != "").iter_rows(named=True)

@@ -22,7 +22,7 @@ from thumb_pipeline.stages.library import Lease, Library, Refused, publish_durab
 from thumb_pipeline.stages.orphans import ORPHANS
 from thumb_pipeline.stages.removal import Removal, RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout
-from thumb_pipeline.storage.publishing import CannotWrite, sync_folder
+from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder
 from thumb_pipeline.storage.removing import remove_tree
 
 _OPERATION, _RESULT, _FILES, _RECORDS = "operation.json", "result.json", "files.parquet", "records.parquet"
@@ -85,9 +85,7 @@ def alone(library: Library) -> Iterator[None]:
                 f"another sweep, purge, restore or repair is at work on {library.root}; repeat when it has ended"
             ) from None
         except OSError as error:
-            raise Refused(
-                f"{library.journals} cannot be written ({error.strerror}); let this user write there"
-            ) from error
+            raise Refused(f"{library.journals} cannot be written ({error.strerror}); {remedy(error)}") from error
         _discard_halves(library)
         yield
 
@@ -180,6 +178,15 @@ def finish(library: Library, run_id: str, result: dict[str, Any]) -> None:
 def is_finished(library: Library, run_id: str) -> bool:
     """Whether a removal came to its end."""
     return os.path.exists(_path(library, run_id, _RESULT))
+
+
+def kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
+    """How many files a removal that came to its end left where they were, by reason; none of one that did not."""
+    try:
+        with open(_path(library, run_id, _RESULT), encoding="utf-8") as file:
+            return {str(reason): int(n) for reason, n in json.load(file)["kept_by_reason"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # it only makes a count more exact
 
 
 def run_ids(library: Library) -> list[str]:

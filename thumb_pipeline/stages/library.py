@@ -156,11 +156,15 @@ class Library:
             try:
                 lease = held.enter_context(leases.hold_lease(self.lease_folder))
             except OSError as error:
-                raise Refused(
-                    f"{self.state} cannot be written ({error.strerror}); let this user write there, "
-                    f"or name another folder as storage.state in {SETTINGS_NAME}"
-                ) from error
+                raise self.state_refused(error) from error
             yield lease
+
+    def state_refused(self, error: OSError) -> Refused:
+        """What to tell where the state folder cannot be written."""
+        return Refused(
+            f"{self.state} cannot be written ({error.strerror}); {publishing.remedy(error)}, "
+            f"or name another folder as storage.state in {SETTINGS_NAME}"
+        )
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:

@@ -49,6 +49,7 @@ class Removal:
         records: manifest rows that go where no file is left for them.
         n_sources: sources that were listed, by timelapse.
         n_listed: files in the variant folders, by timelapse; of a sweep.
+        n_by_policy: files that a sweep leaves, as only a policy asks for them no more; 0 where it was to take them.
         objections: what the brakes say, in sentences; empty when they say nothing.
     """
 
@@ -59,6 +60,7 @@ class Removal:
     records: pl.DataFrame
     n_sources: dict[str, int] = field(default_factory=dict)
     n_listed: dict[str, int] = field(default_factory=dict)
+    n_by_policy: int = 0
     objections: list[str] = field(default_factory=list)
 
     @property
@@ -71,13 +73,18 @@ class Removal:
         """Whether it was asked to overrule the brakes."""
         return self.wish.force
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether a brake holds and nobody overruled it."""
+        return bool(self.objections) and not self.is_forced
+
     def refuse_objections(self) -> None:
         """Stops where a brake holds and nobody overruled it.
 
         Raises:
             Refused: with the numbers, what to check, and how to overrule it.
         """
-        if self.objections and not self.is_forced:
+        if self.is_refused:
             raise Refused("\n".join(self.objections))
 
     def document(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Killed at any point, it can be repeated: what is back is in its place, what is n
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ import polars as pl
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import split_variant_path, timelapse_folder
+from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.stages import journal
 from thumb_pipeline.stages.library import Lease, Library, Refused
@@ -66,7 +68,7 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
     """The files of a removal that lie in the trash now (`ORPHANS` columns): what a restore would bring back.
 
     Raises:
-        Refused: there is no such removal, or it deleted its files for good.
+        Refused: there is no such removal, it deleted its files for good, or its trash is not there.
         SliceDamaged: its journal cannot be read.
     """
     refuse_unknown("run in the trash", run_id, journal.run_ids(library))
@@ -77,23 +79,44 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
         )
     rows = journal.files(library, run_id)
     top = os.path.join(library.trash, run_id)
+    waiting = _standing(rows, lambda key: os.path.join(top, timelapse_folder(key)))
+    if not os.path.isdir(top) and (n_lost := rows.height - _standing(rows, library.variants).height):
+        raise Refused(
+            f"{top} is not there, and {counted(n_lost, 'file')} of it {'is' if n_lost == 1 else 'are'} not back: check "
+            f"that its disk is mounted; if they are really gone, forget them: thumb-pipeline trash --empty {run_id}"
+        )
+    return waiting
+
+
+def _standing(rows: pl.DataFrame, folder_of: Callable[[str], str]) -> pl.DataFrame:
+    """The rows whose file stands below the folder of its timelapse."""
     is_there = [
-        os.path.lexists(os.path.join(os.fsencode(os.path.join(top, timelapse_folder(key))), names.to_bytes(path)))
+        os.path.lexists(os.path.join(os.fsencode(folder_of(key)), names.to_bytes(path)))
         for key, path in rows.select(_PLACE).iter_rows()
     ]
     return rows.filter(pl.Series(is_there, dtype=pl.Boolean))
+
+
+def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Restored) -> None:
+    """Counts files that went to the trash and are neither there nor back: somebody took them out of it."""
+    elsewhere = journal.files(library, run_id).join(waiting, on=_PLACE, how="anti")
+    n_absent = elsewhere.height - _standing(elsewhere, library.variants).height
+    n_never_taken = journal.kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
+    if n_absent > n_never_taken:
+        result.kept[KeptReason.GONE.value] += n_absent - n_never_taken
 
 
 def restore(library: Library, run_id: str, lease: Lease) -> Restored:
     """Undoes a removal; the caller works `journal.alone`.
 
     Raises:
-        Refused: there is no such removal, it deleted its files for good, or its trash is on another file system.
+        Refused: there is no such removal, it deleted its files for good, or its trash is not there.
         SliceDamaged: its journal cannot be read.
         CannotWrite: the disk of the records is full; repeating goes on.
     """
     waiting, result = in_trash(library, run_id), Restored(run_id=run_id)
     records = journal.records(library, run_id)
+    _count_lost(library, run_id, waiting, result)
     folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
     for (key, name), rows in waiting.with_columns(folder).partition_by("timelapse", "folder", as_dict=True).items():
         _restore_folder(library, run_id, str(key), str(name), rows.to_dicts(), result)

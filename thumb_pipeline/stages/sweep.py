@@ -53,6 +53,7 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
     keys = verified_timelapses(library, wish.timelapses)
     files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
     shrunken: list[Shrinkage] = []
+    n_by_policy = 0
     n_sources, n_listed = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
     for listings in batches(library, keys, None):
         seen = look(library, listings)
@@ -60,6 +61,7 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
         records.append(seen.unexpected)
         if not wish.by_policy:
             files[-1], records[-1] = _without_policy(library, seen)
+            n_by_policy += seen.orphans.files.height - files[-1].height
         shrunken += seen.survey.shrunken
         n_sources |= _by_timelapse(seen.survey.sources, pl.len())
         n_listed |= _by_timelapse(seen.orphans.listed, pl.col("n_files").sum())
@@ -72,6 +74,7 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
         records=pl.concat(records),
         n_sources=n_sources,
         n_listed=n_listed,
+        n_by_policy=n_by_policy,
         objections=[*objections_to(shrunken), *_objections_to_size(library, found, n_listed)],
     )
 

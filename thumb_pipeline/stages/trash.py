@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from thumb_pipeline.domain.layout import TRASH_FOLDER
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, TRASH_FOLDER
 from thumb_pipeline.stages import journal
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.removing import tidy
@@ -71,7 +71,18 @@ def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
     present = {entry.run_id: entry for entry in entries(library)}
     for run_id in run_ids:
         refuse_unknown("run in the trash", run_id, list(present))
+    if not is_disk_there(library):
+        raise Refused(
+            f"{library.variants_root} is not there or empty; check that the disk of storage.variants is mounted"
+        )
     return [_emptied(library, present[run_id]) for run_id in dict.fromkeys(run_ids or present)]
+
+
+def is_disk_there(library: Library) -> bool:
+    """Whether the disk that holds the trash is mounted, as far as can be told."""
+    if library.variants_root == library.root:
+        return True
+    return os.path.isdir(library.trash) or os.path.isdir(os.path.join(library.variants_root, CAMERAS_FOLDER))
 
 
 def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
@@ -80,6 +91,8 @@ def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
     Raises:
         Refused: something cannot be removed.
     """
+    if not is_disk_there(library):
+        return []  # without their journals, files that come back with the disk could not be restored
     at = now or datetime.now(UTC)
     expired = [entry for entry in entries(library) if entry.expires_at is not None and entry.expires_at <= at]
     return [_emptied(library, entry) for entry in expired]

@@ -42,10 +42,12 @@ def sentence(verdicts: pl.DataFrame, variants: Iterable[str]) -> str:
 
     Args:
         verdicts: of any timelapses (`VERDICTS` columns).
-        variants: the names of the settings, in their order.
+        variants: the names of the settings, in their order; others are told where files of theirs are left.
     """
     parts = []
-    for name in [*variants, ""]:
+    known = list(variants)
+    retired = sorted(set(verdicts["variant"]) - {*known, ""})
+    for name in [*known, *retired, ""]:
         mine = verdicts.filter(pl.col("variant") == name)
         if mine.is_empty() and name == "":
             continue
@@ -54,6 +56,9 @@ def sentence(verdicts: pl.DataFrame, variants: Iterable[str]) -> str:
             for state in VariantState
             if state is not VariantState.VALID and (n := int(mine[state.value].sum()))
         ]
+        if name in retired:
+            parts.extend([f"{name}s, which the settings do not name: {', '.join(wrong)}"] if wrong else [])
+            continue
         valid = f"{int(mine['valid'].sum()):,}/{int(mine['required'].sum()):,} {name}s valid"
         parts.append(", ".join([valid, *wrong]) if name else f"other files: {', '.join(wrong) or 'none'}")
     return "; ".join(parts)

@@ -144,10 +144,15 @@ def _unlink_quietly(path: bytes) -> bool:
 
 def explained(error: OSError, target: str) -> str:
     """Why a file could not be written, and what to do about it."""
-    remedy = {
-        errno.ENOSPC: "free space on that disk, then run the same command again",
-        errno.EDQUOT: "raise the quota or free space, then run the same command again",
-        errno.EROFS: "mount that disk writable, then run the same command again",
-        errno.EACCES: "let this user write there, then run the same command again",
-    }.get(error.errno or 0, "check that disk, then run the same command again")
-    return f"cannot write {target}: {error.strerror}; {remedy}"
+    return f"cannot write {target}: {error.strerror}; {remedy(error)}, then run the same command again"
+
+
+def remedy(error: OSError) -> str:
+    """What to do where a file cannot be written."""
+    return {
+        errno.ENOSPC: "free space on that disk",
+        errno.EDQUOT: "raise the quota or free space",
+        errno.EROFS: "mount that disk writable",
+        errno.EACCES: "let this user write there",
+        errno.EPERM: "let this user write there",
+    }.get(error.errno or 0, "check that disk")

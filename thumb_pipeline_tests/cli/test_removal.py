@@ -1,5 +1,6 @@
 import os
 import pty
+import shutil
 import subprocess
 
 import dagster as dg
@@ -149,3 +150,22 @@ def test_a_library_without_its_settings_is_refused_also_with_force(library: Arch
         assert refused.code == 2
         assert "thumbs.toml is absent" in refused.err
     assert len(library.variants()) == 8
+
+
+def test_a_timelapse_of_which_nothing_is_left_has_the_keys_of_the_others(library: Archive, run: Run) -> None:
+    shutil.rmtree(library.frames().parent)
+    assert run("sweep", "--library", library.root, "--apply", "--force").code == 0
+    [found] = run("verify", "--library", library.root, "--json").json["by_timelapse"].values()
+    assert found["small_count"] == found["thumbnail_count"] == {"recorded": 0, "found": 0}
+
+
+def test_a_sweep_says_what_it_leaves_to_a_change_of_policy(library: Archive, run: Run) -> None:
+    settings = library.root / "thumbs.toml"
+    settings.write_text(
+        settings.read_text().replace(
+            '[policy]\nvariants = ["thumbnail", "small"]', '[policy]\nvariants = ["thumbnail"]'
+        )
+    )
+    said = run("sweep", "--library", library.root)
+    assert "3 files of existing frames that a policy asks for no more stay" in said.err
+    assert "thumb-pipeline sweep --policy" in said.err

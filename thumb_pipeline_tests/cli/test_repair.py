@@ -82,3 +82,13 @@ def test_the_run_is_in_the_instance_behind_new_captures(repair: Any, renamed: Ar
     with dg.DagsterInstance.from_config(str(renamed.root / ".thumb_pipeline/dagster")) as instance:
         runs = instance.get_runs(dg.RunsFilter(job_name="repair"))
     assert [(run.status, run.tags["dagster/priority"]) for run in runs] == [(dg.DagsterRunStatus.SUCCESS, "-10")]
+
+
+def test_a_dry_run_with_sweep_says_what_would_be_removed_and_how(repair: Any, renamed: Archive) -> None:
+    unmatched = Path(next(iter(renamed.variants()))).parent / "foreign.txt"
+    (renamed.root / unmatched).write_text("nobody's")
+    said = repair("--sweep")
+    assert "1 file (8 B) to be removed: they go to" in said.err
+    assert "to do it: thumb-pipeline repair --sweep --apply" in said.err
+    assert repair("--sweep", "--json").json["files_deleted"] == 1
+    assert (renamed.root / unmatched).exists()

@@ -221,3 +221,44 @@ def test_links_in_the_trash_are_not_followed_when_it_is_emptied(done: Archive) -
     os.symlink(done.frames(), os.path.join(done.library.trash, run_id, "cameras", "away"))
     trash.empty(done.library, [])
     assert states(done.frames()) == sources
+
+
+def test_a_restore_without_its_disk_is_refused_and_works_when_that_is_back(done: Archive, tmp_path: Path) -> None:
+    before = states(done.root / "cameras")
+    run_id = purged(done).run_id
+    os.rename(done.library.trash, tmp_path / "unmounted")
+    with pytest.raises(Refused, match="not there, and 4 files of it are not back: check that its disk is mounted"):
+        restored(done, run_id)
+    os.rename(tmp_path / "unmounted", done.library.trash)
+    assert restored(done, run_id).n_restored == 4
+    assert states(done.root / "cameras") == before
+
+
+def test_a_file_that_was_taken_out_of_the_trash_is_counted_by_a_restore(done: Archive) -> None:
+    run_id = purged(done).run_id
+    next(path for path in Path(done.library.trash).rglob("*") if path.is_file()).unlink()
+    back = restored(done, run_id)
+    assert (back.n_restored, dict(back.kept)) == (3, {"gone": 1})
+
+
+def test_a_file_that_was_gone_before_the_purge_is_not_missed_by_the_restore(done: Archive) -> None:
+    run_id = written_down(done, Operation.PURGE)
+    done.variant("a.jpg").unlink()
+    assert carried_out(done, run_id).kept_by_reason() == {"gone": 1}
+    back = restored(done, run_id)
+    assert (back.n_restored, dict(back.kept)) == (3, {})
+
+
+def test_journals_outlive_a_disk_of_variants_that_is_not_there(done: Archive, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "variants"
+    done.settings(top=f'[storage]\nvariants = "{elsewhere}"')
+    done.run(accept_shrink=True)
+    run_id = purged(done).run_id
+    os.rename(elsewhere, tmp_path / "unmounted")
+    elsewhere.mkdir()
+    assert trash.empty_expired(done.library, datetime.now(UTC) + timedelta(days=30)) == []
+    with pytest.raises(Refused, match="check that the disk of storage"):
+        trash.empty(done.library, [])
+    elsewhere.rmdir()
+    os.rename(tmp_path / "unmounted", elsewhere)
+    assert restored(done, run_id).n_restored == 4

@@ -1,5 +1,6 @@
 """Disks that are full, broken, other ones, or closed to us while files are removed."""
 
+import errno
 import os
 import resource
 import shutil
@@ -202,3 +203,8 @@ def test_a_library_that_goes_away_in_the_middle_keeps_the_rest(done: Archive) ->
     assert result.kept_by_reason() == {"gone": 2}
     os.rename(done.root / "away", done.root / "cameras/camera-2")
     assert swept(done, force=True).n_removed == 2
+
+
+def test_a_full_disk_of_the_state_is_told_as_such(done: Archive) -> None:
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert "free space on that disk, or name another folder as storage.state" in str(done.library.state_refused(full))
