@@ -23,39 +23,27 @@ The rules, where more than one reading is possible:
 """
 
 import fcntl
-import hashlib
-import io
-import json
 import os
 import re
 import stat
-import struct
 import tomllib
-import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from PIL import Image
 
 from thumb_pipeline.domain.settings import Settings, parse_settings
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline_tests.stages.naive_notes import digest, judged, note_of
 from thumb_pipeline_tests.stages.naive_policy import Capture, NaivePolicy, captured_at
 
 Row = dict[str, Any]
 File = tuple[int, int]  # size, mtime in ns
 
 _HALF_WRITTEN = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".download", ".swp", "~")
-_UNOPENABLE = (OSError, SyntaxError, ValueError, struct.error)
-_NOTE = {
-    **dict.fromkeys(("source_digest", "source_name_digest", "spec_fingerprint", "version", "checksum"), str),
-    **dict.fromkeys(("source_n_bytes", "source_mtime_ns", "source_width_px", "source_height_px"), int),
-    "render_revision": int,
-}
 _DATED = re.compile(rb"(timelapse-[A-Za-z0-9.-]+)_(([0-9]{8}|day[0-9]{3,6})_[0-9]{6})\.jpg")
 _SHORTENED = re.compile(rb"~[0-9a-f]{32}$")
 
@@ -356,77 +344,6 @@ def is_final(refusal: Row) -> bool:
 
 def vouched_for(record: Row) -> tuple[str, int, int]:
     return record["variant_path"], record["n_bytes"], record["mtime_ns"]
-
-
-def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec, source_digest: str | None) -> str:
-    """What a file says of itself: `unrecorded` if it is right in all."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            size, note = picture.size, note_in(picture)
-    except _UNOPENABLE:
-        return "corrupt"
-    if note is None:
-        return "stale_spec"
-    if not is_sealed(data, note["checksum"]):
-        return "corrupt"
-    if source_digest not in (None, note["source_digest"]) or note["source_n_bytes"] != source[0]:
-        return "stale_source"
-    if source_digest is None and note["source_name_digest"] != digest(source_name):
-        return "stale_source"
-    if (note["spec_fingerprint"], note["render_revision"]) != (spec.fingerprint, RENDER_REVISION):
-        return "stale_spec"
-    if size != contained((note["source_width_px"], note["source_height_px"]), spec):
-        return "corrupt"
-    return "unrecorded" if source_digest is not None or note["source_mtime_ns"] == source[1] else "stale_source"
-
-
-def note_of(data: bytes) -> Row | None:
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return note_in(picture)
-    except _UNOPENABLE:
-        return None
-
-
-def note_in(picture: Image.Image) -> Row | None:
-    """The note of ours that a variant carries, wherever its format has room for one."""
-    texts = [picture.info.get("comment"), picture.info.get("thumb_pipeline"), picture.info.get("xmp")]
-    for text in texts:
-        written = text.decode("ascii", "replace") if isinstance(text, bytes) else text or ""
-        found = re.search(r"(?:^|>)thumb_pipeline:1:(\{.*\})(?:$|</)", written, re.DOTALL)
-        try:
-            note = json.loads(found[1]) if found else None
-        except ValueError:
-            continue
-        if isinstance(note, dict) and {name: type(value) for name, value in note.items()} == _NOTE:
-            return note
-    return None
-
-
-def is_sealed(data: bytes, checksum: str) -> bool:
-    """Whether the bytes have the checksum they carry, taken with zeros in its place."""
-    blank = data.replace(b'"checksum":"' + checksum.encode(), b'"checksum":"' + b"0" * 32, 1)
-    if data.startswith(b"\x89PNG"):
-        start = blank.index(b"tEXtthumb_pipeline")
-        end = start + 4 + int.from_bytes(blank[start - 4 : start], "big")
-        right = struct.pack(">I", zlib.crc32(data[start:end]))
-        if data[end : end + 4] != right:
-            return False
-        blank = blank[:end] + struct.pack(">I", zlib.crc32(blank[start:end])) + blank[end + 4 :]
-    return digest(blank) == checksum
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
-def contained(source: tuple[int, int], spec: VariantSpec) -> tuple[int, int]:
-    """The size inside a box, never enlarged; halves are rounded up."""
-    assert spec.fit == "contain"
-    boxes = [(spec.max_width_px, source[0]), (spec.max_height_px, source[1])]
-    ratio = min([Fraction(1), *(Fraction(box, side) for box, side in boxes if box)])
-    width, height = (max(1, int(side * ratio + Fraction(1, 2))) for side in source)
-    return width, height
 
 
 def variant_name(source: bytes, spec: VariantSpec) -> bytes:
