@@ -43,13 +43,14 @@ def repair(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Remove the unmatched files afterwards, into the trash.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --sweep: overrule its brakes.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Bring files back to their sources, and records to the files."""
     opened, keys = chosen_library(library), timelapse or []
     done = _applied(opened, keys, accept_shrink) if apply else _dry_run(opened, keys, accept_shrink)
     if sweep:
-        done["files_deleted"] = _swept(opened, keys, accept_shrink, apply=apply)
+        done["files_deleted"] = _swept(opened, keys, accept_shrink, force=force, apply=apply)
     if json:
         print_json({name: done[name] for name in _PROMISED})
     else:
@@ -80,7 +81,7 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
     return done
 
 
-def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, apply: bool) -> int:
+def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
     """How many unmatched files went, or would go; a brake keeps them and says so."""
     from thumb_pipeline.cli import removal
     from thumb_pipeline.stages.operations import plan_removal
@@ -88,7 +89,7 @@ def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, apply: b
     keys = verified_timelapses(library, chosen)
     with library.lease() as lease:
         unmatched = repair_timelapses(library, keys, lease, apply=False, accept_shrink=accept_shrink).unmatched
-        planned = plan_removal(library, Operation.SWEEP, RemovalWish(timelapses=tuple(chosen), force=accept_shrink))
+        planned = plan_removal(library, Operation.SWEEP, RemovalWish(timelapses=tuple(chosen), force=force))
         planned = replace(planned, files=planned.files.join(unmatched, on=["timelapse", "variant_path"], how="semi"))
         if not apply:
             removal.say_dry_run(library, planned)

@@ -13,7 +13,7 @@ TimelapsesOption = Annotated[
     list[str] | None,
     typer.Option("--timelapse", metavar="KEY", help="Only this one, as camera-1/timelapse-2; repeatable."),
 ]
-AllOption = Annotated[bool, typer.Option("--all", help="The whole library.")]
+AllOption = Annotated[bool, typer.Option("--all", help="Everything.")]
 SourcesOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -40,20 +40,20 @@ def verify(
 ) -> None:
     """Compare every variant with what should be there; read-only."""
     opened = chosen_library(library)
-    counts, timelapses = _verified(opened, timelapse or [], deep=deep)
+    counts, timelapses, shrunken = _verified(opened, timelapse or [], deep=deep)
     if json:
         print_json(_document(counts, timelapses, list(opened.settings.specs)))
     else:
-        _print(opened, counts, timelapses)
+        _print(opened, counts, timelapses, shrunken)
     if verdict_words.is_wrong(counts, timelapses):
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Verdicts and timelapses of the chosen part, which are kept as well."""
+def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+    """Verdicts and timelapses of the chosen part, which are kept as well, and the keys that lost too many sources."""
     keys = verified_timelapses(library, chosen)
     counts, timelapses = [library.verdicts.schema.empty()], [library.verified.schema.empty()]
-    n_told = 0
+    n_told, shrunken = 0, set[str]()
     with library.lease() as lease, gauge("opening" if deep else "examining") as progress:
         for part in verify_timelapses(library, keys, lease, deep=deep, on_progress=progress.show):
             verdicts.keep(library, part)
@@ -61,11 +61,12 @@ def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.Da
             timelapses.append(part.timelapses)
             n_told = _tell_of_files(part.proven.wrong, n_told)
             for lost in part.survey.shrunken:
+                shrunken.add(lost.timelapse)
                 say(
                     f"{lost.timelapse}: {lost.n_found} of {lost.n_known} sources are left; if that is not meant, "
                     "check that its disk is mounted"
                 )
-    return pl.concat(counts), pl.concat(timelapses)
+    return pl.concat(counts), pl.concat(timelapses), shrunken
 
 
 def _tell_of_files(wrong: pl.DataFrame, n_told: int) -> int:
@@ -98,13 +99,13 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame, variants: list[str
     return {"sources": int(timelapses["sources"].sum()), **verdict_words.states(counts), "by_timelapse": by_timelapse}
 
 
-def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame) -> None:
+def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame, shrunken: set[str]) -> None:
     bad = counts.filter(pl.sum_horizontal(verdict_words.WRONG_STATES) > 0)
     keys = bad["timelapse"].unique().sort().to_list()
     for key in keys[:_SHOWN_TIMELAPSES]:
         mine = counts.filter(pl.col("timelapse") == key)
         typer.echo(f"{key}: {verdict_words.sentence(mine, library.settings.specs)}")
-        for command in verdict_words.remedies(mine):
+        for command in verdict_words.remedies(mine) if key not in shrunken else ():
             say(f"  to put that right: {command_line(*command.split(), '--timelapse', key)}")
     if len(keys) > _SHOWN_TIMELAPSES:
         say(f"… and {len(keys) - _SHOWN_TIMELAPSES} more timelapses; --json has them all")
@@ -112,7 +113,8 @@ def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame) -> 
         _print_damaged_sources(row["timelapse"], row["bit_rot"], row["unreadable"])
     for key, n_gone in timelapses.filter(pl.col("vanished") > 0).select("timelapse", "vanished").iter_rows():
         typer.echo(f"{key}: {counted(n_gone, 'recorded source')} gone")
-        say(f"  if that is meant: {command_line('generate', '--timelapse', key)} takes note of it")
+        accept = ["--accept-shrink"] if key in shrunken else []
+        say(f"  if that is meant: {command_line('generate', '--timelapse', key, *accept)} takes note of it")
     in_words = verdict_words.sentence(counts, library.settings.specs)
     typer.echo(f"{counted(int(timelapses['sources'].sum()), 'source')}: {in_words}")
 

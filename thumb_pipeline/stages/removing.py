@@ -53,6 +53,7 @@ class Removed:
         trash: where they are; None where nothing went, or without a trash.
         files: the plan (`stages.orphans.ORPHANS` columns).
         kept: the others with the reason (`KEPT` columns as rows).
+        n_forgotten: records that went, as no file is left for them.
         is_verified: whether the kept verdicts speak of what is there now.
     """
 
@@ -62,6 +63,7 @@ class Removed:
     n_bytes: int = 0
     trash: str | None = None
     kept: list[_Row] = field(default_factory=list)
+    n_forgotten: int = 0
     is_verified: bool = True
 
     @property
@@ -161,7 +163,7 @@ def _carry_out_timelapse(
     check = _source_check(library, key) if seen is not None else None
     for folder, files in _by_folder(rows):
         _move_folder(library, written, key, folder, files, check, result)
-    _forget(library, key, records)
+    result.n_forgotten += _forget(library, key, records)
     if seen is not None:
         accept(library, seen.survey)
 
@@ -238,13 +240,15 @@ def _kept(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason])
     return told
 
 
-def _forget(library: Library, key: str, records: pl.DataFrame) -> None:
-    """Takes out the records for which no file is left; the journal holds them."""
+def _forget(library: Library, key: str, records: pl.DataFrame) -> int:
+    """Takes out the records for which no file is left; the journal holds them. Returns how many there were."""
     try:
         standing = look_at_variants(library, records.select("timelapse", "variant_path")).files
     except (ArchiveUnavailable, Refused):
-        return  # what cannot be looked at is not known to be gone; the next run sees
-    library.manifest.take_out(key, records.join(standing, on=["timelapse", "variant_path"], how="anti"))
+        return 0  # what cannot be looked at is not known to be gone; the next run sees
+    void = records.join(standing, on=["timelapse", "variant_path"], how="anti")
+    library.manifest.take_out(key, void)
+    return void.height
 
 
 def _conclude(library: Library, written: Journal, touched: list[str], result: Removed, lease: Lease) -> None:
@@ -259,7 +263,7 @@ def _conclude(library: Library, written: Journal, touched: list[str], result: Re
     if written.trash is not None:
         remove_empty(written.trash)
         tidy(library)
-    if result.n_removed == 0:
+    if not result.n_removed and not result.n_forgotten:
         journal.discard(library, result.run_id)
         return
     result.trash = written.trash

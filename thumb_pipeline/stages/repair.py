@@ -12,7 +12,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.matching import FILE
 from thumb_pipeline.datasets.schemas import MANIFEST
-from thumb_pipeline.domain.findings import VariantState
+from thumb_pipeline.domain.findings import OrphanKind, VariantState
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages import journal
 from thumb_pipeline.stages.evidence import read_digests
@@ -95,7 +95,8 @@ class _Found:
         self.surveys.append(part.survey)
         self.adoptable.append(part.adoptable)
         self.touched.append(part.touched)
-        self.orphans.append(part.orphans.files)
+        # What only no policy asks for is where it belongs; a policy that is changed back finds it there.
+        self.orphans.append(part.orphans.files.filter(pl.col("kind") != OrphanKind.POLICY.value))
         waits = (pl.col("variant") != "") & pl.col("state").is_in(_FOR_GENERATE)
         self.waiting.append(part.findings.filter(waits).select(*_VARIANT, "variant_path", "state"))
 
