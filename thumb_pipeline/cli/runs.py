@@ -35,7 +35,10 @@ _UNFINISHED = [
 ]
 _IN_PROGRESS = [
     dg.DagsterRunStatus.NOT_STARTED,  # of a command that was killed between making its run and starting it
-    dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 @dataclass(slots=True, kw_only=True)
