@@ -4,11 +4,12 @@ A killed process leaves its lease file, unlocked, with the folders it was writin
 runs is corrected where Dagster is allowed (`cli.runs`).
 """
 
+import contextlib
 import os
 
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage import leases, publishing
-from thumb_pipeline.storage.folders import unavailable
+from thumb_pipeline.storage.folders import ArchiveUnavailable, unavailable
 
 LEASE_TAG = "thumb_pipeline/lease"
 """The tag by which a Dagster run names the lease of its process."""
@@ -52,8 +53,9 @@ def clean_up(library: Library) -> int:
 def discard_own(lease: leases.Lease, folders: list[str]) -> None:
     """Removes what our own workers left unfinished in some folders when they were stopped."""
     for folder in folders:
-        mine = [name for name in _temporaries(folder) if publishing.writer_of(name) == lease.id]
-        publishing.remove_temporaries(folder, mine)
+        with contextlib.suppress(ArchiveUnavailable):  # what stopped us may be that disk; our successor looks again
+            mine = [name for name in _temporaries(folder) if publishing.writer_of(name) == lease.id]
+            publishing.remove_temporaries(folder, mine)
 
 
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:

@@ -167,7 +167,7 @@ def test_a_second_daemon_by_mistake_loses_and_damages_nothing(restless: Archive,
             until(lambda: set(captures_runs(page["url"])) == {"SUCCESS"}, "all runs at their end")
         finally:
             os.killpg(second.pid, signal.SIGTERM)
-            second.wait(20)
+            second.wait(60)  # a tick of its sensor takes up to 25 s
     assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
     assert restless.leftovers() == []
 

@@ -204,28 +204,23 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
     assert own_postgres.password not in (state(archive) / "up.log").read_text()
 
 
-def test_a_run_that_fails_in_a_longer_outage_is_retried(
+def test_nothing_is_lost_in_a_longer_outage(
     archive: Archive, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(POSTGRES_VARIABLE, own_postgres.fresh())
     n_frames = fill_with_work(archive, 40)
-    started = time.monotonic()
     with up(archive) as url:
         launch(url)
         wait_for_variants(archive, 5)
         own_postgres.crash()
-        wait_for_variants(archive, n_frames)
         time.sleep(_PATIENCE_S)
         own_postgres.start()
-        if time.monotonic() - started > _CODE_IS_RELOADED_AFTER_S:
-            pytest.skip("this machine is too slow: Dagster loses the retry where it reloads code in an outage")
-        statuses = wait_for_the_end_of_runs(url)
-    assert statuses == ["FAILURE", "SUCCESS"]
-    assert len(archive.variants()) == 2 * n_frames
+        archive.add("late.jpg", jpeg((1920, 1080)))
+        wait_for_variants(archive, n_frames + 1)
+    assert len(archive.variants()) >= 2 * n_frames + 1
 
 
 _PATIENCE_S = 25.0  # Dagster tries to connect again for 11 s, by chance up to twice as long
-_CODE_IS_RELOADED_AFTER_S = 55.0
 
 
 def fill_with_work(archive: Archive, count: int) -> int:
@@ -236,8 +231,8 @@ def fill_with_work(archive: Archive, count: int) -> int:
 
 
 def wait_for_variants(archive: Archive, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(list(archive.root.glob("cameras/*/*/*/*_thumb_*"))) < count:
+    deadline = time.monotonic() + 150
+    while len([path for path in archive.root.glob("cameras/*/*/thumbnails/*") if path.name[0] != "."]) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -282,15 +277,16 @@ def launch(url: str) -> str:
 
 
 def wait_for_the_end_of_runs(url: str) -> list[str]:
-    """The statuses of all runs, oldest first, once the newest has succeeded."""
+    """The statuses of the runs of `generate`, oldest first, once the newest has succeeded."""
     deadline = time.monotonic() + 120
     statuses: list[str] = []
     while statuses[-1:] != ["SUCCESS"]:
         assert time.monotonic() < deadline, statuses
         time.sleep(0.5)
         with suppress(urllib.error.HTTPError):  # the first query after a crash meets the connection that was cut
-            answer = asked(url, "{ runsOrError { ... on Runs { results { status } } } }")
-            statuses = [run["status"] for run in answer["runsOrError"]["results"]][::-1]
+            answer = asked(url, "{ runsOrError { ... on Runs { results { status jobName } } } }")
+            runs = [run for run in answer["runsOrError"]["results"] if run["jobName"] == "generate"]
+            statuses = [run["status"] for run in runs][::-1]
     return statuses
 
 

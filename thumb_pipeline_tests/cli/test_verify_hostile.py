@@ -72,7 +72,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip(f"this user cannot mount a small disk: {mounted.stderr.decode().strip()}")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_full_disk_of_records_stops_it_and_freeing_some_is_enough(archive: Archive, small_disk: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_full_disk_of_records_stops_it_and_freeing_some_is_enough(archive: Arc
         except OSError:
             pass
     ended = verify(archive.root)
-    assert (ended.code, is_plain(ended), "free space" in ended.err) == (3, True, True)
+    assert (ended.code, is_plain(ended), "free space" in ended.err) == (2, True, True)
     fill.unlink()
     assert verify(archive.root).code == 1
 
@@ -195,7 +195,7 @@ def test_while_frames_are_rendered_nothing_right_is_called_wrong(archive: Archiv
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from thumb_pipeline_tests.stages import operations\n"
-        "operations.carried_out(operations.OPERATIONS[1], Path(sys.argv[1]))\n"
+        "operations.carried_out(operations.GENERATE, Path(sys.argv[1]))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program, archive.root, Path(__file__).parents[2]])
     seen = []
