@@ -204,6 +204,10 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
     assert own_postgres.password not in (state(archive) / "up.log").read_text()
 
 
+@pytest.mark.skipif(
+    "THUMB_PIPELINE_LONG_TESTS" not in os.environ,
+    reason="after a long outage Dagster takes minutes to give up a run it lost; set THUMB_PIPELINE_LONG_TESTS",
+)
 def test_nothing_is_lost_in_a_longer_outage(
     archive: Archive, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,7 +235,7 @@ def fill_with_work(archive: Archive, count: int) -> int:
 
 
 def wait_for_variants(archive: Archive, count: int) -> None:
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + (600 if "THUMB_PIPELINE_LONG_TESTS" in os.environ else 150)
     while len([path for path in archive.root.glob("cameras/*/*/thumbnails/*") if path.name[0] != "."]) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
