@@ -107,7 +107,7 @@ def _print(
     if not live:
         typer.echo("nothing runs and nothing waits")
     for run in live:
-        typer.echo(f"{run.run_id}  {run.job}  {run.status}  lane {run.lane}  since {_ago(run.since, now)}")
+        typer.echo(f"{run.run_id}  {run.job}  {run.status}  lane {run.lane}  began {_ago(run.since, now)}")
         if run.run_id in progress:
             typer.echo(f"  {_words(progress[run.run_id])}")
     working = {run.run_id for run in live}
