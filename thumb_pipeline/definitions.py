@@ -16,7 +16,9 @@ from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.failures import REFUSED
+from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
+from thumb_pipeline.defs.lanes import LANE_TAG
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.repair_op import repair
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
@@ -24,7 +26,7 @@ from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.render import ChunkResult
 
-__all__ = ["REFUSED", "build_definitions", "defs"]
+__all__ = ["LANE_TAG", "REFUSED", "UNFINISHED", "build_definitions", "defs"]
 
 
 def build_definitions(

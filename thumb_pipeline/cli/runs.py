@@ -18,21 +18,13 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
-from thumb_pipeline.definitions import REFUSED, build_definitions
+from thumb_pipeline.definitions import LANE_TAG, REFUSED, UNFINISHED, build_definitions
 from thumb_pipeline.stages import recovery, run_database
 from thumb_pipeline.stages.library import Lease, Library, Refused
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
 _INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
-LANE_TAG = "thumb_pipeline/lane"
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 _IN_PROGRESS = [
     dg.DagsterRunStatus.NOT_STARTED,  # of a command that was killed between making its run and starting it
     dg.DagsterRunStatus.STARTING,
@@ -141,7 +133,7 @@ class RunState:
 def unfinished_runs(library: Library, instance: dg.DagsterInstance) -> list[RunState]:
     """Runs that wait or work, the oldest first; those of killed commands are marked as failed before."""
     fail_abandoned_runs(library, instance)
-    records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED), ascending=True)
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), ascending=True)
     return [_state(record) for record in records]
 
 

@@ -10,13 +10,15 @@ from thumb_pipeline.stages.library import Library
 
 CAPTURES_JOB = "new_captures"
 
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+"""Statuses of runs that wait or work."""
+
 _BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 _SILENT_S = 60.0
 
@@ -26,7 +28,7 @@ def is_attended(instance: dg.DagsterInstance, library: Library) -> bool:
 
     Dagster does not notice such a run when the code server went with it, and would count it for ever.
     """
-    records = instance.get_run_records(dg.RunsFilter(statuses=_UNFINISHED))
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
     living = [record for record in records if not _is_dead(instance, record, library)]
     for record in records:
         if record not in living:
@@ -38,12 +40,12 @@ def is_attended(instance: dg.DagsterInstance, library: Library) -> bool:
 
 def unfinished_run_ids(instance: dg.DagsterInstance) -> Collection[str]:
     """Ids of all runs that wait or work."""
-    return {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))}
+    return {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))}
 
 
 def is_counted_on(instance: dg.DagsterInstance) -> bool:
     """Whether any run but those for new captures, or a backfill, is under way: it may count on any partition."""
-    runs = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     if any(run.job_name != CAPTURES_JOB for run in runs):
         return True
     return any(backfill.status.value in _BACKFILL_GOES_ON for backfill in instance.get_backfills(limit=50))

@@ -14,11 +14,13 @@ from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.states import records, variant_states
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages.disproofs import marked
 from thumb_pipeline.stages.inventory import Survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import VariantListing, list_variants, look_at_variants
 from thumb_pipeline.stages.required import keeps_latest_only, required_sources, with_predecessors
+from thumb_pipeline.stages.selection import Selection, refuse_absent_variants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,30 @@ def compare(
         listed=folder_usage(listing.files),
         unclaimed=_unclaimed(listing.files, states) if find_unclaimed else listing.files.head(0),
     )
+
+
+def compare_whole(library: Library, found: Survey, selection: Selection, *, keep_valid: bool) -> list[Comparison]:
+    """The comparison of every variant of the surveyed timelapses, files that nothing expects included.
+
+    Raises:
+        Refused: the disk of the variants is not there, or a variant folder is a link.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    compared = [
+        compare(
+            library,
+            found,
+            spec,
+            decoder=decoder_version(),
+            only=None,
+            retry_failed=False,
+            keep_valid=keep_valid,
+            find_unclaimed=True,
+        )
+        for spec in library.settings.specs.values()
+    ]
+    refuse_absent_variants(library, selection, sum(part.cost.n for part in compared))
+    return compared
 
 
 def folder_usage(files: pl.DataFrame) -> pl.DataFrame:

@@ -13,15 +13,14 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.removals import Operation, Share
-from thumb_pipeline.imaging.decoders import decoder_version
-from thumb_pipeline.stages.compare import compare
+from thumb_pipeline.stages.compare import compare_whole
 from thumb_pipeline.stages.inventory import Shrinkage, Survey, accept, survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import SourceListing, discover, list_sources
 from thumb_pipeline.stages.orphans import ORPHANS, Orphans, find_orphans
 from thumb_pipeline.stages.removal import FORCE, Removal, RemovalWish, objections_to
 from thumb_pipeline.stages.required import expected_paths
-from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants
+from thumb_pipeline.stages.selection import Selection, batches
 from thumb_pipeline.stages.verify import verified_timelapses
 from thumb_pipeline.storage.folders import ArchiveUnavailable, count_files
 
@@ -87,20 +86,7 @@ def look(library: Library, listings: list[SourceListing]) -> Look:
         ArchiveUnavailable: a folder cannot be listed.
     """
     found = survey(library, listings)
-    compared = [
-        compare(
-            library,
-            found,
-            spec,
-            decoder=decoder_version(),
-            only=None,
-            retry_failed=False,
-            keep_valid=False,
-            find_unclaimed=True,
-        )
-        for spec in library.settings.specs.values()
-    ]
-    refuse_absent_variants(library, Selection(), sum(part.cost.n for part in compared))
+    compared = compare_whole(library, found, Selection(), keep_valid=False)
     return Look(
         survey=found,
         orphans=find_orphans(library, found, compared),

@@ -13,9 +13,8 @@ import polars as pl
 from thumb_pipeline.analytics.verification import counted, doubted, variant_state
 from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
-from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages import disproofs
-from thumb_pipeline.stages.compare import Comparison, compare
+from thumb_pipeline.stages.compare import Comparison, compare_whole
 from thumb_pipeline.stages.examine import ADOPTED, Progress, examine
 from thumb_pipeline.stages.inventory import Survey, survey
 from thumb_pipeline.stages.library import Library
@@ -24,7 +23,7 @@ from thumb_pipeline.stages.opening import checked_sources, opened, to_open
 from thumb_pipeline.stages.orphans import Orphans, find_orphans
 from thumb_pipeline.stages.plan import without_wanted
 from thumb_pipeline.stages.proving import WHICH, Proven
-from thumb_pipeline.stages.selection import Selection, batches, refuse_absent_variants, refuse_unknown
+from thumb_pipeline.stages.selection import Selection, batches, refuse_unknown
 from thumb_pipeline.storage.leases import Lease
 
 _STATES = [state.value for state in VariantState]
@@ -117,21 +116,7 @@ def _verified(
     deep: bool,
 ) -> VerifiedPart:
     found = survey(library, listings)
-    specs = tuple(library.settings.specs.values())
-    compared = [
-        compare(
-            library,
-            found,
-            spec,
-            decoder=decoder_version(),
-            only=None,
-            retry_failed=False,
-            keep_valid=deep,
-            find_unclaimed=True,
-        )
-        for spec in specs
-    ]
-    refuse_absent_variants(library, selection, sum(part.cost.n for part in compared))
+    compared = compare_whole(library, found, selection, keep_valid=deep)
     states = without_wanted(library, found, pl.concat([part.others for part in compared])).with_columns(doubted())
     decided, adoptable = examine(library, states, lease, trust_existing=False, on_progress=on_progress)
     orphans = find_orphans(library, found, compared)
