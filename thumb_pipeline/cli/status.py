@@ -1,5 +1,6 @@
 """`thumb-pipeline status` and `cancel`: what runs and waits, how far it is, and stopping it."""
 
+import contextlib
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 _N_FAILED_RUNS = 5
+_ASK_AGAIN_S = 5.0
 _CANCEL_S = 15.0
 
 
@@ -64,7 +66,11 @@ def cancel(
         chosen = run_id or [run.run_id for run in runs.unfinished_runs(opened, instance)]
         for each in chosen:
             runs.cancel(opened, instance, each)
-        left = runs.wait_for_end(instance, chosen, timeout_s=_CANCEL_S)
+        left = runs.wait_for_end(instance, chosen, timeout_s=_ASK_AGAIN_S)
+        for each in left:  # an interrupt that meets a callback of a library can be swallowed there
+            with contextlib.suppress(Refused):  # it has ended meanwhile
+                runs.cancel(opened, instance, each)
+        left = runs.wait_for_end(instance, left, timeout_s=_CANCEL_S)
     if json:
         print_json({"cancelled": [each for each in chosen if each not in left], "left": left})
     else:
