@@ -14,9 +14,10 @@ from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.stages import recording, recovery, work_orders
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
+from thumb_pipeline.stages.next_newest import render_rows
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.plan_apart import plan_apart
-from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_pool
+from thumb_pipeline.stages.render import ChunkResult, rendering_pool
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
 
@@ -109,7 +110,7 @@ class Follower:
         recording.record(self.library, plan)
         result = ChunkResult()
         if not plan.rows.is_empty():
-            result = render_chunk(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
+            result = render_rows(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
         refused = {shown for shown, _, _ in result.failures}
         self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused)
         for key, reason in trouble.items():
