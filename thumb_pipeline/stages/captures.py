@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from thumb_pipeline.domain.layout import SETTINGS_NAME
-from thumb_pipeline.stages import recording, recovery, work_orders
+from thumb_pipeline.stages import in_force, recording, recovery, work_orders
 from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
+from thumb_pipeline.stages.library import Lease, Library, Refused
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.plan_apart import plan_apart
 from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_pool
@@ -60,7 +60,7 @@ class Follower:
         self._watch = watch
         self._lease = lease
         self._run_id = run_id
-        self._settings_seen = _settings_stat(library)
+        self._settings_seen: tuple[int, ...] | None = ()  # the file may have changed since the library was opened
         self._pool = rendering_pool(library, lease)
         self._pool.warm_up()
         self._limit = _FIRST_BATCH
@@ -83,13 +83,13 @@ class Follower:
             looked_s = time.monotonic()
             self._watch.look(self.library)
             look_took_s = time.monotonic() - looked_s
-            self._take_up_settings()
+            is_changed = self._take_up_settings()
             batch = self._watch.take(self._limit)
             if batch:
                 yield self._carry_out(batch)
             else:
                 yield None
-            if batch or self._watch.is_behind:
+            if batch or self._watch.is_behind or is_changed:
                 idle_since_s = time.monotonic()
             now_s = time.monotonic()
             if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= self._linger_s(stay)):
@@ -128,19 +128,22 @@ class Follower:
             wanted = int(n_sources * _BATCH_S / max(took_s, 0.001))
             self._limit = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, wanted, 2 * self._limit))
 
-    def _take_up_settings(self) -> None:
-        """Changed settings hold from the next batch on; while they cannot be used, the last ones stay in force."""
+    def _take_up_settings(self) -> bool:
+        """Whether the file changed: its settings hold from the next batch on, or the last ones that could be used."""
         seen = _settings_stat(self.library)
         if seen == self._settings_seen:
-            return
+            return False
         self._settings_seen = seen
         try:
-            self.library = open_library(self.library.root)
-        except Refused as refused:
+            opened = in_force.open_in_force(self.library.root)
+        except Refused as refused:  # the file vanished, say; whether the library did is found out elsewhere
             self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
-            return
-        self._pool.__exit__(None, None, None)
-        self._pool = rendering_pool(self.library, self._lease)
+            return True
+        before, self.library = self.library.written, opened
+        if opened.written != before:
+            self._pool.__exit__(None, None, None)
+            self._pool = rendering_pool(self.library, self._lease)
+        return True
 
 
 def clean_up_after_killed(library: Library) -> bool:
@@ -158,9 +161,9 @@ def pause_s(look_took_s: float) -> float:
     return max(_LOOK_EVERY_S, look_took_s / _LOOK_SHARE)
 
 
-def _settings_stat(library: Library) -> tuple[int, int] | None:
+def _settings_stat(library: Library) -> tuple[int, ...] | None:
     try:
         status = os.stat(os.path.join(library.root, SETTINGS_NAME))
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size  # ctime: its permissions may be what changed
