@@ -56,6 +56,9 @@ NIGHTLY = [
     ),
     _nightly("verify_rolling", "40 1 * * *", "Opens what was looked at longest ago, within its budget.", is_on=True),
     _nightly("statistics", "10 3 * * *", "Measures coverage and disk usage; changes no picture.", is_on=True),
+    _nightly(
+        "forget_runs", "50 3 * * *", "Deletes old finished runs from Dagster's records; no file goes.", is_on=True
+    ),
     _nightly("trash", "40 3 * * *", "Deletes for good what was removed long ago, and frees its space.", is_on=False),
 ]
 """One line a schedule: its job, when, what it does, and whether it is on until an operator says otherwise."""

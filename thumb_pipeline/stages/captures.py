@@ -20,7 +20,6 @@ from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_po
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
 
-_BATCH_S = 3.0
 _FIRST_BATCH = 60
 _SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
 _SETTLES_WITHIN = 3.0  # settle intervals
@@ -123,9 +122,9 @@ class Follower:
         return plan_apart(self.library, selection, self._lease)
 
     def _adapt(self, n_sources: int, took_s: float) -> None:
-        """Keeps batches at a few seconds; a small one says little about the cost of a source."""
+        """Keeps batches at `batches.captures_s`; a small one says little about the cost of a source."""
         if n_sources >= _SMALLEST_BATCH:
-            wanted = int(n_sources * _BATCH_S / max(took_s, 0.001))
+            wanted = int(n_sources * self.library.settings.batches.captures_s / max(took_s, 0.001))
             self._limit = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, wanted, 2 * self._limit))
 
     def _take_up_settings(self) -> bool:

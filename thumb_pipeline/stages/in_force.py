@@ -58,6 +58,18 @@ def open_in_force(root: str) -> Library:
     return opened
 
 
+def peek(root: str) -> Library:
+    """The same without waiting for anything and without writing anything.
+
+    Raises:
+        Refused: likewise.
+    """
+    opened, _ = _attempt(root)
+    if isinstance(opened, SettingsUnusable):
+        raise opened
+    return opened
+
+
 def keep(library: Library) -> None:
     """Keeps the settings that a command works with as the last usable ones; it does not matter if that fails.
 

@@ -26,9 +26,6 @@ from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 
 _LEASE = "lease"
-CHUNK_S = 60.0
-"""Seconds of work that a chunk should be: few large ones, each worth a process of its own."""
-
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
 _FEW_SOURCES = 1_000
@@ -85,7 +82,7 @@ def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
     reasons = rows.group_by("reason").len("n").sort("reason")
     return WorkOrder(
         id=order_id,
-        n_chunks=min(_MAX_CHUNKS, ceil(predicted_s / CHUNK_S)) if rows.height else 0,
+        n_chunks=min(_MAX_CHUNKS, ceil(predicted_s / library.settings.batches.chunk_s)) if rows.height else 0,
         n_sources=sources.height,
         n_variants=rows.height,
         n_bytes=int(sources["source_n_bytes"].sum()),

@@ -73,3 +73,17 @@ class CapturesTable(Table):
     """`[captures]`: how new captures are attended to."""
 
     linger_s: float = Field(default=30.0, ge=0, le=3600, strict=True)
+
+
+class BatchesTable(Table):
+    """`[batches]`: how much is done at a time, where less is safer and more is cheaper."""
+
+    chunk_s: float = Field(default=60.0, gt=0, le=86_400, strict=True)
+    captures_s: float = Field(default=3.0, ge=0.1, le=600, strict=True)
+    timelapses_per_run: int = Field(default=500, ge=1, le=100_000, strict=True)
+
+
+class RunsTable(Table):
+    """`[runs]`: how long finished runs are kept in Dagster's records."""
+
+    keep_days: float = Field(default=90.0, ge=0, le=36_500, strict=True)

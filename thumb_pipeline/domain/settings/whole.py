@@ -7,11 +7,13 @@ from pydantic import Field, model_validator
 from thumb_pipeline.domain.moments import FrameAt
 from thumb_pipeline.domain.settings import agreement, resolution
 from thumb_pipeline.domain.settings.library_tables import (
+    BatchesTable,
     BrakesTable,
     CapturesTable,
     ChecksTable,
     RenderingTable,
     RetriesTable,
+    RunsTable,
     StorageTable,
     TrashTable,
     VerificationTable,
@@ -36,6 +38,8 @@ class Settings(Table):
     verification: VerificationTable = VerificationTable()
     checks: ChecksTable = ChecksTable()
     captures: CapturesTable = CapturesTable()
+    batches: BatchesTable = BatchesTable()
+    runs: RunsTable = RunsTable()
     variants: dict[str, VariantTable] = Field(default_factory=default_variants, min_length=1)
     policy: PolicyTable = PolicyTable()
     cameras: dict[str, CameraTable] = Field(default_factory=dict)

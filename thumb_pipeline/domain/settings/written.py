@@ -56,7 +56,6 @@ keep_days = 7.0
 rolling_bytes = 10000000000
 rolling_s = 1800.0
 
-
 [checks]
 # The share of variants that may be failed, and the hours that the oldest capture may wait for its variants, before the
 # checks in the UI turn red.
@@ -66,6 +65,19 @@ max_wait_h = 24.0
 [captures]
 # The run that attends to new captures stays this long after the last one (seconds): the next finds it warm.
 linger_s = 30.0
+
+[batches]
+# Seconds of work in one chunk of a large run, and in one batch of new captures: what a cancel or a crash may cost, and
+# how long the newest frame may have to wait behind an import.
+chunk_s = 60.0
+captures_s = 3.0
+# How many timelapses one run of a backfill takes; read when the services start.
+timelapses_per_run = 500
+
+[runs]
+# Days for which Dagster keeps finished runs; each night older ones are forgotten, but for those that hold the latest
+# news of a timelapse. 0 keeps all.
+keep_days = 90.0
 
 # Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
 # open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".
