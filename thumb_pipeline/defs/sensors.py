@@ -17,7 +17,7 @@ from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import VERIFICATION
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide
-from thumb_pipeline.stages import watch_memory
+from thumb_pipeline.stages import in_force, watch_memory
 from thumb_pipeline.stages.captures import pause_s
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
@@ -45,8 +45,9 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
+        before = in_force.file_state(opened)
         while is_attended(context.instance, opened):
-            if time.monotonic() > deadline_s:
+            if time.monotonic() > deadline_s or in_force.file_state(opened) != before:
                 return _skipped(context, opened, "a run attends to new captures", context.cursor)
             time.sleep(_ASK_AGAIN_S)
         with watch_memory.watching(opened):
@@ -63,6 +64,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = _Partitions(context.instance, library)
     cursor = _cursor(context, library)
+    before = in_force.file_state(library)
     while True:
         looked_s = time.monotonic()
         watch.look(library)
@@ -72,7 +74,8 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         decision = decide(on_disk, known, partitions.in_flight(known), cursor, now_s=time.time())
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
-        if decision.is_run_due or now_s >= deadline_s:
+        is_changed = in_force.file_state(library) != before  # the next tick opens the library afresh
+        if decision.is_run_due or is_changed or now_s >= deadline_s:
             return _ask(context, library, watch, decision, cursor)
         if not watch.is_behind:
             time.sleep(pause_s(now_s - looked_s))

@@ -4,7 +4,6 @@ A batch is planned by name, so it costs by its sources and not by the archive, a
 of any timelapse never waits long behind an import of thousands. What is new is found by `changes`.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -129,7 +128,7 @@ class Follower:
 
     def _take_up_settings(self) -> bool:
         """Whether the file changed: its settings hold from the next batch on, or the last ones that could be used."""
-        seen = _settings_stat(self.library)
+        seen = in_force.file_state(self.library)
         if seen == self._settings_seen:
             return False
         self._settings_seen = seen
@@ -158,11 +157,3 @@ def clean_up_after_killed(library: Library) -> bool:
 def pause_s(look_took_s: float) -> float:
     """How long to wait between two looks."""
     return max(_LOOK_EVERY_S, look_took_s / _LOOK_SHARE)
-
-
-def _settings_stat(library: Library) -> tuple[int, ...] | None:
-    try:
-        status = os.stat(os.path.join(library.root, SETTINGS_NAME))
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_size  # ctime: its permissions may be what changed

@@ -79,6 +79,15 @@ def keep(library: Library) -> None:
         _keep(library)
 
 
+def file_state(library: Library) -> tuple[int, ...] | None:
+    """What is another one whenever `thumbs.toml` was changed, its permissions included."""
+    try:
+        status = os.stat(os.path.join(library.root, SETTINGS_NAME))
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
 def refuse_trouble(library: Library) -> None:
     """Makes sure that the settings in force are those that anybody can read.
 
