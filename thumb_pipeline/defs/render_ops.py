@@ -112,7 +112,7 @@ def render_chunk(
     progress: dg.ResourceParam[ProgressResource],
 ) -> dict[str, Any]:
     """Renders one chunk with several worker processes and records it as it goes."""
-    opened = library.open(context.instance)
+    opened = work_orders.library_of(library.open(context.instance), chunk["order"])
     rows = work_orders.chunk_rows(opened, chunk["order"], chunk["chunk"])
     n_sources = rows.select("timelapse", "source_name").n_unique()
     with refusals_as_failures(), opened.lease() as lease:
