@@ -1,0 +1,47 @@
+"""The size of a backfill's runs: from the settings where there are any, and never a reason not to load."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline.defs.batches import timelapses_per_run
+from thumb_pipeline.stages import in_force
+
+
+def library(root: Path, text: str) -> str:
+    (root / "thumbs.toml").write_text(text)
+    return str(root)
+
+
+def test_the_settings_say_how_many_timelapses_a_run_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = library(tmp_path, "[batches]\ntimelapses_per_run = 7")
+    assert timelapses_per_run(root) == 7
+    monkeypatch.setenv("THUMB_PIPELINE_LIBRARY", root)
+    assert timelapses_per_run() == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["thumbs.toml"]
+
+
+def test_it_reaches_the_assets_by_timelapse(tmp_path: Path) -> None:
+    graph = build_definitions(library=library(tmp_path, "[batches]\ntimelapses_per_run = 7")).resolve_asset_graph()
+    policy = graph.get(dg.AssetKey("verification_report")).backfill_policy
+    assert policy is not None
+    assert policy.max_partitions_per_run == 7
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[batches]\ntimelapses_per_run = 0", "[storage]\nstate = 5"])
+def test_settings_that_cannot_be_used_give_the_default(tmp_path: Path, text: str) -> None:
+    assert timelapses_per_run(library(tmp_path, text)) == 500
+
+
+def test_or_what_was_in_force_last(tmp_path: Path) -> None:
+    in_force.open_in_force(library(tmp_path, "[batches]\ntimelapses_per_run = 7"))
+    assert timelapses_per_run(library(tmp_path, "nonsense")) == 7
+
+
+def test_no_library_gives_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert timelapses_per_run(str(tmp_path / "absent")) == 500
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("THUMB_PIPELINE_LIBRARY", raising=False)
+    assert timelapses_per_run() == 500
