@@ -1,6 +1,5 @@
 """`thumb-pipeline status` and `cancel`: what runs and waits, how far it is, and stopping it."""
 
-import contextlib
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 _N_FAILED_RUNS = 5
-_ASK_AGAIN_S = 5.0
-_CANCEL_S = 15.0
 
 
 def status(library: LibraryOption = None, json: JsonOption = False) -> None:
@@ -55,7 +52,7 @@ def cancel(
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Stop runs; what they finished is kept and recorded."""
+    """Stop runs and backfills; what they finished is kept and recorded."""
     from thumb_pipeline.cli import runs
 
     opened = chosen_library(library)
@@ -63,20 +60,26 @@ def cancel(
         raise Refused("say which run: RUN_ID as status shows it, or --all")
     settle_run_database(opened)
     with runs.instance_of(opened) as instance:
-        chosen = run_id or [run.run_id for run in runs.unfinished_runs(opened, instance)]
-        for each in chosen:
-            runs.cancel(opened, instance, each)
-        left = runs.wait_for_end(instance, chosen, timeout_s=_ASK_AGAIN_S)
-        for each in left:  # an interrupt that meets a callback of a library can be swallowed there
-            with contextlib.suppress(Refused):  # it has ended meanwhile
-                runs.cancel(opened, instance, each)
-        left = runs.wait_for_end(instance, left, timeout_s=_CANCEL_S)
+        if not run_id:
+            run_id = [each.backfill_id for each in runs.live_backfills(instance)]
+            run_id += [each.run_id for each in runs.unfinished_runs(opened, instance)]
+        backfills = [each for each in run_id if runs.stop_backfill(instance, each)]
+        chosen = [each for each in run_id if each not in backfills]
+        chosen += [each for one in backfills for each in runs.runs_of(instance, one) if each not in chosen]
+        left = runs.cancel(opened, instance, chosen)
+    _tell_cancelled(chosen, left, backfills, json=json)
+
+
+def _tell_cancelled(chosen: list[str], left: list[str], backfills: list[str], *, json: bool) -> None:
     if json:
-        print_json({"cancelled": [each for each in chosen if each not in left], "left": left})
+        cancelled = [each for each in chosen if each not in left]
+        print_json({"cancelled": cancelled, "left": left, "backfills": backfills})
     else:
         typer.echo(f"{counted(len(chosen) - len(left), 'run')} cancelled")
+        if backfills:
+            typer.echo(f"{counted(len(backfills), 'backfill')} cancelled")
     if left:
-        say(f"still stopping after {_CANCEL_S:.0f} s: {', '.join(left)}; look again with status")
+        say(f"still stopping: {', '.join(left)}; look again with status")
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 

@@ -10,6 +10,8 @@ import dagster as dg
 
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 
+RETRY_STEP_FAILURES_TAG = "dagster/retry_on_asset_or_op_failure"
+
 REFUSED = "refused_before_anything_changed"
 """Metadata of a failure that changed nothing; a command then ends with the exit code of a refusal."""
 
@@ -27,6 +29,16 @@ def refusals_as_failures(*, hint: str = "") -> Iterator[None]:
     try:
         yield
     except REFUSALS as refused:
+        _end_for_good()
         raise dg.Failure(description=f"{refused}{hint}", metadata={REFUSED: True}, allow_retries=False) from refused
     except INTERRUPTIONS as error:
         raise dg.Failure(description=str(error)) from error
+
+
+def _end_for_good() -> None:
+    """Keeps Dagster's daemon from repeating a run that would be refused again; lost processes and faults it repeats."""
+    try:
+        context = dg.OpExecutionContext.get()
+    except dg.DagsterInvariantViolationError:
+        return  # no run asks: a sensor does, or a resource
+    context.instance.add_run_tags(context.run_id, {RETRY_STEP_FAILURES_TAG: "false"})

@@ -2,15 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import dagster as dg
 from pydantic import Field
 
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lost_runs import lease_for_run
 from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, open_library
 from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.storage import stopping
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
 DEMO_LIBRARY = ".demo-library"
@@ -27,12 +30,24 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         ),
     )
 
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["LibraryResource"]:
+        """Around a whole run: it holds a lease, by which others see that its process lives, and stops in order."""
+        run, instance = context.run, context.instance
+        with ExitStack() as held:
+            if run is not None and instance is not None:
+                held.enter_context(stopping.orderly())
+                with suppress(dg.Failure):  # the first op meets it again, and ends with its words
+                    held.enter_context(lease_for_run(self.find(), instance, run))
+            yield self
+
     def open(self, instance: dg.DagsterInstance) -> Library:
         """The opened library, if the instance is its own.
 
         Raises:
             dagster.Failure: with the remedy; there is no point in retrying.
         """
+        stopping.listen()
         library = self.find()
         _refuse_foreign_instance(instance, library)
         _refuse_foreign_database(instance, library)

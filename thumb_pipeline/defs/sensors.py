@@ -12,6 +12,7 @@ import dagster as dg
 
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.in_flight import is_attended, is_counted_on, unfinished_run_ids
+from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide
@@ -43,6 +44,7 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
+        ask_again_for_lost_retries(context.instance)
         while is_attended(context.instance, opened):
             if time.monotonic() > deadline_s:
                 return dg.SensorResult(skip_reason="a run attends to new captures", cursor=context.cursor)
