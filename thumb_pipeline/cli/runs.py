@@ -123,9 +123,10 @@ def _opened(library: Library) -> dg.DagsterInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """One run that waits, works or ended badly."""
+    """One run that waits, works or ended badly; its order of work has the id of the first run that it repeats."""
 
     run_id: str
+    order_id: str
     job: str
     status: str
     lane: str
@@ -179,6 +180,7 @@ def _state(record: dg.RunRecord) -> RunState:
     began = record.start_time or record.create_timestamp.timestamp()
     return RunState(
         run_id=run.run_id,
+        order_id=run.root_run_id or run.run_id,
         job=run.job_name,
         status=run.status.value.lower(),
         lane=run.tags.get(LANE_TAG, "-"),

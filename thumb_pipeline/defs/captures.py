@@ -15,6 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.defs.failures import refusal
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
 from thumb_pipeline.defs.lanes import CAPTURES
 from thumb_pipeline.defs.partitions import register_timelapses
@@ -89,7 +90,7 @@ def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, libr
                 return
             _follow(context, opened, lease, config.changes)
     except (*REFUSALS, *INTERRUPTIONS) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise refusal(str(error)) from error
 
 
 def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import dagster as dg
 from pydantic import Field
 
-from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.failures import refusal, refusals_as_failures
 from thumb_pipeline.defs.lost_runs import lease_for_run
 from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, open_library
@@ -71,12 +71,9 @@ def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> 
     own_home = os.environ.get("DAGSTER_HOME") or instance.is_ephemeral
     if own_home or library.root == os.path.realpath(DEMO_LIBRARY):
         return
-    raise dg.Failure(
-        description=(
-            f"this Dagster instance keeps the history of {DEMO_LIBRARY} and must not mix it with {library.root}; "
-            f"start that library's own: thumb-pipeline up --library {library.root}"
-        ),
-        allow_retries=False,
+    raise refusal(
+        f"this Dagster instance keeps the history of {DEMO_LIBRARY} and must not mix it with {library.root}; "
+        f"start that library's own: thumb-pipeline up --library {library.root}"
     )
 
 
@@ -88,7 +85,7 @@ def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> 
     try:
         run_database.claim(library, address)
     except run_database.ForeignDatabase as foreign:
-        raise dg.Failure(description=str(foreign), allow_retries=False) from foreign
+        raise refusal(str(foreign)) from foreign
     except Refused:
         return  # it does not answer: Dagster, whose events go there, waits for it, then fails in a way that is retried
 
