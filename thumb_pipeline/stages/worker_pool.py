@@ -125,7 +125,8 @@ class WorkerPool:
                     if isinstance(answer, Broken):
                         raise CannotWrite(answer.message)
                     self._feed(waiting, n_workers, selector)
-                    yield task, answer
+                    if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
+                        yield task, answer  # a signal to the whole group ends workers too: no source is to blame
                 if (stopping.asked_for_s() or 0.0) > _END_WITHIN_S:
                     stopping.look()
         stopping.look()
