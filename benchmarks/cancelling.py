@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+
 from thumb_pipeline.imaging.sky import sky_jpeg
 from thumb_pipeline.stages.library import initialise
 
@@ -68,7 +70,7 @@ def _drawn(root: Path, n_frames: int) -> Path:
 
 
 def _stopped(root: Path, how: str, after_s: float) -> tuple[float, list[str]]:
-    """Seconds from the request to the end of the run's process, for `cancel` with its own start; and what was wrong."""
+    """Seconds from the request to the end of the run (of the process, for Ctrl-C); and what was wrong."""
     for folder in ("thumbnails", "smalls"):
         shutil.rmtree(root / "cameras" / "camera-1" / "timelapse-1" / folder, ignore_errors=True)
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -82,7 +84,20 @@ def _stopped(root: Path, how: str, after_s: float) -> tuple[float, list[str]]:
             subprocess.run([*_COMMAND, "cancel", "--all", "--library", str(root)], check=False, **silent)
         code = process.wait(_LONGEST_S)
         seconds = time.monotonic() - began_s
-    return seconds, _wrong(root, code)
+    return seconds if how == "Ctrl-C" else _by_events(root), _wrong(root, code)
+
+
+def _by_events(root: Path) -> float:
+    """Seconds from the last run's being asked to stop to its end, as Dagster's events tell them."""
+    home = root / ".thumb_pipeline" / "dagster"
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        (run,) = instance.get_runs(limit=1)
+        told = [
+            instance.get_records_for_run(run.run_id, of_type=kind).records
+            for kind in (dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED)
+        ]
+    (asked, ended) = (records[-1].timestamp if records else 0.0 for records in told)
+    return ended - asked
 
 
 def _wait_for_run(root: Path) -> None:

@@ -85,7 +85,7 @@ def cancel(
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Stop runs and backfills; what they finished is kept and recorded."""
+    """Stop runs and backfills; what they finished is kept."""
     from thumb_pipeline.cli import runs
 
     opened = chosen_library(library)
