@@ -17,6 +17,7 @@ from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.control import (
     BackfillState,
+    call_cancelled,
     end_process,
     live_backfills,
     runs_of,
@@ -41,6 +42,7 @@ __all__ = [
     "UNFINISHED",
     "BackfillState",
     "build_definitions",
+    "call_cancelled",
     "defs",
     "end_lost_runs",
     "end_process",

@@ -23,6 +23,7 @@ from thumb_pipeline.definitions import (
     UNFINISHED,
     BackfillState,
     build_definitions,
+    call_cancelled,
     end_lost_runs,
     end_process,
     live_backfills,
@@ -161,6 +162,8 @@ def cancel(library: Library, instance: dg.DagsterInstance, run_ids: list[str]) -
     while left and time.monotonic() < deadline:
         end_lost_runs(library, instance)
         left = wait_for_end(instance, left, timeout_s=0.5)
+    for run_id in run_ids:
+        call_cancelled(instance, run_id)
     return left
 
 

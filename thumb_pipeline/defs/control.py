@@ -17,6 +17,7 @@ from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Library, Refused
 
 _BACKFILL_TAG = "dagster/backfill"
+_MAX_RETRIES_TAG = "dagster/max_retries"
 _MOST_BACKFILLS = 50
 
 
@@ -78,6 +79,7 @@ def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> Non
         raise Refused(f"no run {run_id}; thumb-pipeline status lists those that can be cancelled")
     if run.is_finished:
         raise Refused(f"run {run_id} has ended already ({run.status.value})")
+    instance.add_run_tags(run_id, {_MAX_RETRIES_TAG: "0"})  # however it ends, nobody wants it repeated
     pid = _process(library, run)
     if pid is not None:
         if run.status != dg.DagsterRunStatus.CANCELING:
@@ -91,8 +93,19 @@ def end_process(library: Library, instance: dg.DagsterInstance, run_id: str) -> 
     """Kills the process of a run that did not stop: all that we write is published whole or not at all."""
     run = instance.get_run_by_id(run_id)
     pid = None if run is None or run.is_finished else _process(library, run)
-    if pid is not None:
-        _signal(pid, signal.SIGKILL)
+    if run is not None and pid is not None:
+        instance.report_run_canceled(run, "It did not stop when it was asked to, so its process was killed.")
+        _signal(pid, signal.SIGKILL)  # its code server, too, would tell of a crash
+
+
+def call_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Makes a run that ended because it was stopped a cancelled one, whatever it took the stop for.
+
+    A run that is asked while its process starts does not know that it was: Dagster overwrites it.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status == dg.DagsterRunStatus.FAILURE:
+        instance.report_run_canceled(run, "It was stopped.")
 
 
 def _process(library: Library, run: dg.DagsterRun) -> int | None:
