@@ -88,9 +88,10 @@ def _tick(library: Library) -> float:
     sensors._TICK_S = -1.0  # noqa: SLF001 -- no setting: nobody else wants a tick that does not wait
     with dg.DagsterInstance.get() as instance:
         register_timelapses(instance, sorted(folders_on_disk(library).mtimes_ns))
-        context = dg.build_sensor_context(instance=instance)
-        started_s = time.monotonic()
-        result = sensors.new_captures_sensor(context, library=LibraryResource(root=library.root))
+        resources = {"library": LibraryResource(root=library.root)}
+        with dg.build_sensor_context(instance=instance, resources=resources) as context:
+            started_s = time.monotonic()
+            result = sensors.new_captures_sensor(context)
         assert "nothing new" in str(result)
         return time.monotonic() - started_s
 

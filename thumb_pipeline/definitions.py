@@ -17,11 +17,21 @@ from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.batches import backfill_policy
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
+from thumb_pipeline.defs.control import (
+    BackfillState,
+    call_cancelled,
+    end_process,
+    live_backfills,
+    runs_of,
+    stop_backfill,
+    stop_run,
+)
 from thumb_pipeline.defs.failures import REFUSED
 from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
 from thumb_pipeline.defs.kept_runs import forget_runs
 from thumb_pipeline.defs.lanes import LANE_TAG
+from thumb_pipeline.defs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.repair_op import repair
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
@@ -29,7 +39,21 @@ from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.render import ChunkResult
 
-__all__ = ["LANE_TAG", "REFUSED", "UNFINISHED", "build_definitions", "defs"]
+__all__ = [
+    "LANE_TAG",
+    "REFUSED",
+    "UNFINISHED",
+    "BackfillState",
+    "build_definitions",
+    "call_cancelled",
+    "defs",
+    "end_lost_runs",
+    "end_process",
+    "live_backfills",
+    "runs_of",
+    "stop_backfill",
+    "stop_run",
+]
 
 
 def build_definitions(

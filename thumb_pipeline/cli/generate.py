@@ -186,7 +186,7 @@ def clean_up_after_killed(library: Library) -> None:
     n_files = recovery.clean_up(library)
     work_orders.discard_abandoned(library)
     with runs.instance_of(library) as instance:
-        runs.fail_abandoned_runs(library, instance)
+        runs.end_lost_runs(library, instance)
     recovery.forget(library, dead)
     say(f"an earlier command was killed; cleaned up after it ({n_files} unfinished files)")
 

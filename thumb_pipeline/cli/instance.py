@@ -54,6 +54,9 @@ concurrency:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 30
+  # Processes start in seconds and stop within five; longer ago, there is none.
+  start_timeout_seconds: 120
+  cancel_timeout_seconds: 30
 
 run_retries:
   enabled: true

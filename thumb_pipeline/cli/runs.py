@@ -4,7 +4,6 @@ It works on the library's own instance, `<state>/dagster`, so that the UI of `up
 """
 
 import os
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,19 +17,28 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
-from thumb_pipeline.definitions import LANE_TAG, REFUSED, UNFINISHED, build_definitions
+from thumb_pipeline.definitions import (
+    LANE_TAG,
+    REFUSED,
+    UNFINISHED,
+    BackfillState,
+    build_definitions,
+    call_cancelled,
+    end_lost_runs,
+    end_process,
+    live_backfills,
+    runs_of,
+    stop_backfill,
+    stop_run,
+)
 from thumb_pipeline.stages import recovery, run_database
-from thumb_pipeline.stages.library import Lease, Library, Refused
+from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
-_INTERRUPTED = dg.DagsterExecutionInterruptedError.__name__
-_IN_PROGRESS = [
-    dg.DagsterRunStatus.NOT_STARTED,  # of a command that was killed between making its run and starting it
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+__all__ = ["BackfillState", "end_lost_runs", "live_backfills", "runs_of", "stop_backfill"]
+
+_INTERRUPTED = {dg.DagsterExecutionInterruptedError.__name__, "Stopped", KeyboardInterrupt.__name__}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +62,12 @@ class JobOutcome:
     output: Any = None
     stopped: str | None = None
     is_refused: bool = False
+
+
+_STOP_WITHIN_S = 4.5
+"""A run that was asked stops in less; its process is killed then."""
+
+_END_WITHIN_S = 15.0
 
 
 def new_run_id() -> str:
@@ -108,22 +122,12 @@ def _opened(library: Library) -> dg.DagsterInstance:
         return instance
 
 
-def fail_abandoned_runs(library: Library, instance: dg.DagsterInstance) -> None:
-    """Marks runs as failed whose process was killed: Dagster itself does not notice for runs inside a command."""
-    for record in instance.get_run_records(dg.RunsFilter(statuses=_IN_PROGRESS)):
-        lease_id = record.dagster_run.tags.get(recovery.LEASE_TAG)
-        if lease_id and recovery.is_abandoned(library, lease_id):
-            instance.report_run_failed(
-                record.dagster_run,
-                "The process of this run was killed; its command can be repeated and goes on.",
-            )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """One run that waits, works or ended badly."""
+    """One run that waits, works or ended badly; its order of work has the id of the first run that it repeats."""
 
     run_id: str
+    order_id: str
     job: str
     status: str
     lane: str
@@ -132,7 +136,7 @@ class RunState:
 
 def unfinished_runs(library: Library, instance: dg.DagsterInstance) -> list[RunState]:
     """Runs that wait or work, the oldest first; those of killed commands are marked as failed before."""
-    fail_abandoned_runs(library, instance)
+    end_lost_runs(library, instance)
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), ascending=True)
     return [_state(record) for record in records]
 
@@ -143,26 +147,24 @@ def failed_runs(instance: dg.DagsterInstance, *, limit: int) -> list[RunState]:
     return [_state(record) for record in instance.get_run_records(failed, limit=limit)]
 
 
-def cancel(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
-    """Stops a run: takes it out of the queue, or interrupts its process.
-
-    A run of a command lives in that command's process, which its lease names; others are their launcher's.
+def cancel(library: Library, instance: dg.DagsterInstance, run_ids: list[str]) -> list[str]:
+    """Stops runs: asks them, and kills the processes of those that go on; returns those that have not ended even so.
 
     Raises:
-        Refused: it cannot be stopped; the message says why.
+        Refused: one cannot be stopped; the message says why.
     """
-    run = instance.get_run_by_id(run_id)
-    if run is None:
-        raise Refused(f"no run {run_id}; thumb-pipeline status lists those that can be cancelled")
-    if run.is_finished:
-        raise Refused(f"run {run_id} has ended already ({run.status.value})")
-    lease_id = run.tags.get(recovery.LEASE_TAG)
-    pid = recovery.holder(library, lease_id) if lease_id else None
-    if pid is not None:
-        instance.report_run_canceling(run)
-        os.kill(pid, signal.SIGINT)
-    elif not instance.run_coordinator.cancel_run(run_id):
-        raise Refused(f"the process of run {run_id} cannot be reached; if it is gone, up marks it as failed soon")
+    for run_id in run_ids:
+        stop_run(library, instance, run_id)
+    left = wait_for_end(instance, run_ids, timeout_s=_STOP_WITHIN_S)
+    for run_id in left:
+        end_process(library, instance, run_id)
+    deadline = time.monotonic() + _END_WITHIN_S
+    while left and time.monotonic() < deadline:
+        end_lost_runs(library, instance)
+        left = wait_for_end(instance, left, timeout_s=0.5)
+    for run_id in run_ids:
+        call_cancelled(instance, run_id)
+    return left
 
 
 def wait_for_end(instance: dg.DagsterInstance, run_ids: list[str], *, timeout_s: float) -> list[str]:
@@ -181,6 +183,7 @@ def _state(record: dg.RunRecord) -> RunState:
     began = record.start_time or record.create_timestamp.timestamp()
     return RunState(
         run_id=run.run_id,
+        order_id=run.root_run_id or run.run_id,
         job=run.job_name,
         status=run.status.value.lower(),
         lane=run.tags.get(LANE_TAG, "-"),
@@ -248,14 +251,14 @@ def _executed(
     library: Library, job: dg.JobDefinition, run_id: str, lease: Lease, ops: dict[str, Any], tags: dict[str, str]
 ) -> dg.ExecuteInProcessResult:
     with instance_of(library) as instance:
-        fail_abandoned_runs(library, instance)
+        end_lost_runs(library, instance)
         return job.execute_in_process(
             run_config={"ops": ops, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             instance=instance,
             run_id=run_id,
             tags={
                 **tags,
-                recovery.LEASE_TAG: lease.id,
+                recovery.LEASE_TAG: recovery.lease_tag(lease, run_id),
                 "dagster/max_retries": "0",
             },  # a command is repeated by its user
             raise_on_error=False,
@@ -272,7 +275,7 @@ def _reason(result: dg.ExecuteInProcessResult) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            if data.error is not None and data.error.cls_name == _INTERRUPTED:
+            if data.error is not None and data.error.cls_name in _INTERRUPTED:
                 return STOPPED
             if data.user_failure_data is not None and data.user_failure_data.description:
                 return str(data.user_failure_data.description)

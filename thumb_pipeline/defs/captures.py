@@ -15,18 +15,20 @@ import polars as pl
 from pydantic import Field
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.defs.failures import refusal
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
 from thumb_pipeline.defs.lanes import CAPTURES
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages import recovery, watch_memory
+from thumb_pipeline.stages import watch_memory
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder, fold
+from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import LockTimeout
 
 _MOST_S = 900.0
@@ -81,7 +83,6 @@ def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, libr
     opened = library.open(context.instance)
     try:
         with opened.lease() as lease, ExitStack() as held:
-            context.instance.add_run_tags(context.run_id, {recovery.LEASE_TAG: lease.id})
             try:
                 held.enter_context(watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S))
             except LockTimeout:
@@ -89,7 +90,7 @@ def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, libr
                 return
             _follow(context, opened, lease, config.changes)
     except (*REFUSALS, *INTERRUPTIONS) as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise refusal(str(error)) from error
 
 
 def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:
@@ -113,8 +114,9 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
                 is_clean = clean_up_after_killed(library)
             if (key := account.due()) is not None:
                 _report(context, follower.library, key, *account.close(key))
-    for key in sorted(account.found):
-        _report(context, follower.library, key, *account.close(key))
+    with stopping.finishing():
+        for key in sorted(account.found):
+            _report(context, follower.library, key, *account.close(key))
 
 
 @contextmanager
@@ -122,7 +124,7 @@ def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
     """Stopping the service is no failure: nothing is lost, the next sensor takes up what is new. A cancel stays one."""
     try:
         yield
-    except dg.DagsterExecutionInterruptedError:
+    except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
         run = context.instance.get_run_by_id(context.run_id)
         if run is None or run.status == dg.DagsterRunStatus.CANCELING:
             raise

@@ -4,11 +4,14 @@ Which exceptions these are is said in `stages.errors`; whatever else is raised i
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import dagster as dg
 
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+
+_REPEAT_FAILED_STEPS_TAG = "dagster/retry_on_asset_or_op_failure"
 
 REFUSED = "refused_before_anything_changed"
 """Metadata of a failure that changed nothing; a command then ends with the exit code of a refusal."""
@@ -27,6 +30,14 @@ def refusals_as_failures(*, hint: str = "") -> Iterator[None]:
     try:
         yield
     except REFUSALS as refused:
-        raise dg.Failure(description=f"{refused}{hint}", metadata={REFUSED: True}, allow_retries=False) from refused
+        raise refusal(f"{refused}{hint}", metadata={REFUSED: True}) from refused
     except INTERRUPTIONS as error:
         raise dg.Failure(description=str(error)) from error
+
+
+def refusal(description: str, *, metadata: dict[str, Any] | None = None) -> dg.Failure:
+    """A failure that would come again: neither an op nor its run is repeated; lost processes and faults are."""
+    with suppress(dg.DagsterInvariantViolationError):  # no op asks: a sensor does, or a resource
+        context = dg.OpExecutionContext.get()
+        context.instance.add_run_tags(context.run_id, {_REPEAT_FAILED_STEPS_TAG: "false"})
+    return dg.Failure(description=description, metadata=metadata, allow_retries=False)

@@ -1,11 +1,10 @@
-"""Which runs are under way, and which only seem to be because their process was killed."""
+"""Which runs are under way. Those that only seem to be, because their process was killed, are ended by `lost_runs`."""
 
-import time
 from collections.abc import Collection
 
 import dagster as dg
 
-from thumb_pipeline.stages import recovery
+from thumb_pipeline.defs.lost_runs import end_lost_runs
 from thumb_pipeline.stages.library import Library
 
 CAPTURES_JOB = "new_captures"
@@ -19,28 +18,19 @@ UNFINISHED = [
 ]
 """Statuses of runs that wait or work."""
 
-_BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
-_SILENT_S = 60.0
+BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 
 
 def is_attended(instance: dg.DagsterInstance, library: Library) -> bool:
-    """Whether a run attends to new captures; runs of any job whose process was killed are marked as failed.
-
-    Dagster does not notice such a run when the code server went with it, and would count it for ever.
-    """
-    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
-    living = [record for record in records if not _is_dead(instance, record, library)]
-    for record in records:
-        if record not in living:
-            instance.report_run_failed(
-                record.dagster_run, "The process of this run was killed; the next run takes up what it left."
-            )
-    return any(record.dagster_run.job_name == CAPTURES_JOB for record in living)
+    """Whether a run attends to new captures; runs of any job whose process was killed are ended before."""
+    end_lost_runs(library, instance)
+    return any(run.job_name == CAPTURES_JOB for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)))
 
 
 def unfinished_run_ids(instance: dg.DagsterInstance) -> Collection[str]:
-    """Ids of all runs that wait or work."""
-    return {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))}
+    """Ids of all runs that wait or work, and of those that they repeat: orders of work bear the first one's."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    return {name for run in runs for name in (run.run_id, run.root_run_id) if name}
 
 
 def is_counted_on(instance: dg.DagsterInstance) -> bool:
@@ -48,23 +38,4 @@ def is_counted_on(instance: dg.DagsterInstance) -> bool:
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     if any(run.job_name != CAPTURES_JOB for run in runs):
         return True
-    return any(backfill.status.value in _BACKFILL_GOES_ON for backfill in instance.get_backfills(limit=50))
-
-
-def _is_dead(instance: dg.DagsterInstance, record: dg.RunRecord, library: Library) -> bool:
-    """Whether a run's process is gone: its lease is free, or was given back long before its last word."""
-    run = record.dagster_run
-    if run.status not in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING):
-        return False
-    lease_id = run.tags.get(recovery.LEASE_TAG)
-    if lease_id is None and run.job_name != CAPTURES_JOB:
-        return False  # such a run names none
-    if lease_id is not None and not recovery.is_abandoned(library, lease_id):
-        return False
-    return lease_id in recovery.dead_leases(library) or _is_silent(instance, run.run_id)
-
-
-def _is_silent(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether a run has said nothing for a minute: between its lease's end and its own there are events."""
-    last = instance.get_records_for_run(run_id, limit=1, ascending=False).records
-    return bool(last) and time.time() - last[0].timestamp > _SILENT_S
+    return any(backfill.status.value in BACKFILL_GOES_ON for backfill in instance.get_backfills(limit=50))

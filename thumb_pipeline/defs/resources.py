@@ -5,15 +5,18 @@ Whatever Dagster runs goes on with the last usable settings while `thumbs.toml` 
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.failures import refusal, refusals_as_failures
+from thumb_pipeline.defs.lost_runs import lease_for_run
 from thumb_pipeline.stages import in_force, run_database
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.storage import stopping
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
 DEMO_LIBRARY = ".demo-library"
@@ -33,9 +36,17 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
     _log: dg.DagsterLogManager | None = PrivateAttr(default=None)
     _opened: Library | None = PrivateAttr(default=None)
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """A run is about to begin, or a tick."""
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["LibraryResource"]:
+        """Around a whole run: it holds a lease, by which others see that its process lives, and stops in order."""
         self._log, self._opened = context.log, None
+        run, instance = context.run, context.instance
+        with ExitStack() as held:
+            if run is not None and instance is not None:
+                held.enter_context(stopping.orderly())
+                with suppress(dg.Failure):  # the first op meets it again, and ends with its words
+                    held.enter_context(lease_for_run(self.find(), instance, run))
+            yield self
 
     def open(self, instance: dg.DagsterInstance) -> Library:
         """The opened library, if the instance is its own.
@@ -46,6 +57,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         Raises:
             dagster.Failure: with the remedy; there is no point in retrying.
         """
+        stopping.listen()
         if self._opened is None or self._log is None:
             self._opened = self._claimed(instance)
         return self._opened
@@ -87,12 +99,9 @@ def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> 
     own_home = os.environ.get("DAGSTER_HOME") or instance.is_ephemeral
     if own_home or library.root == os.path.realpath(DEMO_LIBRARY):
         return
-    raise dg.Failure(
-        description=(
-            f"this Dagster instance keeps the history of {DEMO_LIBRARY} and must not mix it with {library.root}; "
-            f"start that library's own: thumb-pipeline up --library {library.root}"
-        ),
-        allow_retries=False,
+    raise refusal(
+        f"this Dagster instance keeps the history of {DEMO_LIBRARY} and must not mix it with {library.root}; "
+        f"start that library's own: thumb-pipeline up --library {library.root}"
     )
 
 
@@ -104,7 +113,7 @@ def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> 
     try:
         run_database.claim(library, address)
     except run_database.ForeignDatabase as foreign:
-        raise dg.Failure(description=str(foreign), allow_retries=False) from foreign
+        raise refusal(str(foreign)) from foreign
     except Refused:
         return  # it does not answer: Dagster, whose events go there, waits for it, then fails in a way that is retried
 

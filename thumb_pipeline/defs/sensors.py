@@ -13,6 +13,7 @@ import dagster as dg
 from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.in_flight import is_attended, is_counted_on, unfinished_run_ids
+from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import VERIFICATION
@@ -46,6 +47,7 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     try:
         opened = library.open(context.instance)
         before = in_force.file_state(opened)
+        ask_again_for_lost_retries(context.instance)
         while is_attended(context.instance, opened):
             if time.monotonic() > deadline_s or in_force.file_state(opened) != before:
                 return _skipped(context, opened, "a run attends to new captures", context.cursor)

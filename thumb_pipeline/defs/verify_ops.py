@@ -17,6 +17,7 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.rolling import Budget, budget_of, roll
 from thumb_pipeline.stages.verify import verified_timelapses, verify
+from thumb_pipeline.storage import stopping
 
 
 @dg.op(out=dg.Out(dict))
@@ -68,6 +69,7 @@ def _verified(
         for part in verify(library, keys, lease, deep=deep):
             verdicts.keep(library, part)
             yield from reported(library, part, unseen)
+            stopping.listen()  # Dagster took the signals back when it was given something
             counts = {"sources": int(part.timelapses["sources"].sum()), **verdict_words.states(part.verdicts)}
             totals = {name: totals.get(name, 0) + n for name, n in counts.items()}
     return totals

@@ -1,7 +1,7 @@
 """Cleans up after processes that were killed: their unfinished files, then their leases.
 
 A killed process leaves its lease file, unlocked, with the folders it was writing to. What Dagster still believes of its
-runs is corrected where Dagster is allowed (`cli.runs`).
+runs is corrected where Dagster is allowed (`defs.lost_runs`).
 """
 
 import contextlib
@@ -12,10 +12,21 @@ from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable, unavailable
 
 LEASE_TAG = "thumb_pipeline/lease"
-"""The tag by which a Dagster run names the lease of its process."""
+"""The tag by which a Dagster run names the lease of its process (`lease_tag`)."""
 
 die_with_parent = leases.die_with_parent
 """For processes that must not outlive the command that started them."""
+
+
+def lease_tag(lease: leases.Lease, run_id: str) -> str:
+    """What a run's tag says of its lease; with the run's id, as tags are copied to the run that repeats it."""
+    return f"{lease.id}@{run_id}"
+
+
+def tagged_lease(tag: str, run_id: str) -> str | None:
+    """The lease that a run's tag names; None where the tag is another run's, or there is none."""
+    lease_id, _, owner = tag.partition("@")
+    return lease_id if owner == run_id else None
 
 
 def announce(library: Library, lease: leases.Lease, folders: list[str]) -> None:

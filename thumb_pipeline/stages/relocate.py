@@ -16,7 +16,7 @@ from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examine import ADOPTED, variant_file
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import variant_folder
-from thumb_pipeline.storage import moving
+from thumb_pipeline.storage import moving, stopping
 from thumb_pipeline.storage.publishing import settle_on_disk
 
 _Move = dict[str, Any]
@@ -34,10 +34,12 @@ def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
     Raises:
         Refused: a variant folder is a link.
         CannotWrite: the disk does not take changes.
+        Stopped: a stop was asked for; repeating goes on.
     """
     made = [moves.head(0)]
     records = manifest_rows(library, moves)  # at once: it reads the whole manifest
     for first in range(0, moves.height, _MOVES_A_RECORD):
+        stopping.look()
         group = moves.slice(first, _MOVES_A_RECORD)
         _refuse_links(library, group)
         is_ready = _each(library, group, _is_ready)

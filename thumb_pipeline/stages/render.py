@@ -26,6 +26,7 @@ from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.retries import merge_outcomes
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
+from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import settle_on_disk
 
@@ -119,6 +120,7 @@ def render_chunk(
 
     Raises:
         CannotWrite: the disk does not take files; what was made until then is recorded.
+        Stopped: a stop was asked for; likewise.
     """
     started = time.monotonic()
     recorder = _Recorder(library, run_id)
@@ -133,12 +135,13 @@ def render_chunk(
                 if on_source is not None:
                     on_source(n_done)
     finally:
-        recorder.flush()
-        recorder.result.duration_s = time.monotonic() - started
-        if n_done < len(jobs):  # we are being stopped, and our workers were in the middle of something
-            recovery.discard_own(lease, folders)
-        if on_end is not None:
-            on_end(recorder.result)
+        with stopping.finishing():
+            recorder.flush()
+            recorder.result.duration_s = time.monotonic() - started
+            if n_done < len(jobs):  # we are being stopped, and our workers were in the middle of something
+                recovery.discard_own(lease, folders)
+            if on_end is not None:
+                on_end(recorder.result)
     return recorder.result
 
 
@@ -242,7 +245,11 @@ class _Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Syncs what was published, then records it."""
+        """Syncs what was published, then records it; a stop waits for that."""
+        with stopping.finishing():
+            self._flush()
+
+    def _flush(self) -> None:
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
             recorded = pl.DataFrame(rows, schema=MANIFEST.columns)

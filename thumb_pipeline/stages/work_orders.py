@@ -168,10 +168,16 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     return _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
 
 
-def n_left(library: Library, order_id: str) -> int:
-    """How many variants of an order are still to be made."""
+def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> int:
+    """How many variants of an order are still to be made, or were at an earlier moment."""
     rows = pl.read_parquet(os.path.join(_folder(library, order_id), "rows.parquet"), glob=False)
-    return _undone(library, rows, read(library, order_id)).height
+    return _undone(library, rows, read(library, order_id), at=at).height
+
+
+def is_given_up(library: Library, order_id: str) -> bool:
+    """Whether nobody goes on with an order: it was worth nothing without its process, and that has ended."""
+    has_process = os.path.exists(os.path.join(_folder(library, order_id), _LEASE))
+    return has_process and not _is_at_work(library, order_id)
 
 
 def unfinished(library: Library, asked: str) -> str | None:
@@ -192,11 +198,13 @@ def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
     return read(library, new_id)
 
 
-def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder) -> pl.DataFrame:
+def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder, *, at: datetime | None = None) -> pl.DataFrame:
     if rows.is_empty():
         return rows
     identity = ["timelapse", *library.manifest.schema.key]
     since = pl.col("recorded_at") >= datetime.fromisoformat(order.placed_at)
+    if at is not None:
+        since &= pl.col("recorded_at") <= at
     sources = rows["source_name"].unique()
     done = library.manifest.query(
         rows["timelapse"].unique().to_list(),

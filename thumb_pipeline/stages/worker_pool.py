@@ -35,10 +35,15 @@ from thumb_pipeline.stages.worker_tasks import (
     VariantAnswer,
     WorkerOrders,
 )
+from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import CannotWrite
 
 _MAX_ANSWER_N_BYTES = 64 * 1024 * 1024
+
+_LOOK_EVERY_S = 0.5
+_END_WITHIN_S = 2.0
+"""Time for the pictures in flight when a stop is asked for; who needs longer is killed."""
 
 _OUT_OF_MEMORY_WORDS = ("MemoryError", "bad_alloc", "out of memory", "Cannot allocate memory")
 """What Python, C++ and C libraries say last when the address space that a worker may use is full."""
@@ -96,8 +101,11 @@ class WorkerPool:
         Who is killed from outside was most likely the kernel's choice when memory was short: such a task is tried once
         more in the end, alone. While one run's answers are taken, another one may be made: it has workers of its own.
 
+        When a stop is asked for, no task is handed out any more; what is in flight has two seconds.
+
         Raises:
             CannotWrite: the environment, not a picture, stands in the way.
+            Stopped: a stop was asked for.
         """
         killed: list[Task] = []
         for task, answer in self._answers(iter(tasks), self._n_workers):
@@ -112,15 +120,19 @@ class WorkerPool:
         with selectors.DefaultSelector() as selector:
             self._feed(waiting, n_workers, selector)
             while selector.get_map():
-                for key, _ in selector.select():
+                for key, _ in selector.select(_LOOK_EVERY_S):
                     task, answer = self._take(key.fd, selector)
                     if isinstance(answer, Broken):
                         raise CannotWrite(answer.message)
                     self._feed(waiting, n_workers, selector)
-                    yield task, answer
+                    if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
+                        yield task, answer  # a signal to the whole group ends workers too: no source is to blame
+                if (stopping.asked_for_s() or 0.0) > _END_WITHIN_S:
+                    stopping.look()
+        stopping.look()
 
     def _feed(self, waiting: Iterator[Task], n_workers: int, selector: selectors.DefaultSelector) -> None:
-        while len(selector.get_map()) < n_workers:
+        while len(selector.get_map()) < n_workers and stopping.asked_for_s() is None:
             task = next(waiting, None)
             if task is None:
                 return

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from thumb_pipeline.domain import names
+from thumb_pipeline.storage import stopping
 
 
 class ArchiveUnavailable(Exception):
@@ -51,7 +52,9 @@ def list_files(folder: str) -> FolderListing:
 
     Raises:
         ArchiveUnavailable: the folder exists and cannot be read whole.
+        Stopped: a stop was asked for.
     """
+    stopping.look()
     listing = FolderListing()
     try:
         with os.scandir(folder) as entries:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from thumb_pipeline.storage import stopping
+
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _HOLDER = "pid "
 """Starts the line that tells who holds a lease; the lines after it are the holder's notes."""
@@ -117,7 +119,9 @@ def locked(path: str, *, timeout_s: float = 60.0) -> Iterator[None]:
     Raises:
         LockTimeout: after `timeout_s`.
         OSError: the disk does not take the file.
+        Stopped: a stop was asked for, before it was held.
     """
+    stopping.look()
     os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -137,6 +141,7 @@ def _wait_for(descriptor: int, path: str, timeout_s: float) -> None:
                 raise LockTimeout(
                     f"{path} has been locked for {timeout_s:.0f} s; another process may hang: end it, then repeat"
                 ) from None
+            stopping.look()
             time.sleep(0.005)
         else:
             return

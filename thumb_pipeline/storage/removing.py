@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from thumb_pipeline.domain.removals import KeptReason
+from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.publishing import CannotWrite
 
@@ -65,7 +66,11 @@ def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | Non
 
     Returns:
         Why it was kept; None when it went.
+
+    Raises:
+        Stopped: a stop was asked for; it is where it was.
     """
+    stopping.look()
     try:
         before = os.stat(name, dir_fd=folder, follow_symlinks=False)
         reason = _unlike(before, n_bytes, mtime)
@@ -93,7 +98,11 @@ def put_back(name: bytes, *, trash: int, folder: int) -> KeptReason | None:
 
     Returns:
         Why it was kept; None when it is back.
+
+    Raises:
+        Stopped: a stop was asked for; it is where it was.
     """
+    stopping.look()
     try:
         waiting = os.stat(name, dir_fd=trash, follow_symlinks=False)
         if not stat.S_ISREG(waiting.st_mode):

@@ -1,5 +1,6 @@
 """`up` and nothing else: frames appear in folders, variants beside them; daemon and code server are processes."""
 
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 
@@ -118,6 +120,38 @@ def test_a_timelapse_that_cannot_be_listed_does_not_stop_the_others(restless: Ar
         restless.frames().unlink()
         first = restless.add("a.jpg")
         until(lambda: is_rendered(first), "the other one, once it can be")
+
+
+def test_poisoned_timelapses_stop_neither_the_sensor_nor_the_others(restless: Archive, run: Run) -> None:
+    unlisted, damaged, crashing = (f"camera-1/timelapse-{number}" for number in (1, 2, 3))
+    restless.frames(unlisted).parent.mkdir(parents=True)
+    restless.frames(unlisted).symlink_to(restless.root / "not-mounted")
+    restless.add("before.jpg", key=damaged)
+    assert run("generate", "--library", restless.root, "--timelapse", damaged).code == 0
+    records = list(restless.root.glob(f".thumb_pipeline/datasets/*/{damaged}/*.parquet"))
+    for path in records:
+        path.write_bytes(b"PAR1 rubbish PAR1")
+    waiting = restless.add("waiting.jpg", key=damaged)
+    restless.add("bomb.png", huge_png(), key=crashing)
+    with up(restless):
+        beside = restless.add("beside.jpg", key=crashing)
+        healthy = restless.add("a.jpg", key=OTHER)
+        until(lambda: is_rendered(healthy) and is_rendered(beside), "what can be rendered")
+        later = restless.add("b.jpg", key=OTHER)
+        until(lambda: is_rendered(later), "what comes later")
+        assert not is_rendered(waiting)
+    for path in records:
+        path.unlink()
+    restless.frames(unlisted).unlink()
+    assert run("generate", "--library", restless.root).code == 1  # the bomb is refused, and said to be
+    assert is_rendered(waiting)
+
+
+def huge_png() -> bytes:
+    """More pixels than a worker may use memory for."""
+    buffer = io.BytesIO()
+    Image.new("1", (40_000, 40_000)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def test_killed_services_do_nothing_twice_and_miss_nothing(restless: Archive, run: Run) -> None:

@@ -13,8 +13,9 @@ from thumb_pipeline_tests.stages.archives import Archive
 
 def asked(root: Path) -> dg.RunRequest | dg.SkipReason:
     night = datetime(2030, 1, 2, 2, 30, tzinfo=UTC)
-    with dg.build_schedule_context(scheduled_execution_time=night) as context:
-        answer = nightly_reconcile(context, library=LibraryResource(root=str(root)))
+    resources = {"library": LibraryResource(root=str(root))}
+    with dg.build_schedule_context(scheduled_execution_time=night, resources=resources) as context:
+        answer = nightly_reconcile(context)
     assert isinstance(answer, dg.RunRequest | dg.SkipReason)
     return answer
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive
@@ -84,3 +86,17 @@ def test_settings_that_cannot_be_used_leave_the_last_ones_in_force(archive: Arch
     found = followed(archive, spoil)
     assert n_rendered(found) == 2
     assert Path(before.variants(KEY), "smalls", "b.jpg_small.jpg").exists()
+
+
+@pytest.mark.parametrize("table", ["manifest", "inventory", "damage"])
+def test_one_timelapse_whose_records_are_damaged_does_not_stop_the_others(archive: Archive, table: str) -> None:
+    archive.frame("a.jpg")
+    followed(archive)
+    folder = archive.root / ".thumb_pipeline" / "datasets" / table / KEY
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in [*folder.glob("*.parquet"), folder / "0000000000-0000000009.parquet"]:
+        path.write_bytes(b"PAR1 rubbish PAR1")
+    archive.frame("later.jpg")
+    archive.frame("b.jpg", key=OTHER)
+    followed(archive)
+    assert archive.variant("b.jpg", key=OTHER).exists()

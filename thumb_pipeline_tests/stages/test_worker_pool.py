@@ -16,6 +16,7 @@ from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.plans import Expectation
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import ExamineTask, Outcome, RenderAnswer, RenderTask
+from thumb_pipeline.storage import stopping
 from thumb_pipeline_tests.stages.workers import MEBIBYTE, SMALL, children, pool_in, task_for
 
 pytestmark = pytest.mark.slow
@@ -224,3 +225,21 @@ def is_worker(pid: int) -> bool:
         return b"thumb_pipeline.stages.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def test_workers_that_a_signal_to_the_whole_group_ends_cost_no_source_a_row(
+    tmp_path: Path, slow_picture: Path, kill_workers: Callable[[signal.Signals, int], None]
+) -> None:
+    kill_workers(signal.SIGTERM, 1)
+    with stopping.orderly(), pool_in(tmp_path) as pool:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        stopping.listen()
+        found = []
+        try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            with pytest.raises(stopping.Stopped):
+                found += list(pool.run([task_for(slow_picture, tmp_path)]))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    assert found == []

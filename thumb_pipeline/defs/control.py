@@ -1,0 +1,130 @@
+"""Stops runs and backfills, and lists the backfills under way. Asked for by the command line (`cli.runs`).
+
+What a run does when it is asked is in `storage.stopping`.
+"""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from thumb_pipeline.defs.in_flight import BACKFILL_GOES_ON, UNFINISHED
+from thumb_pipeline.defs.lost_runs import end_lost_runs, lease_of
+from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.library import Library, Refused
+
+_BACKFILL_TAG = "dagster/backfill"
+_MAX_RETRIES_TAG = "dagster/max_retries"
+_MOST_BACKFILLS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillState:
+    """A backfill under way.
+
+    Attributes:
+        backfill_id: as the UI shows it.
+        status: requested, canceling or failing.
+        since: when it was launched.
+        n_runs: runs that it has started so far.
+        n_ended: of these, those at their end.
+    """
+
+    backfill_id: str
+    status: str
+    since: datetime
+    n_runs: int
+    n_ended: int
+
+
+def live_backfills(instance: dg.DagsterInstance) -> list[BackfillState]:
+    """The backfills under way, the latest first."""
+    found = instance.get_backfills(limit=_MOST_BACKFILLS)
+    return [_state(instance, backfill) for backfill in found if backfill.status.value in BACKFILL_GOES_ON]
+
+
+def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
+    """Keeps a backfill from starting more runs, and returns whether there is such a backfill under way.
+
+    Its runs are stopped like others; the daemon marks it as cancelled when they have ended.
+    """
+    backfill = instance.get_backfill(backfill_id)
+    if backfill is None or backfill.status.value not in BACKFILL_GOES_ON:
+        return False
+    if backfill.status.value == "REQUESTED":
+        canceling = type(backfill.status)("CANCELING")
+        instance.update_backfill(backfill.with_status(canceling))  # type: ignore[no-untyped-call]  # Dagster's
+    return True
+
+
+def runs_of(instance: dg.DagsterInstance, backfill_id: str) -> list[str]:
+    """Ids of a backfill's runs that wait or work."""
+    mine = dg.RunsFilter(statuses=UNFINISHED, tags={_BACKFILL_TAG: backfill_id})
+    return [run.run_id for run in instance.get_runs(mine)]
+
+
+def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
+    """Takes a run out of the queue, or asks its process to stop.
+
+    Its lease names that process; before it has one, the run is its launcher's.
+
+    Raises:
+        Refused: it cannot be stopped; the message says why.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None:
+        raise Refused(f"no run {run_id}; thumb-pipeline status lists those that can be cancelled")
+    if run.is_finished:
+        raise Refused(f"run {run_id} has ended already ({run.status.value})")
+    instance.add_run_tags(run_id, {_MAX_RETRIES_TAG: "0"})  # however it ends, nobody wants it repeated
+    pid = _process(library, run)
+    if pid is not None:
+        if run.status != dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceling(run)
+        _signal(pid, signal.SIGINT)
+    elif not instance.run_coordinator.cancel_run(run_id):
+        end_lost_runs(library, instance)
+
+
+def end_process(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
+    """Kills the process of a run that did not stop: all that we write is published whole or not at all."""
+    run = instance.get_run_by_id(run_id)
+    pid = None if run is None or run.is_finished else _process(library, run)
+    if run is not None and pid is not None:
+        instance.report_run_canceled(run, "It did not stop when it was asked to, so its process was killed.")
+        _signal(pid, signal.SIGKILL)  # its code server, too, would tell of a crash
+
+
+def call_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Makes a run that ended because it was stopped a cancelled one, whatever it took the stop for.
+
+    A run that is asked while its process starts does not know that it was: Dagster overwrites it.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is not None and run.status == dg.DagsterRunStatus.FAILURE:
+        instance.report_run_canceled(run, "It was stopped.")
+
+
+def _process(library: Library, run: dg.DagsterRun) -> int | None:
+    lease_id = lease_of(run)
+    return None if lease_id is None else recovery.holder(library, lease_id)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended; its workers hold the lease a moment longer
+        os.kill(pid, number)
+
+
+def _state(instance: dg.DagsterInstance, backfill: object) -> BackfillState:
+    backfill_id = str(getattr(backfill, "backfill_id"))  # noqa: B009 -- its type is private to Dagster
+    n_runs = instance.get_runs_count(dg.RunsFilter(tags={_BACKFILL_TAG: backfill_id}))
+    return BackfillState(
+        backfill_id=backfill_id,
+        status=str(getattr(backfill, "status").value).lower(),  # noqa: B009
+        since=datetime.fromtimestamp(getattr(backfill, "backfill_timestamp"), UTC),  # noqa: B009
+        n_runs=n_runs,
+        n_ended=n_runs - len(runs_of(instance, backfill_id)),
+    )

@@ -1,0 +1,116 @@
+"""Stopping this process where nothing is half done: a signal only notes that, and work looks between two steps.
+
+By itself Python raises wherever the main thread happens to be when a signal comes. In a callback that C code made, a
+finalizer or a weak reference's end, what is raised there is printed and lost, and the work goes on. So the flag stays
+until it is heeded, and a thread makes sure of it: work without such places is interrupted after a while all the same,
+again and again until it ends. What a stopped run says of itself is Dagster's business (`defs`).
+"""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+_INSIST_AFTER_S = 2.5
+"""Work that has not looked by then is interrupted where it is."""
+
+_INSIST_EVERY_S = 0.5
+_FINISH_WITHIN_S = 4.0
+"""What is being recorded is interrupted after this: somebody else may hold a lock for longer."""
+
+
+class Stopped(KeyboardInterrupt):
+    """This process was asked to stop. No `Exception`: nobody takes it for a fault of their own."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped; what was finished is kept")
+
+
+class _Asked:
+    """Whether this process is asked to stop, since when, and whether it is recording what it did."""
+
+    def __init__(self) -> None:
+        self.n_runs = 0
+        self.n_finishing = 0
+        self.at_s: float | None = None
+        self.is_over = threading.Event()
+
+    def for_s(self) -> float:
+        return 0.0 if self.at_s is None else time.monotonic() - self.at_s
+
+
+_asked = _Asked()
+
+
+@contextlib.contextmanager
+def orderly() -> Iterator[None]:
+    """Lasts as long as a run in this process: within it, `listen` takes the signals over."""
+    _asked.n_runs += 1
+    try:
+        yield
+    finally:
+        _asked.n_runs -= 1
+        if not _asked.n_runs:
+            _asked.is_over.set()
+            _asked.at_s, _asked.is_over = None, threading.Event()
+
+
+def listen() -> None:
+    """From now on SIGINT and SIGTERM ask for a stop, until whoever handled them before takes them back.
+
+    Raises:
+        Stopped: that was asked already.
+    """
+    if not _asked.n_runs or threading.current_thread() is not threading.main_thread():
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _hear)
+    look()
+
+
+def look() -> None:
+    """The place for a stop: between two steps.
+
+    Raises:
+        Stopped: it was asked for.
+    """
+    if _asked.at_s is not None and _is_due(0.0):
+        raise Stopped
+
+
+def asked_for_s() -> float | None:
+    """Seconds since a stop was asked for; None where none was."""
+    return None if _asked.at_s is None else _asked.for_s()
+
+
+@contextlib.contextmanager
+def finishing() -> Iterator[None]:
+    """Within the block what was done is recorded; a stop waits for it, though not for ever."""
+    _asked.n_finishing += 1
+    try:
+        yield
+    finally:
+        _asked.n_finishing -= 1
+
+
+def _hear(_number: int, _frame: FrameType | None) -> None:
+    if _asked.at_s is None:
+        _asked.at_s = time.monotonic()
+        main = threading.main_thread().ident
+        threading.Thread(target=_insist, args=(main, _asked.is_over), daemon=True, name="stopping").start()
+    elif _is_due(_INSIST_AFTER_S):
+        raise Stopped
+
+
+def _is_due(after_s: float) -> bool:
+    """Whether what is under way may be interrupted."""
+    return _asked.for_s() >= (_FINISH_WITHIN_S if _asked.n_finishing else after_s)
+
+
+def _insist(main: int, is_over: threading.Event) -> None:
+    wait_s = _INSIST_AFTER_S
+    while not is_over.wait(wait_s):
+        signal.pthread_kill(main, signal.SIGINT)  # a blocking call of the main thread returns for it
+        wait_s = _INSIST_EVERY_S
