@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
+from thumb_pipeline.cli import code_server
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, say
 from thumb_pipeline.cli.instance import workspace_file
 from thumb_pipeline.stages.library import Library, Refused
@@ -22,9 +23,12 @@ from thumb_pipeline.stages.recovery import die_with_parent
 HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port
 
 _LOG = "up.log"
+_PAGE = "web UI"
 _END_S = 5.0
 _SHORT_LIFE_S = 60.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LOOK_EVERY_S = 5.0
+_LEAST_FREE_BYTES = 1 << 20
 
 
 def pause_before_restart_s(n_short_lives: int) -> float | None:
@@ -59,10 +63,15 @@ class Services:
 
     def __init__(self, library: Library, port: int) -> None:
         self.log = os.path.join(library.state, _LOG)
+        self.url = f"http://{HOST}:{port}"
+        self._state = library.state
+        self._looked_s = time.monotonic()
+        self._said_of_disk = ""
+        self._page_with_code = 0
         self._environment = _environment(library)
         workspace = ["-w", workspace_file(library)]
         commands = {
-            "web UI": ["dagster-webserver", "-h", HOST, "-p", str(port), *workspace],
+            _PAGE: ["dagster-webserver", "-h", HOST, "-p", str(port), *workspace],
             "daemon": ["dagster-daemon", "run", *workspace],
         }
         self._services = {
@@ -103,6 +112,33 @@ class Services:
                 service.due_s = now_s + self._pause_s(name, service, now_s)
             if service.due_s is not None and now_s >= service.due_s:
                 service.process, service.started_s, service.due_s = self._started(service.command), now_s, None
+        if now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            self._tell_of_full_disk()
+            self._look_after_page()
+
+    def _tell_of_full_disk(self) -> None:
+        """Says here what nobody else can: on that disk lie the log and Dagster's records, too."""
+        try:
+            status = os.statvfs(self._state)
+        except OSError as error:
+            said = f"{self._state} cannot be read ({error.strerror}); check that disk"
+        else:
+            is_full = status.f_bavail * status.f_frsize < _LEAST_FREE_BYTES
+            said = f"the disk of {self._state} is full; free space on it: new captures wait until then"
+            said = said if is_full else ""
+        if said != self._said_of_disk:
+            say(said or f"the disk of {self._state} is as it should be again")
+        self._said_of_disk = said
+
+    def _look_after_page(self) -> None:
+        """Its code server is a child of its own, which it does not miss."""
+        pid = self._services[_PAGE].process.pid
+        if code_server.has_children(pid):
+            self._page_with_code = pid
+        elif self._page_with_code == pid:
+            say(f"the code server of the {_PAGE} has ended; the page is told to start another")
+            code_server.reload_code(self.url)
 
     def _pause_s(self, name: str, service: _Service, now_s: float) -> float:
         is_short = now_s - service.started_s < _SHORT_LIFE_S

@@ -38,7 +38,7 @@ def up(
         _make_instance(opened)
         chosen = _free_port(port)
         with Services(opened, chosen) as services:
-            _serve(services, chosen, json=json)
+            _serve(services, json=json)
 
 
 def _make_instance(library: Library) -> None:
@@ -73,18 +73,17 @@ def _free_port(first: int) -> int:
     raise Refused(f"no free port from {first} on; choose another with --port")
 
 
-def _serve(services: Services, port: int, *, json: bool) -> None:
+def _serve(services: Services, *, json: bool) -> None:
     """Says where the page is once it answers, then tends the services until somebody stops us or one is past help."""
     signal.signal(signal.SIGTERM, _interrupt)
-    url = f"http://{HOST}:{port}"
     say(f"starting the web UI and the daemon (their log: {services.log}) …")
     try:
-        _wait_until_it_answers(services, url)
+        _wait_until_it_answers(services)
         if json:
-            print_json({"url": url, "pids": services.pids, "log": services.log})
+            print_json({"url": services.url, "pids": services.pids, "log": services.log})
             sys.stdout.flush()
         else:
-            say(f"{url} is up; Ctrl-C stops it")
+            say(f"{services.url} is up; Ctrl-C stops it")
         while True:
             services.attend()
             time.sleep(0.5)
@@ -96,12 +95,12 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _wait_until_it_answers(services: Services, url: str) -> None:
+def _wait_until_it_answers(services: Services) -> None:
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         services.refuse_ended()
         with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{url}/server_info", timeout=5).close()  # noqa: S310 -- loopback
+            urllib.request.urlopen(f"{services.url}/server_info", timeout=5).close()  # noqa: S310 -- loopback
             return
         time.sleep(0.2)
     raise Refused(f"the web UI did not answer within {_START_S:.0f} s; look into {services.log}")

@@ -230,9 +230,9 @@ def table(outcome: Outcome) -> str:
         if took:
             lines.append(f"| {victim} | {len(took)} | {statistics.median(took):.1f} s | {took[-1]:.1f} s |")
     lines.append(
-        f"\n{outcome.n_frames} frames, {outcome.n_versions - outcome.n_frames} of them replaced; {outcome.n_repeated} variants "
-        f"published again; calm {outcome.calm_after_s:.0f} s after the last frame; up was started "
-        f"{outcome.n_ups} times; runs: {dict(outcome.runs)}; faults: {len(outcome.faults)}"
+        f"\n{outcome.n_frames} frames, {outcome.n_versions - outcome.n_frames} replacements; "
+        f"{outcome.n_repeated} variants published again; calm {outcome.calm_after_s:.0f} s after the last frame; "
+        f"up was started {outcome.n_ups} times; runs: {dict(outcome.runs)}; faults: {len(outcome.faults)}"
     )
     return "\n".join([*lines, *outcome.faults])
 

@@ -28,7 +28,7 @@ def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]
         process = subprocess.Popen(
             [COMMAND, "up", "--library", str(archive.root), "--port", str(port), "--json"],
             stdout=subprocess.PIPE,
-            stderr=open("/tmp/uperr", "w"),
+            stderr=subprocess.DEVNULL,
             text=True,
             env=clean_environment(),
             start_new_session=True,
@@ -77,7 +77,8 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 
 def _services_of(pid: int, *, but: Collection[int]) -> list[int]:
-    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    listed = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for some in listed for child in some]
     return [child for child in children if child not in but and _is_alive(child)]
 
 
@@ -115,6 +116,32 @@ def test_a_service_that_was_killed_is_started_again(up: tuple[subprocess.Popen[s
     _until(lambda: len(_services_of(process.pid, but=document["pids"].values())) == 2)
     _until(lambda: _answers(document["url"]))
     assert process.poll() is None
+
+
+def test_the_page_gets_another_code_server_when_its_own_was_killed(
+    up: tuple[subprocess.Popen[str], dict[str, Any]],
+) -> None:
+    _, document = up
+    page = document["pids"]["web UI"]
+    [before] = _services_of(page, but=())
+    time.sleep(6)  # `up` has seen it
+    os.kill(before, signal.SIGKILL)
+    _until(lambda: len(_services_of(page, but=[before])) == 1)
+    _until(lambda: _runs_can_be_planned(document["url"]))
+
+
+def _runs_can_be_planned(url: str) -> bool:
+    """Asks what only the code server can tell."""
+    selector = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__", pipelineName: "generate"'
+    plan = f'{{ executionPlanOrError(pipeline: {{{selector}}}, mode: "default") {{ __typename }} }}'
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": plan}).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bool(json.load(answer)["data"]["executionPlanOrError"]["__typename"] == "ExecutionPlan")
+    except OSError:
+        return False
 
 
 def test_a_service_that_ends_again_and_again_ends_up_and_says_so(
