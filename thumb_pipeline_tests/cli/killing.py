@@ -30,6 +30,7 @@ from thumb_pipeline_tests.cli.frame_stream import FrameStream
 VICTIMS = ("run", "worker", "daemon", "daemon's code server", "web UI", "web UI's code server")
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
 _START_S = 300.0
+_VICTIM_S = 60.0
 _REPEATED_BY_KILL = 2
 """A kill costs what was in flight: what was published and not recorded is adopted."""
 
@@ -122,12 +123,16 @@ def _parent(pid: int) -> int:
     return 0
 
 
-def kill_one(archive: Archive, chance: random.Random) -> Kill | None:
-    """Kills somebody, each kind being as likely as the others; None where nobody is there."""
-    alive = {kind: pids for kind, pids in processes(archive).items() if pids}
-    if not alive:
+def kill_one(archive: Archive, chance: random.Random, operated: Operated, *, patience_s: float) -> Kill | None:
+    """Kills somebody, each kind being as likely as the others, once one of it is there; else whoever is."""
+    wanted, deadline_s = chance.choice(VICTIMS), time.monotonic() + patience_s
+    while not (alive := processes(archive))[wanted] and time.monotonic() < deadline_s:
+        _tended_for(0.2, operated)
+    present = sorted(kind for kind, pids in alive.items() if pids)
+    if not present:
         return None
-    victim = chance.choice(sorted(alive))
+    victim = wanted if wanted in present else chance.choice(present)
+    time.sleep(chance.uniform(0.0, 2.0) if patience_s else 0.0)
     with suppress(ProcessLookupError):
         os.kill(chance.choice(alive[victim]), signal.SIGKILL)
         return Kill(victim=victim, at_s=time.monotonic())
@@ -142,8 +147,9 @@ def run_with_kills(
     with Operated(archive) as operated, FrameStream(archive, random.Random(seed + 1)) as stream:
         _await(lambda: not stream.waiting() and bool(stream.frames), operated, _START_S, "the first frames", outcome)
         while len(outcome.kills) < n_kills:
-            for _ in range(chance.choice((1, 1, 1, 1, 1, 3))):
-                if (kill := kill_one(archive, chance)) is not None and len(outcome.kills) < n_kills:
+            for number in range(chance.choice((1, 1, 1, 1, 1, 3))):
+                kill = kill_one(archive, chance, operated, patience_s=0.0 if number else _VICTIM_S)
+                if kill is not None and len(outcome.kills) < n_kills:
                     outcome.kills.append(kill)
                     print(f"kill {len(outcome.kills)}: {kill.victim}, {len(stream.waiting())} wait", file=sys.stderr)
                 time.sleep(chance.uniform(0.0, 0.3))
@@ -255,7 +261,7 @@ def main() -> None:
     with _scratch(chosen.scratch) as scratch:
         root = scratch / "library"
         subprocess.run([COMMAND, "init", str(root)], check=True, stdout=subprocess.DEVNULL)
-        outcome = run_with_kills(Archive(root), chosen.kills, chosen.seed, gap_s=(1.0, 9.0), patience_s=900.0)
+        outcome = run_with_kills(Archive(root), chosen.kills, chosen.seed, gap_s=(0.0, 6.0), patience_s=900.0)
         print(table(outcome))
     sys.exit(bool(outcome.faults))
 
