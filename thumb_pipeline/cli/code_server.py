@@ -1,7 +1,7 @@
-"""Notices that the web UI has lost the process in which it keeps our code, and has it start another.
+"""Notices that a service of Dagster has lost the process in which it keeps our code, and has the page start another.
 
-Dagster's daemon gets itself a new one every minute; the web UI shows what it remembers, and fails when a run is
-launched, until somebody presses *Reload*. The services themselves are in `services`.
+Without it the daemon fails each tick until it gets itself a new one, every minute; the page shows what it remembers,
+and fails when a run is launched, until somebody presses *Reload*. The services themselves are in `services`.
 """
 
 import contextlib

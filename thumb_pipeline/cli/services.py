@@ -47,6 +47,9 @@ class _Service:
     """One command, its present process, and how it has fared.
 
     Attributes:
+        due_s: when it is to be started again; None while it runs.
+        pid_with_code: the last process that was seen to have a code server.
+        is_asked: its process was asked to end.
         groups: process groups of earlier processes in which somebody may live on: runs outlive their daemon.
     """
 
@@ -55,6 +58,8 @@ class _Service:
     started_s: float
     n_short_lives: int = 0
     due_s: float | None = None
+    pid_with_code: int = 0
+    is_asked: bool = False
     groups: set[int] = field(default_factory=set)
 
 
@@ -67,7 +72,6 @@ class Services:
         self._state = library.state
         self._looked_s = time.monotonic()
         self._said_of_disk = ""
-        self._page_with_code = 0
         self._environment = _environment(library)
         workspace = ["-w", workspace_file(library)]
         commands = {
@@ -111,11 +115,12 @@ class Services:
             if service.due_s is None and service.process.poll() is not None:
                 service.due_s = now_s + self._pause_s(name, service, now_s)
             if service.due_s is not None and now_s >= service.due_s:
-                service.process, service.started_s, service.due_s = self._started(service.command), now_s, None
+                service.process, service.started_s = self._started(service.command), now_s
+                service.due_s, service.is_asked = None, False
         if now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s
             self._tell_of_full_disk()
-            self._look_after_page()
+            self._look_after_code()
 
     def _tell_of_full_disk(self) -> None:
         """Says here what nobody else can: on that disk lie the log and Dagster's records, too."""
@@ -131,14 +136,20 @@ class Services:
             say(said or f"the disk of {self._state} is as it should be again")
         self._said_of_disk = said
 
-    def _look_after_page(self) -> None:
-        """Its code server is a child of its own, which it does not miss."""
-        pid = self._services[_PAGE].process.pid
-        if code_server.has_children(pid):
-            self._page_with_code = pid
-        elif self._page_with_code == pid:
-            say(f"the code server of the {_PAGE} has ended; the page is told to start another")
-            code_server.reload_code(self.url)
+    def _look_after_code(self) -> None:
+        """Each keeps our code in a child of its own and does not miss it: the page never, the daemon for a minute."""
+        for name, service in self._services.items():
+            pid = service.process.pid
+            if code_server.has_children(pid):
+                service.pid_with_code = pid
+            elif service.pid_with_code == pid and service.due_s is None:
+                say(f"the code server of the {name} was killed; the {name} gets another")
+                code_server.reload_code(self.url) if name == _PAGE else self._stop(service)
+
+    def _stop(self, service: _Service) -> None:
+        """Asks a service to end, and the second time makes it; it is then started again."""
+        service.process.send_signal(signal.SIGKILL if service.is_asked else signal.SIGTERM)
+        service.is_asked = True
 
     def _pause_s(self, name: str, service: _Service, now_s: float) -> float:
         is_short = now_s - service.started_s < _SHORT_LIFE_S

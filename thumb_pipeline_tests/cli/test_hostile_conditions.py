@@ -4,6 +4,7 @@ Processes that are killed are in `test_killed_stream`, a second daemon in `test_
 """
 
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -35,12 +36,14 @@ LOCKED_S = 15.0
 HERE = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__"'
 
 
-def restless_library(root: Path, *more: str) -> Archive:
+def restless_library(root: Path, **storage: Path) -> Archive:
     """A library whose captures run does not linger."""
     initialise(str(root))
     settings = root / "thumbs.toml"
     text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
-    settings.write_text("\n".join([text, *more]))
+    for name, place in storage.items():
+        text = re.sub(rf"(?m)^{name} = .*$", f'{name} = "{place}"', text)
+    settings.write_text(text)
     return Archive(root)
 
 
@@ -176,7 +179,7 @@ def fill_up(disk: Path) -> Path:
 def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
     tmp_path: Path, small_disk: Path
 ) -> None:
-    archive = restless_library(tmp_path / "library", f'[storage]\nvariants = "{small_disk}"')
+    archive = restless_library(tmp_path / "library", variants=small_disk)
     log = archive.root / ".thumb_pipeline" / "up.log"
 
     def variants(name: str) -> list[Path]:
@@ -197,7 +200,7 @@ def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
 
 
 def test_a_full_disk_of_state_and_its_databases_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
-    archive = restless_library(tmp_path / "library", f'[storage]\nstate = "{small_disk}/state"')
+    archive = restless_library(tmp_path / "library", state=small_disk / "state")
     with up(archive) as page:
         frames = [archive.add("a.jpg")]
         until(lambda: is_rendered(frames[0]), "the frame before")

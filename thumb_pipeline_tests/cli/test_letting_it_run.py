@@ -31,13 +31,14 @@ def up(archive: Archive) -> Iterator[dict[str, Any]]:
         env=clean_environment(),
         start_new_session=True,
     )
-    assert process.stdout is not None
+    said = process.stdout
+    assert said is not None
     try:
-        yield {"process": process, **json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")}
+        yield {"process": process, **json.loads("".join(iter(lambda: said.readline() or "}\n", "}\n")) + "}")}
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
-        process.stdout.close()
+        said.close()
 
 
 @pytest.fixture

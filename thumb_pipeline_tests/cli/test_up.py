@@ -76,7 +76,7 @@ def _until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _services_of(pid: int, *, but: Collection[int]) -> list[int]:
+def _children(pid: int, *, but: Collection[int] = ()) -> list[int]:
     listed = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     children = [int(child) for some in listed for child in some]
     return [child for child in children if child not in but and _is_alive(child)]
@@ -113,21 +113,23 @@ def test_a_service_that_was_killed_is_started_again(up: tuple[subprocess.Popen[s
     process, document = up
     for pid in document["pids"].values():
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: len(_services_of(process.pid, but=document["pids"].values())) == 2)
+    _until(lambda: len(_children(process.pid, but=document["pids"].values())) == 2)
     _until(lambda: _answers(document["url"]))
     assert process.poll() is None
 
 
-def test_the_page_gets_another_code_server_when_its_own_was_killed(
+def test_both_services_get_another_code_server_when_theirs_was_killed(
     up: tuple[subprocess.Popen[str], dict[str, Any]],
 ) -> None:
-    _, document = up
-    page = document["pids"]["web UI"]
-    [before] = _services_of(page, but=())
-    time.sleep(6)  # `up` has seen it
-    os.kill(before, signal.SIGKILL)
-    _until(lambda: len(_services_of(page, but=[before])) == 1)
+    process, document = up
+    page, daemon = document["pids"]["web UI"], document["pids"]["daemon"]
+    _until(lambda: bool(_children(page)) and bool(_children(daemon)))
+    time.sleep(6)  # `up` has seen them
+    before = [*_children(page), *_children(daemon)]
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
     _until(lambda: _runs_can_be_planned(document["url"]))
+    _until(lambda: any(_children(other, but=before) for other in _children(process.pid, but=[page])))
 
 
 def _runs_can_be_planned(url: str) -> bool:
