@@ -21,16 +21,22 @@ OTHER = "camera-2/timelapse-9"
 PATIENCE_S = 120.0
 
 
+def said_by_up(archive: Archive) -> Path:
+    """The file with what `up` says on its terminal."""
+    return archive.root.parent / "up.txt"
+
+
 @contextmanager
 def up(archive: Archive) -> Iterator[dict[str, Any]]:
-    process = subprocess.Popen(
-        [COMMAND, "up", "--library", str(archive.root), "--port", "3400", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=clean_environment(),
-        start_new_session=True,
-    )
+    with said_by_up(archive).open("ab") as log:
+        process = subprocess.Popen(
+            [COMMAND, "up", "--library", str(archive.root), "--port", "3400", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=clean_environment(),
+            start_new_session=True,
+        )
     said = process.stdout
     assert said is not None
     try:
