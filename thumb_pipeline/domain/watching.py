@@ -12,7 +12,7 @@ _COARSE_S = 2.1  # FAT keeps two seconds, older NFS and ext3 one
 _NS_A_SECOND = 1_000_000_000
 _MOST_NAMED = 3
 
-RETRY_AFTER_S = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+RETRY_AFTER_S = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 """How long a run is not asked for again after one that did not get to its end; the last holds from then on.
 
 The first few are short: runs that were killed, or could not be started because a code server had just been, are no
