@@ -110,6 +110,10 @@ class FrameStream:
         """Frames whose newest version has no variants yet."""
         return [frame for frame in list(self.frames.values()) if frame.done_s is None]
 
+    def is_done_until(self, moment_s: float) -> bool:
+        """Whether all frames that were closed by then (monotonic) have their variants."""
+        return all(frame.closed_s > moment_s for frame in self.waiting())
+
     def wrong(self) -> list[str]:
         """What is wrong with any variant."""
         return [line for frame in self.frames.values() for line in frame.wrong()]

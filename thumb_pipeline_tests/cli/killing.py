@@ -1,6 +1,6 @@
 """Kills processes of a running `up` with SIGKILL at random moments of a stream of frames, and checks what comes of it.
 
-    .venv/bin/python -m thumb_pipeline_tests.cli.killing --kills 100 --seed 1
+    .venv/bin/python -m thumb_pipeline_tests.cli.killing --kills 100 --seed 1 [--apart]
 
 Like an operator's service manager it starts `up` again when that has ended. Nothing else is done by hand.
 """
@@ -140,19 +140,25 @@ def kill_one(archive: Archive, chance: random.Random, operated: Operated, *, pat
 
 
 def run_with_kills(
-    archive: Archive, n_kills: int, seed: int, *, gap_s: tuple[float, float], patience_s: float
+    archive: Archive, n_kills: int, seed: int, *, gap_s: tuple[float, float], patience_s: float, is_apart: bool = False
 ) -> Outcome:
-    """A stream of frames with so many kills in it, then quiet, then everything checked."""
+    """A stream of frames with so many kills in it, then quiet, then everything checked.
+
+    With `is_apart` a kill waits until the frames of the one before are done: that tells what one kill costs.
+    """
     outcome, chance = Outcome(), random.Random(seed)
     with Operated(archive) as operated, FrameStream(archive, random.Random(seed + 1)) as stream:
         _await(lambda: not stream.waiting() and bool(stream.frames), operated, _START_S, "the first frames", outcome)
         while len(outcome.kills) < n_kills:
-            for number in range(chance.choice((1, 1, 1, 1, 1, 3))):
+            for number in range(1 if is_apart else chance.choice((1, 1, 1, 1, 1, 3))):
                 kill = kill_one(archive, chance, operated, patience_s=0.0 if number else _VICTIM_S)
                 if kill is not None and len(outcome.kills) < n_kills:
                     outcome.kills.append(kill)
                     print(f"kill {len(outcome.kills)}: {kill.victim}, {len(stream.waiting())} wait", file=sys.stderr)
                 time.sleep(chance.uniform(0.0, 0.3))
+            if is_apart:
+                before_s = time.monotonic()
+                _await(lambda: stream.is_done_until(before_s), operated, patience_s, "frames after a kill", outcome)  # noqa: B023 -- called in this turn
             stream.is_paused = chance.random() < 0.2
             _tended_for(chance.uniform(*gap_s), operated)
         stream.end()
@@ -257,11 +263,15 @@ def main() -> None:
     parser.add_argument("scratch", nargs="?", type=Path, help="where the library is made and stays")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--apart", action="store_true", help="each kill waits until the frames of the last are done")
     chosen = parser.parse_args()
     with _scratch(chosen.scratch) as scratch:
         root = scratch / "library"
         subprocess.run([COMMAND, "init", str(root)], check=True, stdout=subprocess.DEVNULL)
-        outcome = run_with_kills(Archive(root), chosen.kills, chosen.seed, gap_s=(0.0, 6.0), patience_s=900.0)
+        archive, gap_s = Archive(root), (0.0, 6.0)
+        outcome = run_with_kills(
+            archive, chosen.kills, chosen.seed, gap_s=gap_s, patience_s=900.0, is_apart=chosen.apart
+        )
         print(table(outcome))
     sys.exit(bool(outcome.faults))
 
