@@ -88,12 +88,15 @@ The variable and never the address: Dagster repeats this text on the command lin
 """
 
 
-WORKSPACE = """\
+LOCATION = "thumb_pipeline"
+"""What Dagster calls our code."""
+
+WORKSPACE = f"""\
 # What the UI and the daemon of this library load; thumb-pipeline writes this file.
 load_from:
   - python_module:
       module_name: thumb_pipeline.definitions
-      location_name: thumb_pipeline
+      location_name: {LOCATION}
 """
 
 

@@ -10,9 +10,14 @@ from dataclasses import dataclass
 _FINE_S = 0.05
 _COARSE_S = 2.1  # FAT keeps two seconds, older NFS and ext3 one
 _NS_A_SECOND = 1_000_000_000
+_MOST_NAMED = 3
 
-RETRY_AFTER_S = (5.0, 30.0, 120.0, 300.0)
-"""How long a run is not asked for again after one that did not get to its end; the last holds from then on."""
+RETRY_AFTER_S = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+"""How long a run is not asked for again after one that did not get to its end; the last holds from then on.
+
+The first few are short: runs that were killed, or could not be started because a code server had just been, are no
+reason to let frames wait for minutes.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +134,7 @@ def decide(on_disk: OnDisk, known: Known, in_flight: InFlight, cursor: Cursor, *
     if in_flight.is_attended:
         reason = "a run attends to new captures"
     elif on_disk.n_waiting == 0:
-        reason = "nothing new"
+        reason = "nothing new" + _said_of_lost(gone - known.forgotten)
     elif cursor.attempts and cursor.asked_at_s <= now_s < retry_at_s:
         reason = (
             f"{cursor.attempts} runs were asked for and have not got to their end (look at them under Runs); "
@@ -140,4 +145,15 @@ def decide(on_disk: OnDisk, known: Known, in_flight: InFlight, cursor: Cursor, *
         retire=sorted((gone & known.forgotten) - in_flight.timelapses),
         is_run_due=not reason,
         reason=reason,
+    )
+
+
+def _said_of_lost(lost: AbstractSet[str]) -> str:
+    """Timelapses whose sources nobody gave up: an empty mount point looks like an archive in which all is done."""
+    if not lost:
+        return ""
+    some = ", ".join(sorted(lost)[:_MOST_NAMED]) + (", ..." if len(lost) > _MOST_NAMED else "")
+    return (
+        f"; {len(lost)} timelapses that are known are not on the disk ({some}): check that it is mounted; "
+        "if they are really gone, run generate --accept-shrink"
     )

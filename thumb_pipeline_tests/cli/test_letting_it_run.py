@@ -23,23 +23,30 @@ OTHER = "camera-2/timelapse-9"
 PATIENCE_S = 120.0
 
 
+def said_by_up(archive: Archive) -> Path:
+    """The file with what `up` says on its terminal."""
+    return archive.root.parent / "up.txt"
+
+
 @contextmanager
 def up(archive: Archive) -> Iterator[dict[str, Any]]:
-    process = subprocess.Popen(
-        [COMMAND, "up", "--library", str(archive.root), "--port", "3400", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=clean_environment(),
-        start_new_session=True,
-    )
-    assert process.stdout is not None
+    with said_by_up(archive).open("ab") as log:
+        process = subprocess.Popen(
+            [COMMAND, "up", "--library", str(archive.root), "--port", "3400", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=clean_environment(),
+            start_new_session=True,
+        )
+    said = process.stdout
+    assert said is not None
     try:
-        yield {"process": process, **json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")}
+        yield {"process": process, **json.loads("".join(iter(lambda: said.readline() or "}\n", "}\n")) + "}")}
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(20)
-        process.stdout.close()
+        said.close()
 
 
 @pytest.fixture

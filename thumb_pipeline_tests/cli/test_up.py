@@ -1,14 +1,18 @@
 import json
+import os
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from thumb_pipeline.cli import services
+from thumb_pipeline.stages.library import Refused, open_library
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment
 
 pytestmark = pytest.mark.slow
@@ -62,10 +66,28 @@ def test_services_do_not_outlive_a_killed_up(up: tuple[subprocess.Popen[str], di
     process, document = up
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 10
-    while any(_is_alive(pid) for pid in document["pids"].values()):
-        assert time.monotonic() < deadline
+    _until(lambda: not any(_is_alive(pid) for pid in document["pids"].values()))
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < deadline_s
         time.sleep(0.1)
+
+
+def _children(pid: int, *, but: Collection[int] = ()) -> list[int]:
+    listed = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [int(child) for some in listed for child in some]
+    return [child for child in children if child not in but and _is_alive(child)]
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/server_info", timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _run_ids(url: str) -> list[str]:
@@ -85,3 +107,63 @@ def _is_alive(pid: int) -> bool:
             return file.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_service_that_was_killed_is_started_again(up: tuple[subprocess.Popen[str], dict[str, Any]]) -> None:
+    process, document = up
+    for pid in document["pids"].values():
+        os.kill(pid, signal.SIGKILL)
+    _until(lambda: len(_children(process.pid, but=document["pids"].values())) == 2)
+    _until(lambda: _answers(document["url"]))
+    assert process.poll() is None
+
+
+def test_both_services_get_another_code_server_when_theirs_was_killed(
+    up: tuple[subprocess.Popen[str], dict[str, Any]],
+) -> None:
+    process, document = up
+    page, daemon = document["pids"]["web UI"], document["pids"]["daemon"]
+    _until(lambda: bool(_children(page)) and bool(_children(daemon)))
+    time.sleep(6)  # `up` has seen them
+    before = [*_children(page), *_children(daemon)]
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    _until(lambda: _runs_can_be_planned(document["url"]))
+    _until(lambda: any(_children(other, but=before) for other in _children(process.pid, but=[page])))
+
+
+def _runs_can_be_planned(url: str) -> bool:
+    """Asks what only the code server can tell."""
+    selector = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__", pipelineName: "generate"'
+    plan = f'{{ executionPlanOrError(pipeline: {{{selector}}}, mode: "default") {{ __typename }} }}'
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": plan}).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return bool(json.load(answer)["data"]["executionPlanOrError"]["__typename"] == "ExecutionPlan")
+    except OSError:
+        return False
+
+
+def test_a_service_that_ends_again_and_again_ends_up_and_says_so(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(services, "_PAUSES_S", (0.1, 0.1))
+    library = open_library(str(archive.root))
+    Path(library.dagster_home).mkdir(parents=True)
+    Path(library.dagster_home, "dagster.yaml").write_text("no_such_key: 1\n")
+    with services.Services(library, 3399) as started, pytest.raises(Refused, match="3 times in a row") as refused:
+        _attend_for_ever(started)
+    assert "up.log" in str(refused.value)
+    assert "is started again in" in capfd.readouterr().err
+
+
+def _attend_for_ever(started: services.Services) -> None:
+    while True:
+        started.attend()
+        time.sleep(0.05)
+
+
+def test_restarts_come_after_growing_pauses_and_stop_when_they_are_in_vain() -> None:
+    assert [services.pause_before_restart_s(n) for n in range(7)] == [1, 1, 2, 5, 10, 30, None]

@@ -165,6 +165,20 @@ def test_an_archive_that_cannot_be_read_is_a_skip_with_its_reason(
     assert "check the disk" in str(result.skip_reason)
 
 
+@pytest.mark.parametrize("has_mount_point", [True, False])
+def test_timelapses_that_are_known_and_not_there_are_named(
+    done_library: Archive, instance: dg.DagsterInstance, has_mount_point: bool
+) -> None:
+    register_timelapses(instance, [KEY])
+    cameras = done_library.root / "cameras"
+    cameras.rename(done_library.root / "elsewhere")
+    if has_mount_point:
+        cameras.mkdir()
+    result = tick(done_library, instance)
+    assert not result.dynamic_partitions_requests
+    assert f"not on the disk ({KEY}): check that it is mounted" in str(result.skip_reason)
+
+
 def test_a_folder_that_cannot_be_read_is_named_in_the_reason(
     done_library: Archive, instance: dg.DagsterInstance
 ) -> None:

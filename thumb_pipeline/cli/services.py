@@ -1,0 +1,221 @@
+"""The processes behind `up`, Dagster's own commands: starts them, starts again what ended, ends them all.
+
+A service that was killed, by a kernel short of memory for one, must not wait for somebody who notices; one that ends as
+soon as it is started will not get better by it. What the user asked for and is told is in `up`.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass, field
+from typing import Self
+
+from thumb_pipeline.cli import code_server
+from thumb_pipeline.cli.console import LIBRARY_VARIABLE, say
+from thumb_pipeline.cli.instance import workspace_file
+from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.recovery import die_with_parent
+
+HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port
+
+_LOG = "up.log"
+_PAGE = "web UI"
+_END_S = 5.0
+_SHORT_LIFE_S = 60.0
+_PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LOOK_EVERY_S = 5.0
+_LEAST_FREE_BYTES = 1 << 20
+
+
+def pause_before_restart_s(n_short_lives: int) -> float | None:
+    """How long to wait before a service is started again; None where that has become pointless.
+
+    Args:
+        n_short_lives: how often in a row it ended within a minute of its start, this time included.
+    """
+    if n_short_lives > len(_PAUSES_S):
+        return None
+    return _PAUSES_S[max(0, n_short_lives - 1)]
+
+
+@dataclass(slots=True)
+class _Service:
+    """One command, its present process, and how it has fared.
+
+    Attributes:
+        due_s: when it is to be started again; None while it runs.
+        pid_with_code: the last process that was seen to have a code server.
+        is_asked: its process was asked to end.
+        groups: process groups of earlier processes in which somebody may live on: runs outlive their daemon.
+    """
+
+    command: list[str]
+    process: subprocess.Popen[bytes]
+    started_s: float
+    n_short_lives: int = 0
+    due_s: float | None = None
+    pid_with_code: int = 0
+    is_asked: bool = False
+    groups: set[int] = field(default_factory=set)
+
+
+class Services:
+    """The web UI and the daemon of a library. A context; it ends them."""
+
+    def __init__(self, library: Library, port: int) -> None:
+        self.log = os.path.join(library.state, _LOG)
+        self.url = f"http://{HOST}:{port}"
+        self._state = library.state
+        self._looked_s = time.monotonic()
+        self._said_of_disk = ""
+        self._environment = _environment(library)
+        workspace = ["-w", workspace_file(library)]
+        commands = {
+            _PAGE: ["dagster-webserver", "-h", HOST, "-p", str(port), *workspace],
+            "daemon": ["dagster-daemon", "run", *workspace],
+        }
+        self._services = {
+            name: _Service(command, self._started(command), time.monotonic()) for name, command in commands.items()
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._end()
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The present process of each service."""
+        return {name: service.process.pid for name, service in self._services.items()}
+
+    def refuse_ended(self) -> None:
+        """For the time until the page has answered once: what ends so early is wrongly set up.
+
+        Raises:
+            Refused: a service ended by itself.
+        """
+        for name, service in self._services.items():
+            if service.process.poll() is not None:
+                raise Refused(f"the {name} {_how_it_ended(service.process)}; look into {self.log}")
+
+    def attend(self) -> None:
+        """Starts again what ended by itself, after a pause that grows; to be called about twice a second.
+
+        Raises:
+            Refused: a service ends again and again.
+        """
+        now_s = time.monotonic()
+        for name, service in self._services.items():
+            service.groups = {group for group in service.groups if _signalled(group, 0)}
+            if service.due_s is None and service.process.poll() is not None:
+                service.due_s = now_s + self._pause_s(name, service, now_s)
+            if service.due_s is not None and now_s >= service.due_s:
+                service.process, service.started_s = self._started(service.command), now_s
+                service.due_s, service.is_asked = None, False
+        if now_s - self._looked_s >= _LOOK_EVERY_S:
+            self._looked_s = now_s
+            self._tell_of_full_disk()
+            self._look_after_code()
+
+    def _tell_of_full_disk(self) -> None:
+        """Says here what nobody else can: on that disk lie the log and Dagster's records, too."""
+        try:
+            status = os.statvfs(self._state)
+        except OSError as error:
+            said = f"{self._state} cannot be read ({error.strerror}); check that disk"
+        else:
+            is_full = status.f_bavail * status.f_frsize < _LEAST_FREE_BYTES
+            said = f"the disk of {self._state} is full; free space on it: new captures wait until then"
+            said = said if is_full else ""
+        if said != self._said_of_disk:
+            say(said or f"the disk of {self._state} is as it should be again")
+        self._said_of_disk = said
+
+    def _look_after_code(self) -> None:
+        """Each keeps our code in a child of its own and does not miss it: the page never, the daemon for a minute."""
+        for name, service in self._services.items():
+            pid = service.process.pid
+            if code_server.has_children(pid):
+                service.pid_with_code = pid
+            elif service.pid_with_code == pid and service.due_s is None:
+                say(f"the code server of the {name} was killed; the {name} gets another")
+                code_server.reload_code(self.url) if name == _PAGE else self._stop(service)
+
+    def _stop(self, service: _Service) -> None:
+        """Asks a service to end, and the second time makes it; it is then started again."""
+        service.process.send_signal(signal.SIGKILL if service.is_asked else signal.SIGTERM)
+        service.is_asked = True
+
+    def _pause_s(self, name: str, service: _Service, now_s: float) -> float:
+        is_short = now_s - service.started_s < _SHORT_LIFE_S
+        service.n_short_lives = service.n_short_lives + 1 if is_short else 0
+        service.groups.add(service.process.pid)
+        ended, pause_s = f"the {name} {_how_it_ended(service.process)}", pause_before_restart_s(service.n_short_lives)
+        if pause_s is None:
+            times = f"{service.n_short_lives} times in a row, each within a minute of its start"
+            raise Refused(f"{ended}, {times}; look into {self.log}, then start up again")
+        say(f"{ended}; it is started again in {pause_s:.0f} s (log: {self.log})")
+        return pause_s
+
+    def _started(self, command: list[str]) -> subprocess.Popen[bytes]:
+        with open(self.log, "ab") as log:
+            return subprocess.Popen(  # noqa: S603 -- Dagster's own commands, our own arguments
+                [sys.executable, os.path.join(sysconfig.get_path("scripts"), command[0]), *command[1:]],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_prepare_service,  # noqa: PLW1509 -- this process has no threads
+            )
+
+    def _end(self) -> None:
+        """Asks each service's whole process group to end, and after a few seconds makes it."""
+        groups = {group for service in self._services.values() for group in (service.process.pid, *service.groups)}
+        for group in groups:
+            _signalled(group, signal.SIGTERM)
+        deadline_s = time.monotonic() + _END_S
+        for service in self._services.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                service.process.wait(max(0.1, deadline_s - time.monotonic()))
+        for group in groups:
+            _signalled(group, signal.SIGKILL)  # its code server too, if that is still there
+        for service in self._services.values():
+            service.process.wait()
+
+
+def _environment(library: Library) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DAGSTER_HOME": library.dagster_home,
+        LIBRARY_VARIABLE: library.root,
+        "PYTHONUNBUFFERED": "1",
+        # A tick that meets a huge folder on a slow disk takes longer than Dagster's minute.
+        "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "300",
+    }
+
+
+def _prepare_service() -> None:
+    """A script's background job starts with SIGINT ignored, and Dagster then ignores SIGTERM as well."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
+    code = process.returncode
+    return f"was killed (signal {-code})" if code < 0 else f"ended by itself (exit code {code})"
+
+
+def _signalled(group: int, number: int) -> bool:
+    """Sends a signal to a process group; whether there is one. Who is asked regularly meets no group of strangers."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True

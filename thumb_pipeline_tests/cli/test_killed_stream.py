@@ -1,0 +1,17 @@
+"""Processes killed at random moments of a stream of frames; a hundred kills are made by `killing` as a command."""
+
+import pytest
+
+from thumb_pipeline_tests.cli.conftest import Archive
+from thumb_pipeline_tests.cli.killing import run_with_kills
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_frame_has_its_variants_whoever_was_killed(archive: Archive) -> None:
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0"))
+    outcome = run_with_kills(archive, 6, seed=5, gap_s=(0.5, 3.0), patience_s=400.0)
+    assert outcome.faults == []
+    assert len(outcome.kills) == 6
+    assert outcome.n_frames > 10
