@@ -14,6 +14,13 @@ from thumb_pipeline.stages.retirement import forget, gone_timelapses
 
 timelapse_partitions = dg.DynamicPartitionsDefinition(name="timelapse")
 
+MOST_TIMELAPSES_A_RUN = 250
+"""What one run of a backfill takes at most: enough that starting its process costs little beside its work, few enough
+that a run which fails is soon repeated. Dagster puts neighbours in the order of the partitions into one run."""
+
+SHARED_RUNS = dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_TIMELAPSES_A_RUN)
+"""How a backfill is cut into runs; assets that say the same share them."""
+
 _KEY = "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
 _UNFINISHED = [

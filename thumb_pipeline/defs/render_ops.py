@@ -5,11 +5,12 @@ They hand each other small values and the name of an order of work on disk, so t
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.defs import backfills
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
@@ -37,11 +38,19 @@ from thumb_pipeline.stages.work_orders import WorkOrder
 RENDER_POOL = "render"
 """One chunk at a time keeps all cores busy; the instance file says how many may run."""
 
+_NO_RETRY = {"dagster/max_retries": "0"}
+_MOST_ROWS = 1_000
+_NOTHING_LEFT = "what this run had planned is carried out and reported; re-execute all of its steps to plan anew"
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 
 
 def place_order(
-    library: Library, selection: Selection, order_id: str, *, go_on_without_refused: bool = False
+    library: Library,
+    selection: Selection,
+    order_id: str,
+    *,
+    go_on_without_refused: bool = False,
+    resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
     """Plans, records what is right already, and writes the rest down as an order of work."""
     with refusals_as_failures(), library.lease() as lease:
@@ -51,6 +60,7 @@ def place_order(
         else:
             plan = make_plan(library, selection, lease)
         recording.record(library, plan)
+        plan = resumed.left_of(library, plan) if resumed else plan
         return work_orders.place(library, plan, order_id, left_out=left_out)
 
 
@@ -67,9 +77,15 @@ def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]
 def cut_plan(
     context: dg.OpExecutionContext, config: PlanConfig, library: LibraryResource
 ) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
-    """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks."""
+    """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks.
+
+    Where a run has many, one that is refused does not stop the others.
+    """
     opened = library.open(context.instance)
-    yield from chunk_outputs(_order(context, opened, config.selection(list(context.partition_keys))))
+    backfills.enter_lane(context)
+    keys = list(context.partition_keys)
+    selection, resumed = config.selection(keys), backfills.resumed(context, keys)
+    yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=len(keys) > 1, resumed=resumed))
 
 
 @dg.op(
@@ -87,7 +103,12 @@ def take_order(
 
 
 def _order(
-    context: dg.OpExecutionContext, library: Library, selection: Selection, *, go_on_without_refused: bool = False
+    context: dg.OpExecutionContext,
+    library: Library,
+    selection: Selection,
+    *,
+    go_on_without_refused: bool = False,
+    resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
     """What was placed for this run, or is left of the run that this one repeats; else a new order.
 
@@ -96,7 +117,7 @@ def _order(
     order_id = _order_id(context)
     if work_orders.is_placed(library, order_id):
         return work_orders.read(library, order_id)
-    return place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused)
+    return place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused, resumed=resumed)
 
 
 def _order_id(context: dg.OpExecutionContext) -> str:
@@ -132,11 +153,36 @@ def fold_chunks(context: dg.OpExecutionContext, results: list[dict[str, Any]], l
     opened = library.open(context.instance)
     keys = list(context.partition_keys)
     order, result = _folded(opened, results, _order_id(context))
+    if order.left_out:
+        _report_without_left_out(context, opened, order, result, keys)
+    if len(keys) > 1:  # Dagster repeats the metadata for each of them, so the long table is told once
+        numbers = table(by_timelapse(order, result), limit=_MOST_ROWS)
+        context.log_event(dg.AssetObservation(asset_key="thumbnails", metadata={"by_timelapse": numbers}))
     metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=_sheet(opened, keys))
-    if len(keys) > 1:
-        metadata["by_timelapse"] = table(by_timelapse(order, result), limit=1000)
-    context.add_output_metadata(metadata)
+    context.add_output_metadata({**metadata, "timelapses_in_run": dg.MetadataValue.int(len(keys))})
     work_orders.discard(opened, order.id)
+
+
+def _report_without_left_out(
+    context: dg.OpExecutionContext, opened: Library, order: WorkOrder, result: ChunkResult, keys: list[str]
+) -> NoReturn:
+    """Marks what was done one by one, then fails: the run's end would mark all of its timelapses.
+
+    Raises:
+        dagster.Failure: which were refused, and why.
+    """
+    for key in keys:
+        if key not in order.left_out:
+            metadata = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
+            _materialized(context, "thumbnails", key, metadata)
+    context.instance.add_run_tags(context.run_id, _NO_RETRY)  # it would only be told the same
+    work_orders.discard(opened, order.id)  # whoever repeats the run when that is put right needs a new one
+    _fail_for_left_out(order)
+
+
+def _fail_for_left_out(order: WorkOrder) -> NoReturn:
+    reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
+    raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -161,8 +207,7 @@ def report_order(
     work_orders.discard(opened, order.id)
     retire_timelapses(opened, context.instance, context.run_id, context.log)
     if order.left_out:
-        reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
-        raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
+        _fail_for_left_out(order)
 
 
 def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:
@@ -170,7 +215,10 @@ def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, m
 
 
 def _folded(library: Library, results: list[dict[str, Any]], order_id: str) -> tuple[WorkOrder, ChunkResult]:
-    order = work_orders.read(library, results[0]["order"] if results else order_id)
+    try:
+        order = work_orders.read(library, results[0]["order"] if results else order_id)
+    except FileNotFoundError as gone:
+        raise dg.Failure(description=_NOTHING_LEFT, allow_retries=False) from gone
     return order, work_orders.fold([_chunk_result(result) for result in results])
 
 

@@ -2,9 +2,10 @@
 
 import dagster as dg
 
+from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import InventoryConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import SHARED_RUNS, timelapse_partitions
 from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.inventory import accept
@@ -12,16 +13,25 @@ from thumb_pipeline.stages.plan import surveys
 from thumb_pipeline.stages.selection import refuse_shrunken
 
 
-@dg.asset(
+@dg.multi_asset(  # the decorator for one asset takes a backfill policy only as a preview
+    name="image_inventory",
+    specs=[
+        dg.AssetSpec(
+            "image_inventory",
+            description="One row a source of the timelapse: when it was captured, its size, mtime and fingerprint.",
+            group_name="thumbnails",
+            kinds={"polars", "parquet"},
+        )
+    ],
     partitions_def=timelapse_partitions,
-    group_name="thumbnails",
-    kinds={"polars", "parquet"},
+    backfill_policy=SHARED_RUNS,
 )
 def image_inventory(
     context: dg.AssetExecutionContext, config: InventoryConfig, library: LibraryResource
 ) -> dg.MaterializeResult[None]:
-    """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
+    """Lists the run's timelapses and accepts what was found."""
     opened = library.open(context.instance)
+    enter_lane(context)
     keys = list(context.partition_keys)
     with refusals_as_failures():
         found = list(surveys(opened, keys))

@@ -4,26 +4,36 @@ import dagster as dg
 
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.defs.assets.inventory import image_inventory
+from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import PlanConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import SHARED_RUNS, timelapse_partitions
 from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages import recording, work_orders
 from thumb_pipeline.stages.plan import make_plan
 
 
-@dg.asset(
+@dg.multi_asset(  # the decorator for one asset takes a backfill policy only as a preview
+    name="missing_thumbnails",
+    specs=[
+        dg.AssetSpec(
+            "missing_thumbnails",
+            deps=[image_inventory],
+            description="The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason.",
+            group_name="thumbnails",
+            kinds={"polars", "parquet"},
+        )
+    ],
     partitions_def=timelapse_partitions,
-    deps=[image_inventory],
-    group_name="thumbnails",
-    kinds={"polars", "parquet"},
+    backfill_policy=SHARED_RUNS,
 )
 def missing_thumbnails(
     context: dg.AssetExecutionContext, config: PlanConfig, library: LibraryResource
 ) -> dg.MaterializeResult[None]:
-    """The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason."""
+    """Plans the run's timelapses and keeps the plan."""
     opened = library.open(context.instance)
+    enter_lane(context)
     keys = list(context.partition_keys)
     with refusals_as_failures(), opened.lease() as lease:
         plan = make_plan(opened, config.selection(keys), lease)

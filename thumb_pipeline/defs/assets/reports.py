@@ -6,8 +6,9 @@ import dagster as dg
 
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import SHARED_RUNS, timelapse_partitions
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluations, verified_report
@@ -39,12 +40,13 @@ from thumb_pipeline.stages.listing import discover
         ),
     ],
     partitions_def=timelapse_partitions,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=500),
+    backfill_policy=SHARED_RUNS,
     can_subset=True,
 )
 def verification(context: dg.AssetExecutionContext, library: LibraryResource) -> Iterator[dg.MaterializeResult[None]]:
     """Verifies the run's timelapses once, for whichever of the two reports is asked for."""
     opened = library.open(context.instance)
+    enter_lane(context)
     asked_for = {key.to_user_string() for key in context.selected_asset_keys}
     with refusals_as_failures():
         found = verified_report(opened, list(context.partition_keys), mark=asked_for == {VERIFICATION, ORPHANS})

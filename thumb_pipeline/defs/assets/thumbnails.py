@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import SHARED_RUNS, timelapse_partitions
 from thumb_pipeline.defs.render_ops import cut_plan, fold_chunks, render_chunk
 
 
@@ -11,6 +11,7 @@ from thumb_pipeline.defs.render_ops import cut_plan, fold_chunks, render_chunk
     ins={"missing_thumbnails": dg.AssetIn(dagster_type=dg.Nothing)},
     group_name="thumbnails",
     kinds={"pillow", "parquet"},
+    backfill_policy=SHARED_RUNS,
 )
 def thumbnails(missing_thumbnails):  # type: ignore[no-untyped-def]  # graph inputs are Dagster's own placeholders
     """Every variant of every source, rendered from a fresh inventory and plan.
