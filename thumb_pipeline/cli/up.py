@@ -89,6 +89,8 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
         "PYTHONUNBUFFERED": "1",
         # A tick that meets a huge folder on a slow disk takes longer than Dagster's minute.
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "300",
+        # A run over many timelapses has an event for each; PostgreSQL takes a batch in the time of a few.
+        "DAGSTER_EVENT_BATCH_SIZE": os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "200"),
     }
     workspace = ["-w", workspace_file(library)]
     commands = {
