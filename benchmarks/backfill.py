@@ -1,6 +1,7 @@
 """Measures a full regeneration launched as the UI launches it: a forced backfill of `thumbnails` over many timelapses.
 
     .venv/bin/python benchmarks/backfill.py [SCRATCH_FOLDER] [--timelapses 500 5000] [--postgres] [--every N]
+        [--only-backfill]
 
 Each library has so many timelapses of two small frames. They arrive while `up` runs, as new captures; when that
 has come to rest, the backfill is launched over GraphQL, and what the UI's pages ask is asked all the while.
@@ -24,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from thumb_pipeline.imaging.sky import sky_jpeg
+from thumb_pipeline.stages import watch_memory
 from thumb_pipeline.stages.library import Library, initialise, open_library
+from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 
 _FRAME_SIZE = (640, 360)
@@ -90,7 +93,7 @@ def main() -> None:
     parser.add_argument("--timelapses", nargs="*", type=int, default=[500, 5000])
     parser.add_argument("--postgres", action="store_true", help="runs and events in a real PostgreSQL")
     parser.add_argument("--every", type=int, default=1, help="only each so-many-th timelapse")
-    parser.add_argument("--generate", action="store_true", help="make the variants by the command, before `up`")
+    parser.add_argument("--only-backfill", action="store_true", help="no new captures first: nothing is rendered yet")
     chosen = parser.parse_args()
     for count in chosen.timelapses:
         with contextlib.ExitStack() as stack:
@@ -103,10 +106,13 @@ def main() -> None:
 
 def measure(root: Path, count: int, chosen: argparse.Namespace) -> None:
     library = _library(root, count)
-    if chosen.generate:
-        _run_command("generate", "--library", library.root, "--json")
-    with _up(library) as page:
-        _wait_for_captures(library, page, count)
+    with contextlib.ExitStack() as stack:
+        if chosen.only_backfill:
+            _register(library)
+            stack.enter_context(watch_memory.watching(library))  # so the sensor leaves it alone
+        page = stack.enter_context(_up(library))
+        if not chosen.only_backfill:
+            _wait_for_captures(library, page, count)
         keys = list(page.ask(_KEYS)["partitionKeys"])[:: chosen.every]
         _backfill(library, page, keys)
 
@@ -190,10 +196,14 @@ def _mtimes(library: Library) -> list[tuple[str, float]]:
     return [(f"{path.parts[-4]}/{path.parts[-3]}", path.stat().st_mtime) for path in published]
 
 
-def _run_command(*arguments: str) -> None:
+def _register(library: Library) -> None:
+    from thumb_pipeline.cli.runs import instance_of
+    from thumb_pipeline.defs.partitions import register_timelapses
+
     began_s = time.monotonic()
-    subprocess.run([*_COMMAND, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _say(f"{arguments[0]}: done in", time.monotonic() - began_s)
+    with instance_of(library) as instance:
+        register_timelapses(instance, discover(library).keys)
+    _say("partitions added in", time.monotonic() - began_s)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -44,8 +45,11 @@ class Page:
     def ask(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
         request = urllib.request.Request(f"{self._url}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            found = json.load(answer)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
         assert "errors" not in found, found
         return next(iter(found["data"].values()))
 
@@ -103,10 +107,9 @@ def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy
         assert {"key": "thumb_pipeline/lane", "value": "regeneration"} in run["tags"]
 
         os.kill(page.process_of(run["runId"]), signal.SIGKILL)
+        until(lambda: len(page.runs(first)) == 2, "the run that goes on with the killed one")
         n_made = len(renewed())
-        until(
-            lambda: len(page.runs(first)) == 2 and len(renewed()) > n_made, "the run that goes on with the killed one"
-        )
+        until(lambda: len(renewed()) > n_made, "its first picture")
 
         page.ask(CANCEL, id=first)
         page.ask(TERMINATE, ids=[run["runId"] for run in page.runs(first, "STARTED", "STARTING", "QUEUED")])
