@@ -19,6 +19,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, LibraryOption, chosen_library, print_json, say
+from thumb_pipeline.cli.event_batches import with_batches
 from thumb_pipeline.cli.instance import up_lock, workspace_file
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
@@ -89,8 +90,6 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
         "PYTHONUNBUFFERED": "1",
         # A tick that meets a huge folder on a slow disk takes longer than Dagster's minute.
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "300",
-        # A run over many timelapses has an event for each; PostgreSQL takes a batch in the time of a few.
-        "DAGSTER_EVENT_BATCH_SIZE": os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "200"),
     }
     workspace = ["-w", workspace_file(library)]
     commands = {
@@ -103,7 +102,7 @@ def _start(library: Library, port: int) -> dict[str, subprocess.Popen[bytes]]:
         return {
             name: subprocess.Popen(  # noqa: S603 -- Dagster's own commands, our own arguments
                 [sys.executable, os.path.join(scripts, command[0]), *command[1:]],
-                env=environment,
+                env=with_batches(environment, is_daemon=name == "daemon"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
