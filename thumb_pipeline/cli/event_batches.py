@@ -9,9 +9,9 @@ ALL_SERVICES = {"DAGSTER_EVENT_BATCH_SIZE": "200"}
 """PostgreSQL takes so many events of a run in the time of a few. SQLite takes them one by one whatever this says."""
 
 DAEMON = {"DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1"}
-"""One event says which timelapses a run is to do, not one for each: a third of a backfill's cost, and all in the
-daemon, which has to start other runs meanwhile. Runs that the daemon makes then mark no timelapse of theirs as failed on
-the asset's page; the backfill's page does. Runs made in the UI or by commands do not come from the daemon."""
+"""One event says which timelapses a run is to do, not one for each: a third of a backfill's cost, and all of it in the
+daemon, which has to start other runs meanwhile. The asset's page then marks no timelapse of a failed run that the
+daemon made; the backfill's page does. Runs made in the UI or by commands do not come from the daemon."""
 
 
 def with_batches(environment: Mapping[str, str], *, is_daemon: bool) -> dict[str, str]:
