@@ -111,6 +111,8 @@ def measure(root: Path, count: int, chosen: argparse.Namespace) -> None:
             _register(library)
             stack.enter_context(watch_memory.watching(library))  # so the sensor leaves it alone
         page = stack.enter_context(_up(library))
+        while "partitionKeys" not in page.ask(_KEYS):  # the page answers before it has loaded the code
+            time.sleep(0.2)
         if not chosen.only_backfill:
             _wait_for_captures(library, page, count)
         keys = list(page.ask(_KEYS)["partitionKeys"])[:: chosen.every]

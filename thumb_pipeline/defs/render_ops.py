@@ -132,8 +132,13 @@ def render_chunk(
     progress: dg.ResourceParam[ProgressResource],
 ) -> dict[str, Any]:
     """Renders one chunk with several worker processes and records it as it goes."""
-    opened = library.open(context.instance)
-    rows = work_orders.chunk_rows(opened, chunk["order"], chunk["chunk"])
+    return _carried_out(context, library.open(context.instance), progress, chunk["order"], chunk["chunk"])
+
+
+def _carried_out(
+    context: dg.OpExecutionContext, opened: Library, progress: ProgressResource, order_id: str, chunk: int
+) -> dict[str, Any]:
+    rows = work_orders.chunk_rows(opened, order_id, chunk)
     n_sources = rows.select("timelapse", "source_name").n_unique()
     with refusals_as_failures(), opened.lease() as lease:
         done = render.render_chunk(
@@ -144,15 +149,29 @@ def render_chunk(
             on_source=progress.listener(context.log, n_sources),
             on_end=progress.finished,
         )
-    return {"order": chunk["order"], **asdict(done)}
+    return {"order": order_id, "chunk": chunk, **asdict(done)}
+
+
+def left_chunks(order: WorkOrder, results: list[dict[str, Any]]) -> list[int]:
+    """The chunks that nobody carried out.
+
+    When a run was interrupted and is re-executed from its failure, Dagster 1.13 repeats the mapped steps that had begun
+    and goes on to the last one, without those that had not.
+    """
+    return sorted(set(range(order.n_chunks)) - {result["chunk"] for result in results})
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def fold_chunks(context: dg.OpExecutionContext, results: list[dict[str, Any]], library: LibraryResource) -> None:
+def fold_chunks(
+    context: dg.OpExecutionContext,
+    results: list[dict[str, Any]],
+    library: LibraryResource,
+    progress: dg.ResourceParam[ProgressResource],
+) -> None:
     """Adds up what the chunks did and reports it on the asset."""
     opened = library.open(context.instance)
     keys = list(context.partition_keys)
-    order, result = _folded(opened, results, _order_id(context))
+    order, result = _folded(context, opened, progress, results)
     if order.left_out:
         _report_without_left_out(context, opened, order, result, keys)
     if len(keys) > 1:  # Dagster repeats the metadata for each of them, so the long table is told once
@@ -187,11 +206,15 @@ def _fail_for_left_out(order: WorkOrder) -> NoReturn:
 
 @dg.op(out=dg.Out(dg.Nothing))
 def report_order(
-    context: dg.OpExecutionContext, config: ReportConfig, results: list[dict[str, Any]], library: LibraryResource
+    context: dg.OpExecutionContext,
+    config: ReportConfig,
+    results: list[dict[str, Any]],
+    library: LibraryResource,
+    progress: dg.ResourceParam[ProgressResource],
 ) -> None:
     """Adds up what the chunks did and reports it for every timelapse with work."""
     opened = library.open(context.instance)
-    order, result = _folded(opened, results, _order_id(context))
+    order, result = _folded(context, opened, progress, results)
     keys = sorted(order.found)
     for number, key in enumerate(keys):
         sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
@@ -214,12 +237,16 @@ def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, m
     context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
 
 
-def _folded(library: Library, results: list[dict[str, Any]], order_id: str) -> tuple[WorkOrder, ChunkResult]:
+def _folded(
+    context: dg.OpExecutionContext, library: Library, progress: ProgressResource, results: list[dict[str, Any]]
+) -> tuple[WorkOrder, ChunkResult]:
+    """The order and what was done of it, all of its chunks."""
     try:
-        order = work_orders.read(library, results[0]["order"] if results else order_id)
+        order = work_orders.read(library, results[0]["order"] if results else _order_id(context))
     except FileNotFoundError as gone:
         raise dg.Failure(description=_NOTHING_LEFT, allow_retries=False) from gone
-    return order, work_orders.fold([_chunk_result(result) for result in results])
+    left = [_carried_out(context, library, progress, order.id, chunk) for chunk in left_chunks(order, results)]
+    return order, work_orders.fold([_chunk_result(result) for result in [*results, *left]])
 
 
 def _chunk_result(written: dict[str, Any]) -> ChunkResult:

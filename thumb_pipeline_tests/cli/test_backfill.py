@@ -22,6 +22,7 @@ N_FRAMES = 40
 N_IN_FLIGHT = 4
 FORCE = {"ops": {"thumbnails": {"ops": {"cut_plan": {"config": {"force": True}}}}}}
 
+PARTITIONS = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
 LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }"""
@@ -100,6 +101,7 @@ def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy
 
     with up(heavy) as started:
         page = Page(started["url"])
+        until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
         params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
         first = page.ask(LAUNCH, params=params)["backfillId"]
         until(renewed, "the first picture made again")
@@ -124,3 +126,20 @@ def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy
         after = mtimes(heavy)
         assert all(after[name] != before[name] for name in before)
         assert sum(after[name] != at_ns for name, at_ns in kept.items()) <= N_IN_FLIGHT
+
+
+def test_a_forced_backfill_goes_on_after_a_restart_of_the_services(heavy: Archive) -> None:
+    before = mtimes(heavy)
+    with up(heavy) as started:
+        page = Page(started["url"])
+        until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
+        params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
+        backfill = page.ask(LAUNCH, params=params)["backfillId"]
+        until(lambda: mtimes(heavy) != before, "the first picture made again")
+    kept = {name: at_ns for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
+    with up(heavy) as started:
+        page = Page(started["url"])
+        until(lambda: page.runs(backfill, "SUCCESS"), "a run that does what was left")
+    after = mtimes(heavy)
+    assert all(after[name] != before[name] for name in before)
+    assert sum(after[name] != at_ns for name, at_ns in kept.items()) <= N_IN_FLIGHT

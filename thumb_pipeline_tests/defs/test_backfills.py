@@ -1,6 +1,7 @@
 """Runs over many timelapses, as backfills make them: how they are cut, what they report, what a repeated one does."""
 
 import shutil
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.backfills import Resumed
-from thumb_pipeline.defs.render_ops import place_order
+from thumb_pipeline.defs.render_ops import place_order, report_order
+from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.library import Library, open_library
 from thumb_pipeline.stages.render import render_chunk
@@ -116,3 +118,31 @@ def test_rendering_again_rewrites_no_inventory(located: Located, library: Librar
     assert before
     forced(located)
     assert files() == before
+
+
+@dg.op
+def no_results() -> list[dict[str, Any]]:
+    return []
+
+
+@dg.graph
+def only_the_end() -> None:
+    report_order(no_results())
+
+
+def test_chunks_that_a_repeated_run_was_not_given_are_carried_out_at_its_end(
+    located: Located, library: Library
+) -> None:
+    order = place_order(library, Selection(force=True), run_id := str(uuid.uuid4()))
+    assert order.n_chunks == 1
+    before = mtimes(library)
+    resources = {"library": LibraryResource(root=library.root), "progress": ProgressResource()}
+    job = only_the_end.to_job(resource_defs=resources)  # type: ignore[arg-type]
+    result = job.execute_in_process(instance=located.instance, run_id=run_id, run_config=QUIET)
+    assert result.success
+    assert all(at_ns != before[path] for path, at_ns in mtimes(library).items())
+
+
+def mtimes(library: Library) -> dict[Path, int]:
+    found = [path for name in ("thumbnails", "smalls") for path in Path(library.cameras).glob(f"*/*/{name}/*.jpg")]
+    return {path: path.stat().st_mtime_ns for path in found}
