@@ -69,11 +69,12 @@ def build_definitions(
         on_source: told by chunks rendered in this process how many of their sources are done.
         on_chunk: given what each of them did.
     """
+    by_timelapse = (image_inventory, missing_thumbnails, thumbnails, verification)
+    policy = backfill_policy(library)  # one for all: assets that say the same share their runs
     return dg.Definitions(
         assets=[
-            *(image_inventory, missing_thumbnails, thumbnails),
-            *(verification.with_attributes(backfill_policy=backfill_policy(library)), unknown_folders),
-            *(coverage_statistics, disk_usage_statistics),
+            *(asset.with_attributes(backfill_policy=policy) for asset in by_timelapse),
+            *(unknown_folders, coverage_statistics, disk_usage_statistics),
             *MAINTENANCE_REPORTS,
         ],
         asset_checks=[library_checks],

@@ -45,6 +45,9 @@ concurrency:
       - key: thumb_pipeline/lane
         value: maintenance
         limit: 1
+      # Runs of a backfill enter their lane when they start; until then this holds them back.
+      - key: dagster/backfill
+        limit: 2
   pools:
     # A rendering run keeps all cores busy; a second one keeps them so while the first starts or ends. Counted by run:
     # slots of single ops stay taken when a process is killed.

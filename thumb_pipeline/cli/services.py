@@ -16,6 +16,7 @@ from typing import Self
 
 from thumb_pipeline.cli import code_server
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, say
+from thumb_pipeline.cli.event_batches import with_batches
 from thumb_pipeline.cli.instance import workspace_file
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
@@ -24,6 +25,7 @@ HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to w
 
 _LOG = "up.log"
 _PAGE = "web UI"
+_DAEMON = "daemon"
 _END_S = 5.0
 _SHORT_LIFE_S = 60.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -76,10 +78,11 @@ class Services:
         workspace = ["-w", workspace_file(library)]
         commands = {
             _PAGE: ["dagster-webserver", "-h", HOST, "-p", str(port), *workspace],
-            "daemon": ["dagster-daemon", "run", *workspace],
+            _DAEMON: ["dagster-daemon", "run", *workspace],
         }
         self._services = {
-            name: _Service(command, self._started(command), time.monotonic()) for name, command in commands.items()
+            name: _Service(command, self._started(name, command), time.monotonic())
+            for name, command in commands.items()
         }
 
     def __enter__(self) -> Self:
@@ -115,7 +118,7 @@ class Services:
             if service.due_s is None and service.process.poll() is not None:
                 service.due_s = now_s + self._pause_s(name, service, now_s)
             if service.due_s is not None and now_s >= service.due_s:
-                service.process, service.started_s = self._started(service.command), now_s
+                service.process, service.started_s = self._started(name, service.command), now_s
                 service.due_s, service.is_asked = None, False
         if now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s
@@ -162,11 +165,11 @@ class Services:
         say(f"{ended}; it is started again in {pause_s:.0f} s (log: {self.log})")
         return pause_s
 
-    def _started(self, command: list[str]) -> subprocess.Popen[bytes]:
+    def _started(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with open(self.log, "ab") as log:
             return subprocess.Popen(  # noqa: S603 -- Dagster's own commands, our own arguments
                 [sys.executable, os.path.join(sysconfig.get_path("scripts"), command[0]), *command[1:]],
-                env=self._environment,
+                env=with_batches(self._environment, is_daemon=name == _DAEMON),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

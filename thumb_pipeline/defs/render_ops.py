@@ -5,11 +5,12 @@ They hand each other small values and the name of an order of work on disk, so t
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.defs import backfills
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
@@ -38,11 +39,19 @@ from thumb_pipeline.stages.work_orders import WorkOrder
 RENDER_POOL = "render"
 """One chunk at a time keeps all cores busy; the instance file says how many may run."""
 
+_NO_RETRY = {"dagster/max_retries": "0"}
+_MOST_ROWS = 1_000
+_NOTHING_LEFT = "what this run had planned is carried out and reported; re-execute all of its steps to plan anew"
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 
 
 def place_order(
-    library: Library, selection: Selection, order_id: str, *, go_on_without_refused: bool = False
+    library: Library,
+    selection: Selection,
+    order_id: str,
+    *,
+    go_on_without_refused: bool = False,
+    resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
     """Plans, records what is right already, and writes the rest down as an order of work."""
     with refusals_as_failures(), library.lease() as lease:
@@ -52,6 +61,7 @@ def place_order(
         else:
             plan = make_plan(library, selection, lease)
         recording.record(library, plan)
+        plan = resumed.left_of(library, plan) if resumed else plan
         return work_orders.place(library, plan, order_id, left_out=left_out)
 
 
@@ -68,9 +78,15 @@ def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]
 def cut_plan(
     context: dg.OpExecutionContext, config: PlanConfig, library: LibraryResource
 ) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
-    """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks."""
+    """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks.
+
+    Where a run has many, one that is refused does not stop the others.
+    """
     opened = library.open(context.instance)
-    yield from chunk_outputs(_order(context, opened, config.selection(list(context.partition_keys))))
+    backfills.enter_lane(context)
+    keys = list(context.partition_keys)
+    selection, resumed = config.selection(keys), backfills.resumed(context, keys)
+    yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=len(keys) > 1, resumed=resumed))
 
 
 @dg.op(
@@ -88,7 +104,12 @@ def take_order(
 
 
 def _order(
-    context: dg.OpExecutionContext, library: Library, selection: Selection, *, go_on_without_refused: bool = False
+    context: dg.OpExecutionContext,
+    library: Library,
+    selection: Selection,
+    *,
+    go_on_without_refused: bool = False,
+    resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
     """What was placed for this run, or is left of the run that this one repeats; else a new order.
 
@@ -97,7 +118,7 @@ def _order(
     order_id = _order_id(context)
     if work_orders.is_placed(library, order_id):
         return work_orders.read(library, order_id)
-    return place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused)
+    return place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused, resumed=resumed)
 
 
 def _order_id(context: dg.OpExecutionContext) -> str:
@@ -112,8 +133,14 @@ def render_chunk(
     progress: dg.ResourceParam[ProgressResource],
 ) -> dict[str, Any]:
     """Renders one chunk with several worker processes and records it as it goes."""
-    opened = work_orders.library_of(library.open(context.instance), chunk["order"])
-    rows = work_orders.chunk_rows(opened, chunk["order"], chunk["chunk"])
+    return _carried_out(context, library.open(context.instance), progress, chunk["order"], chunk["chunk"])
+
+
+def _carried_out(
+    context: dg.OpExecutionContext, opened: Library, progress: ProgressResource, order_id: str, chunk: int
+) -> dict[str, Any]:
+    opened = work_orders.library_of(opened, order_id)
+    rows = work_orders.chunk_rows(opened, order_id, chunk)
     n_sources = rows.select("timelapse", "source_name").n_unique()
     with refusals_as_failures(), opened.lease() as lease:
         done = render_rows(
@@ -124,29 +151,72 @@ def render_chunk(
             on_source=progress.listener(context.log, n_sources),
             on_end=progress.finished,
         )
-    return {"order": chunk["order"], **asdict(done)}
+    return {"order": order_id, "chunk": chunk, **asdict(done)}
+
+
+def left_chunks(order: WorkOrder, results: list[dict[str, Any]]) -> list[int]:
+    """The chunks that nobody carried out.
+
+    When a run was interrupted and is re-executed from its failure, Dagster 1.13 repeats the mapped steps that had begun
+    and goes on to the last one, without those that had not.
+    """
+    return sorted(set(range(order.n_chunks)) - {result["chunk"] for result in results})
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def fold_chunks(context: dg.OpExecutionContext, results: list[dict[str, Any]], library: LibraryResource) -> None:
+def fold_chunks(
+    context: dg.OpExecutionContext,
+    results: list[dict[str, Any]],
+    library: LibraryResource,
+    progress: dg.ResourceParam[ProgressResource],
+) -> None:
     """Adds up what the chunks did and reports it on the asset."""
     opened = library.open(context.instance)
     keys = list(context.partition_keys)
-    order, result = _folded(opened, results, _order_id(context))
+    order, result = _folded(context, opened, progress, results)
+    if order.left_out:
+        _report_without_left_out(context, opened, order, result, keys)
+    if len(keys) > 1:  # Dagster repeats the metadata for each of them, so the long table is told once
+        numbers = table(by_timelapse(order, result), limit=_MOST_ROWS)
+        context.log_event(dg.AssetObservation(asset_key="thumbnails", metadata={"by_timelapse": numbers}))
     metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=_sheet(opened, keys))
-    if len(keys) > 1:
-        metadata["by_timelapse"] = table(by_timelapse(order, result), limit=1000)
-    context.add_output_metadata(metadata)
+    context.add_output_metadata({**metadata, "timelapses_in_run": dg.MetadataValue.int(len(keys))})
     work_orders.discard(opened, order.id)
+
+
+def _report_without_left_out(
+    context: dg.OpExecutionContext, opened: Library, order: WorkOrder, result: ChunkResult, keys: list[str]
+) -> NoReturn:
+    """Marks what was done one by one, then fails: the run's end would mark all of its timelapses.
+
+    Raises:
+        dagster.Failure: which were refused, and why.
+    """
+    for key in keys:
+        if key not in order.left_out:
+            metadata = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
+            _materialized(context, "thumbnails", key, metadata)
+    context.instance.add_run_tags(context.run_id, _NO_RETRY)  # it would only be told the same
+    work_orders.discard(opened, order.id)  # whoever repeats the run when that is put right needs a new one
+    _fail_for_left_out(order)
+
+
+def _fail_for_left_out(order: WorkOrder) -> NoReturn:
+    reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
+    raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
 
 
 @dg.op(out=dg.Out(dg.Nothing))
 def report_order(
-    context: dg.OpExecutionContext, config: ReportConfig, results: list[dict[str, Any]], library: LibraryResource
+    context: dg.OpExecutionContext,
+    config: ReportConfig,
+    results: list[dict[str, Any]],
+    library: LibraryResource,
+    progress: dg.ResourceParam[ProgressResource],
 ) -> None:
     """Adds up what the chunks did and reports it for every timelapse with work."""
     opened = library.open(context.instance)
-    order, result = _folded(opened, results, _order_id(context))
+    order, result = _folded(context, opened, progress, results)
     keys = sorted(order.found)
     for number, key in enumerate(keys):
         sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
@@ -162,17 +232,23 @@ def report_order(
     work_orders.discard(opened, order.id)
     retire_timelapses(opened, context.instance, context.run_id, context.log)
     if order.left_out:
-        reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
-        raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
+        _fail_for_left_out(order)
 
 
 def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:
     context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
 
 
-def _folded(library: Library, results: list[dict[str, Any]], order_id: str) -> tuple[WorkOrder, ChunkResult]:
-    order = work_orders.read(library, results[0]["order"] if results else order_id)
-    return order, work_orders.fold([_chunk_result(result) for result in results])
+def _folded(
+    context: dg.OpExecutionContext, library: Library, progress: ProgressResource, results: list[dict[str, Any]]
+) -> tuple[WorkOrder, ChunkResult]:
+    """The order and what was done of it, all of its chunks."""
+    try:
+        order = work_orders.read(library, results[0]["order"] if results else _order_id(context))
+    except FileNotFoundError as gone:
+        raise dg.Failure(description=_NOTHING_LEFT, allow_retries=False) from gone
+    left = [_carried_out(context, library, progress, order.id, chunk) for chunk in left_chunks(order, results)]
+    return order, work_orders.fold([_chunk_result(result) for result in [*results, *left]])
 
 
 def _chunk_result(written: dict[str, Any]) -> ChunkResult:

@@ -131,7 +131,8 @@ def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
             .with_columns(digest=pl.coalesce("first_digest", "digest"))
             .drop("first_digest")
         )
-        return dated(rows, clock, None)
+        rows = dated(rows, clock, None).select(current.columns)
+        return rows.join(current, on=current.columns, how="anti", nulls_equal=True)  # rendered again: nothing is new
 
     library.inventory.merge(key, facts, resolve=resolve)
     tells = facts["exif_captured_at"].is_not_null().any()

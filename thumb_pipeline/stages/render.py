@@ -172,9 +172,15 @@ class _Job:
 
 
 def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
-    """One job a source, the largest files first, so that a run does not end on one huge file on one core."""
+    """One job a source, the largest files first, so that a run does not end on one huge file on one core.
+
+    A timelapse stays together, at the place of its largest file: its records are then written once or twice.
+    """
     specs = library.settings.specs
-    ordered = rows.sort("source_n_bytes", "timelapse", "source_name", descending=[True, False, False])
+    largest = rows.select("timelapse", largest=pl.col("source_n_bytes").max().over("timelapse")).unique()
+    ordered = rows.join(largest, on="timelapse").sort(
+        "largest", "timelapse", "source_n_bytes", "source_name", descending=[True, False, True, False]
+    )
     for group in ordered.partition_by("timelapse", "source_name", maintain_order=True):
         planned = group.to_dicts()
         first = planned[0]

@@ -24,11 +24,11 @@ from thumb_pipeline.stages.examine import ADOPTED
 from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, opened_with, publish_durably
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.resuming import undone
 
 _LEASE = "lease"
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
-_FEW_SOURCES = 1_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -199,19 +199,7 @@ def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
 
 
 def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder, *, at: datetime | None = None) -> pl.DataFrame:
-    if rows.is_empty():
-        return rows
-    identity = ["timelapse", *library.manifest.schema.key]
-    since = pl.col("recorded_at") >= datetime.fromisoformat(order.placed_at)
-    if at is not None:
-        since &= pl.col("recorded_at") <= at
-    sources = rows["source_name"].unique()
-    done = library.manifest.query(
-        rows["timelapse"].unique().to_list(),
-        lambda recorded: recorded.filter(since).select(identity),
-        names=sources.to_list() if sources.len() < _FEW_SOURCES else None,
-    )
-    return rows.join(done, on=identity, how="anti", maintain_order="left")
+    return undone(library, rows, datetime.fromisoformat(order.placed_at), until=at)
 
 
 def discard(library: Library, order_id: str) -> None:

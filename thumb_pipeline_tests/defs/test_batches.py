@@ -32,7 +32,7 @@ def test_it_reaches_the_assets_by_timelapse(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", "[batches]\ntimelapses_per_run = 0", "[storage]\nstate = 5"])
 def test_settings_that_cannot_be_used_give_the_default(tmp_path: Path, text: str) -> None:
-    assert timelapses_per_run(library(tmp_path, text)) == 500
+    assert timelapses_per_run(library(tmp_path, text)) == 250
 
 
 def test_or_what_was_in_force_last(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_or_what_was_in_force_last(tmp_path: Path) -> None:
 
 
 def test_no_library_gives_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert timelapses_per_run(str(tmp_path / "absent")) == 500
+    assert timelapses_per_run(str(tmp_path / "absent")) == 250
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("THUMB_PIPELINE_LIBRARY", raising=False)
-    assert timelapses_per_run() == 500
+    assert timelapses_per_run() == 250

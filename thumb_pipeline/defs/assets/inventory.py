@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import InventoryConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import timelapse_partitions
@@ -22,6 +23,7 @@ def image_inventory(
 ) -> dg.MaterializeResult[None]:
     """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
     opened = library.open(context.instance)
+    enter_lane(context)
     keys = list(context.partition_keys)
     with refusals_as_failures():
         found = list(surveys(opened, keys))

@@ -4,6 +4,7 @@ import dagster as dg
 
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.defs.assets.inventory import image_inventory
+from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import PlanConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import timelapse_partitions
@@ -24,6 +25,7 @@ def missing_thumbnails(
 ) -> dg.MaterializeResult[None]:
     """The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason."""
     opened = library.open(context.instance)
+    enter_lane(context)
     keys = list(context.partition_keys)
     with refusals_as_failures(), opened.lease() as lease:
         plan = make_plan(opened, config.selection(keys), lease)

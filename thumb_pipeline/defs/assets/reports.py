@@ -6,6 +6,7 @@ import dagster as dg
 
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
@@ -44,6 +45,7 @@ from thumb_pipeline.stages.listing import discover
 def verification(context: dg.AssetExecutionContext, library: LibraryResource) -> Iterator[dg.MaterializeResult[None]]:
     """Verifies the run's timelapses once, for whichever of the two reports is asked for."""
     opened = library.open(context.instance)
+    enter_lane(context)
     asked_for = {key.to_user_string() for key in context.selected_asset_keys}
     with refusals_as_failures():
         found = verified_report(opened, list(context.partition_keys), mark=asked_for == {VERIFICATION, ORPHANS})

@@ -80,7 +80,7 @@ class BatchesTable(Table):
 
     chunk_s: float = Field(default=60.0, gt=0, le=86_400, strict=True)
     captures_s: float = Field(default=3.0, ge=0.1, le=600, strict=True)
-    timelapses_per_run: int = Field(default=500, ge=1, le=100_000, strict=True)
+    timelapses_per_run: int = Field(default=250, ge=1, le=100_000, strict=True)
 
 
 class RunsTable(Table):

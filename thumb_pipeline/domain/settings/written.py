@@ -72,7 +72,7 @@ linger_s = 30.0
 chunk_s = 60.0
 captures_s = 3.0
 # How many timelapses one run of a backfill takes; read when the services start.
-timelapses_per_run = 500
+timelapses_per_run = 250
 
 [runs]
 # Days for which Dagster keeps finished runs; each night older ones are forgotten, but for those that hold the latest

@@ -1,0 +1,75 @@
+"""What a run owes to the backfill that it is part of: its lane, and that finished work is not done again.
+
+How a backfill is cut into runs is in `batches`; nothing is planned or rendered here.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from thumb_pipeline.defs.lanes import LANE_TAG, REGENERATION
+from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.plan import Plan
+from thumb_pipeline.stages.resuming import left_of
+
+_BACKFILL = "dagster/backfill"
+_ROOT_BACKFILL = "dagster/root_backfill_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Timelapses whose regeneration was begun before and not finished, and when that was."""
+
+    keys: Collection[str]
+    since: datetime
+
+    def left_of(self, library: Library, plan: Plan) -> Plan:
+        """A plan without what was done since."""
+        return left_of(library, plan, self.keys, self.since)
+
+
+def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> None:
+    """Puts a run that the UI started into the lane of regeneration, where the queue counts it and `status` names it.
+
+    Assets cannot give tags to the runs that materialize them, so such a run enters its lane when it starts. Until then
+    the queue holds it back by its pool, and by the instance file's limit for backfills.
+    """
+    if LANE_TAG not in context.run.tags:
+        context.instance.add_run_tags(context.run_id, {LANE_TAG: REGENERATION[LANE_TAG]})
+
+
+def resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resumed | None:
+    """What a run of a repeated backfill, or a repeated run of a backfill, goes on with; None for any other run.
+
+    A timelapse that was materialized since the first launch is finished. If it is among the run's all the same, it was
+    asked for once more and is begun anew.
+    """
+    launched_s = _first_launched_s(context)
+    if launched_s is None:
+        return None
+    thumbnails = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey("thumbnails"), asset_partitions=list(keys), after_timestamp=launched_s
+    )
+    found = context.instance.fetch_materializations(thumbnails, limit=_most_records(keys)).records
+    finished = {record.partition_key for record in found}
+    return Resumed(keys=set(keys) - finished, since=datetime.fromtimestamp(launched_s, UTC))
+
+
+def _first_launched_s(context: dg.OpExecutionContext) -> float | None:
+    """When the backfill was launched of which this run repeats a part; None where it repeats nothing."""
+    tags = dict(context.run.tags)
+    if context.run.root_run_id:
+        root = context.instance.get_run_by_id(context.run.root_run_id)
+        tags = {**(root.tags if root else {}), **tags}
+    elif _ROOT_BACKFILL not in tags:
+        return None
+    backfill_id = tags.get(_ROOT_BACKFILL) or tags.get(_BACKFILL)
+    backfill = context.instance.get_backfill(backfill_id) if backfill_id else None
+    return backfill.backfill_timestamp if backfill else None
+
+
+def _most_records(keys: Collection[str]) -> int:
+    """Enough that each timelapse is among them, unless some were materialized many times since."""
+    return 4 * len(keys)

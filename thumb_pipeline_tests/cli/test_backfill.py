@@ -1,0 +1,145 @@
+"""Full regeneration as the UI launches it, on a real daemon: killed, cancelled, and taken up again."""
+
+import io
+import json
+import os
+import re
+import signal
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from thumb_pipeline_tests.cli.conftest import Archive, Run
+from thumb_pipeline_tests.cli.test_letting_it_run import until, up
+
+pytestmark = pytest.mark.slow
+
+KEYS = ["camera-1/timelapse-1", "camera-1/timelapse-2", "camera-2/timelapse-3"]
+N_FRAMES = 40
+N_IN_FLIGHT = 4
+FORCE = {"ops": {"thumbnails": {"ops": {"cut_plan": {"config": {"force": True}}}}}}
+
+PARTITIONS = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
+LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }"""
+TERMINATE = """mutation($ids: [String!]!) { terminateRuns(runIds: $ids) { __typename } }"""
+REPEAT = """mutation($id: String!) { reexecutePartitionBackfill(reexecutionParams:
+  {parentRunId: $id, strategy: FROM_FAILURE}) {
+  ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+STATUS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+RUNS = """query($id: String!) { runsOrError(filter: {tags: [{key: "dagster/backfill", value: $id}]}) {
+  ... on Runs { results { runId status tags { key value } } } } }"""
+EVENTS = """query($id: ID!) { runOrError(runId: $id) { ... on Run { eventConnection { events {
+  ... on MessageEvent { message } } } } } }"""
+
+
+class Page:
+    """What the UI asks and orders."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self._url}/graphql", body, {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from error
+        assert "errors" not in found, found
+        return next(iter(found["data"].values()))
+
+    def status(self, backfill: str) -> str:
+        return str(self.ask(STATUS, id=backfill)["status"])
+
+    def runs(self, backfill: str, *statuses: str) -> list[dict[str, Any]]:
+        found = self.ask(RUNS, id=backfill)["results"]
+        return [run for run in found if not statuses or run["status"] in statuses]
+
+    def process_of(self, run: str) -> int:
+        """The process that executes a run, as its first events tell."""
+        events = self.ask(EVENTS, id=run)["eventConnection"]["events"]
+        told = [re.search(r"pid: (\d+)", event.get("message", "")) for event in events]
+        return next(int(found[1]) for found in told if found)
+
+
+@pytest.fixture
+def heavy(archive: Archive, run: Run) -> Archive:
+    """Timelapses whose frames take a while each, all of them rendered."""
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (1600, 1200), os.urandom(1600 * 1200 * 3)).save(buffer, "PNG", compress_level=1)
+    first = archive.add("a.png", buffer.getvalue(), KEYS[0])
+    for number, key in enumerate(KEYS, 1):
+        archive.frames(key).mkdir(parents=True, exist_ok=True)
+        for frame in range(N_FRAMES):
+            os.link(first, archive.frames(key) / f"timelapse-{number}_20250422_{frame:06d}.png")
+    first.unlink()
+    assert run("generate", "--library", archive.root).code == 0
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("workers = 0", "workers = 1"))
+    return archive
+
+
+def mtimes(archive: Archive) -> dict[str, int]:
+    """When each published variant was written; that all are there is asserted on the way."""
+    found = [path for folder in ("thumbnails", "smalls") for path in archive.root.glob(f"cameras/*/*/{folder}/t*.jpg")]
+    made = {str(path): path.stat().st_mtime_ns for path in found}
+    assert len(made) == 2 * N_FRAMES * len(KEYS), "an old picture is gone before its successor came"
+    return made
+
+
+def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy: Archive) -> None:
+    before = mtimes(heavy)
+
+    def renewed() -> set[str]:
+        return {name for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
+
+    with up(heavy) as started:
+        page = Page(started["url"])
+        until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
+        params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
+        first = page.ask(LAUNCH, params=params)["backfillId"]
+        until(renewed, "the first picture made again")
+        [run] = page.runs(first)
+        assert {"key": "thumb_pipeline/lane", "value": "regeneration"} in run["tags"]
+
+        os.kill(page.process_of(run["runId"]), signal.SIGKILL)
+        until(lambda: len(page.runs(first)) == 2, "the run that goes on with the killed one")
+        n_made = len(renewed())
+        until(lambda: len(renewed()) > n_made, "its first picture")
+
+        page.ask(CANCEL, id=first)
+        page.ask(TERMINATE, ids=[run["runId"] for run in page.runs(first, "STARTED", "STARTING", "QUEUED")])
+        until(lambda: page.status(first) == "CANCELED", "the cancelled backfill's end")
+        kept = {name: at_ns for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
+        assert 0 < len(kept) < len(before)
+
+        second = page.ask(REPEAT, id=first)["backfillId"]
+        until(lambda: page.runs(second, "SUCCESS", "FAILURE"), "the repeated backfill's run")
+        [run] = page.runs(second)
+        assert run["status"] == "SUCCESS"
+        after = mtimes(heavy)
+        assert all(after[name] != before[name] for name in before)
+        assert sum(after[name] != at_ns for name, at_ns in kept.items()) <= N_IN_FLIGHT
+
+
+def test_a_forced_backfill_goes_on_after_a_restart_of_the_services(heavy: Archive) -> None:
+    before = mtimes(heavy)
+    with up(heavy) as started:
+        page = Page(started["url"])
+        until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
+        params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
+        backfill = page.ask(LAUNCH, params=params)["backfillId"]
+        until(lambda: mtimes(heavy) != before, "the first picture made again")
+    kept = {name: at_ns for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
+    with up(heavy) as started:
+        page = Page(started["url"])
+        until(lambda: page.runs(backfill, "SUCCESS"), "a run that does what was left")
+    after = mtimes(heavy)
+    assert all(after[name] != before[name] for name in before)
+    assert sum(after[name] != at_ns for name, at_ns in kept.items()) <= N_IN_FLIGHT
