@@ -205,7 +205,7 @@ def test_cancelling_everything_ends_a_backfill_with_its_runs(bulky: Archive, run
     assert lease_holders(bulky) == []
 
 
-def test_a_run_that_lost_its_process_together_with_its_code_server_is_repeated(bulky: Archive) -> None:
+def test_a_run_that_lost_its_process_together_with_its_code_server_is_repeated(bulky: Archive, run: Run) -> None:
     with up(bulky) as url:
         run_id = launch(url, "generate", {"ops": {"take_order": {"config": {"force": True}}}})
         until(lambda: lease_holders(bulky), "its process")
@@ -214,6 +214,7 @@ def test_a_run_that_lost_its_process_together_with_its_code_server_is_repeated(b
         until(lambda: run_statuses(url)[run_id] == "FAILURE", "the tick that finds it")
         until(lambda: [one for one in run_statuses(url) if one != run_id], "its retry")
         until(lambda: sorted(run_statuses(url).values()) == ["FAILURE", "SUCCESS"], "the end of that")
+    assert run("generate", "--library", bulky.root).code == 0  # cleans up after who was killed
     assert bulky.leftovers() == []
 
 

@@ -54,7 +54,7 @@ def test_a_working_command_is_shown_with_its_progress_and_can_be_cancelled(
     cancelled = run("cancel", live["run_id"], "--library", archive.root, "--json")
 
     assert cancelled.code == 0, cancelled.err
-    assert cancelled.json == {"cancelled": [live["run_id"]], "left": []}
+    assert cancelled.json == {"cancelled": [live["run_id"]], "left": [], "backfills": []}
     assert working.wait(10) == 3
     assert 0 < len(archive.variants()) < 2 * N_FRAMES
     assert archive.leftovers() == []
