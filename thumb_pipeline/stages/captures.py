@@ -56,12 +56,12 @@ class Follower:
     """Follows a library's cameras with workers that stay warm between batches. A context; it ends its workers."""
 
     def __init__(self, library: Library, watch: Watch, lease: Lease, run_id: str) -> None:
-        self.library = library
+        self.library = library.urgently()
         self._watch = watch
         self._lease = lease
         self._run_id = run_id
         self._settings_seen = _settings_stat(library)
-        self._pool = rendering_pool(library, lease)
+        self._pool = rendering_pool(self.library, lease)
         self._pool.warm_up()
         self._limit = _FIRST_BATCH
 
@@ -135,7 +135,7 @@ class Follower:
             return
         self._settings_seen = seen
         try:
-            self.library = open_library(self.library.root)
+            self.library = open_library(self.library.root).urgently()
         except Refused as refused:
             self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
             return

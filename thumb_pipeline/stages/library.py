@@ -7,7 +7,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from thumb_pipeline.datasets.schemas import (
     CHECKED,
@@ -43,12 +43,18 @@ class Library:
         root: holds `thumbs.toml` and `cameras/`.
         state: everything we write but the variants.
         variants_root: holds the variants' `cameras/`; the root itself unless the settings say otherwise.
+        is_urgent: somebody waits for what is done with it; else its workers leave the cores to those of others.
     """
 
     root: str
     state: str
     variants_root: str
     settings: Settings
+    is_urgent: bool = False
+
+    def urgently(self) -> "Library":
+        """The same library, for work that does not yield to other work."""
+        return replace(self, is_urgent=True)
 
     @property
     def cameras(self) -> str:

@@ -182,7 +182,7 @@ class WorkerPool:
 
 
 def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
-    if code == -signal.SIGALRM:
+    if code in (-signal.SIGALRM, -signal.SIGPROF):
         return Failure(reason=FailureReason.TIMED_OUT, detail=f"took longer than {orders.deadline_s:g} s")
     if any(words in said for words in _OUT_OF_MEMORY_WORDS):
         return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=said)
