@@ -8,17 +8,15 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import dagster as dg
-import polars as pl
 from pydantic import Field
 
-from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
 from thumb_pipeline.defs.lanes import CAPTURES
+from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
-from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages import recovery, watch_memory
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
@@ -26,7 +24,7 @@ from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder, fold
+from thumb_pipeline.stages.work_orders import FoundCounts, fold
 from thumb_pipeline.storage.leases import LockTimeout
 
 _MOST_S = 900.0
@@ -112,9 +110,9 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
             if not is_clean:
                 is_clean = clean_up_after_killed(library)
             if (key := account.due()) is not None:
-                _report(context, follower.library, key, *account.close(key))
+                materialize(context, follower.library, key, *account.close(key))
     for key in sorted(account.found):
-        _report(context, follower.library, key, *account.close(key))
+        materialize(context, follower.library, key, *account.close(key))
 
 
 @contextmanager
@@ -135,28 +133,6 @@ def _new_trouble(watch: Watch, done: Rendered | None, said: set[str]) -> list[st
     new = [line for line in lines if line not in said]
     said.update(new)
     return new
-
-
-def _report(
-    context: dg.OpExecutionContext, library: Library, key: str, found: FoundCounts, result: ChunkResult
-) -> None:
-    """Logs materializations of a timelapse in which something was done."""
-    inventory = inventory_metadata(library.inventory, [key])
-    n_sources = library.inventory.query([key], lambda rows: rows.select(pl.len())).item()
-    order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})
-    made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
-    for asset, metadata in (
-        ("image_inventory", inventory),
-        ("missing_thumbnails", plan_metadata(found.by_reason, PLAN)),
-        ("thumbnails", made),
-    ):
-        context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
-
-
-def _as_order(run_id: str, found: dict[str, FoundCounts]) -> WorkOrder:
-    return WorkOrder(
-        id=run_id, n_chunks=1, n_sources=0, n_variants=0, n_bytes=0, predicted_s=0, by_reason={}, found=found
-    )
 
 
 @dg.graph(name=CAPTURES_JOB)

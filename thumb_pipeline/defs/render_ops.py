@@ -12,6 +12,7 @@ import dagster as dg
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
 from thumb_pipeline.defs.reporting import (
     by_timelapse,
@@ -33,9 +34,6 @@ from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.sheets import newest_thumbnails_base64
 from thumb_pipeline.stages.work_orders import WorkOrder
-
-RENDER_POOL = "render"
-"""One chunk at a time keeps all cores busy; the instance file says how many may run."""
 
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 

@@ -7,6 +7,7 @@ import dagster as dg
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
@@ -39,6 +40,7 @@ from thumb_pipeline.stages.listing import discover
         ),
     ],
     partitions_def=timelapse_partitions,
+    pool=RENDER_POOL,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=500),
     can_subset=True,
 )
