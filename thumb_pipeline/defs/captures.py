@@ -18,6 +18,7 @@ from thumb_pipeline.defs.lanes import CAPTURES
 from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
 from thumb_pipeline.stages import recovery, watch_memory
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
 from thumb_pipeline.stages.changes import Watch
@@ -27,9 +28,8 @@ from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import FoundCounts, fold
 from thumb_pipeline.storage.leases import LockTimeout
 
-_MOST_S = 900.0
 _REPORT_EVERY_S = 60.0
-_OTHER_WATCHER_S = 40.0  # a tick of the sensor is one for 25 s
+_OTHER_WATCHER_S = HAND_OVER_S + 30.0  # the run before this one, or a tick of the sensor, which is one for 25 s
 
 
 class CapturesConfig(dg.Config):
@@ -78,29 +78,34 @@ def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, libr
     """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
     opened = library.open(context.instance)
     try:
-        with opened.lease() as lease, ExitStack() as held:
+        with opened.lease() as lease, ExitStack() as held, _ends_well_when_stopped(context):
             context.instance.add_run_tags(context.run_id, {recovery.LEASE_TAG: lease.id})
             try:
                 held.enter_context(watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S))
             except LockTimeout:
                 context.log.info("another process attends to new captures; this run has nothing to do")
                 return
-            _follow(context, opened, lease, config.changes)
+            account, opened = _follow(context, opened, lease, config.changes)
+            held.close()  # the next run need not wait for what is told of this one
+            for key in sorted(account.found):
+                materialize(context, opened, key, *account.close(key))
     except (*REFUSALS, *INTERRUPTIONS) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 
 
-def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:
+def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> tuple[_Account, Library]:
+    """What is left to be reported when it is time to go, and the library with its last settings."""
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     watch.receive(watch_memory.read_list(library, list_id))
-    stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
+    wanted = library.settings.captures
+    stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
     account, said = _Account(), set[str]()
     known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
-                known |= watch.timelapses
+            known = set(watch.timelapses)  # one that went and comes back may have been retired meanwhile
             for line in _new_trouble(watch, done, said):
                 context.log.warning(line)
             if done is not None:
@@ -111,8 +116,7 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
                 is_clean = clean_up_after_killed(library)
             if (key := account.due()) is not None:
                 materialize(context, follower.library, key, *account.close(key))
-    for key in sorted(account.found):
-        materialize(context, follower.library, key, *account.close(key))
+    return account, follower.library
 
 
 @contextmanager

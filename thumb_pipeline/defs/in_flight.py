@@ -23,10 +23,11 @@ _BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 _SILENT_S = 60.0
 
 
-def is_attended(instance: dg.DagsterInstance, library: Library) -> bool:
-    """Whether a run attends to new captures; runs of any job whose process was killed are marked as failed.
+def attending_for_s(instance: dg.DagsterInstance, library: Library) -> dict[str, float]:
+    """The runs that attend to new captures, or are about to, and for how long; none started yet is 0 s old.
 
-    Dagster does not notice such a run when the code server went with it, and would count it for ever.
+    Runs of any job whose process was killed are marked as failed: Dagster does not notice such a run when the code
+    server went with it, and would count it for ever.
     """
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
     living = [record for record in records if not _is_dead(instance, record, library)]
@@ -35,7 +36,11 @@ def is_attended(instance: dg.DagsterInstance, library: Library) -> bool:
             instance.report_run_failed(
                 record.dagster_run, "The process of this run was killed; the next run takes up what it left."
             )
-    return any(record.dagster_run.job_name == CAPTURES_JOB for record in living)
+    return {
+        record.dagster_run.run_id: time.time() - record.start_time if record.start_time else 0.0
+        for record in living
+        if record.dagster_run.job_name == CAPTURES_JOB
+    }
 
 
 def unfinished_run_ids(instance: dg.DagsterInstance) -> Collection[str]:

@@ -11,10 +11,10 @@ from dataclasses import asdict
 import dagster as dg
 
 from thumb_pipeline.defs.captures import new_captures
-from thumb_pipeline.defs.in_flight import is_attended, is_counted_on, unfinished_run_ids
+from thumb_pipeline.defs.in_flight import attending_for_s, is_counted_on, unfinished_run_ids
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide
+from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due
 from thumb_pipeline.stages import watch_memory
 from thumb_pipeline.stages.captures import pause_s
 from thumb_pipeline.stages.changes import Watch
@@ -43,7 +43,9 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
-        while is_attended(context.instance, opened):
+        while ages_s := attending_for_s(context.instance, opened):
+            if is_successor_due(list(ages_s.values())):
+                return dg.SensorResult(run_requests=[_successor(*ages_s)], cursor=context.cursor)
             if time.monotonic() > deadline_s:
                 return dg.SensorResult(skip_reason="a run attends to new captures", cursor=context.cursor)
             time.sleep(_ASK_AGAIN_S)
@@ -57,6 +59,11 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
         return dg.SensorResult(skip_reason=failure.description, cursor=context.cursor)
 
 
+def _successor(run_id: str) -> dg.RunRequest:
+    """The run that waits until this one ends, and goes on at once; its key makes ticks and daemons ask for one."""
+    return dg.RunRequest(run_key=f"after-{run_id}")
+
+
 def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> dg.SensorResult:
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = _Partitions(context.instance, library)
@@ -67,7 +74,14 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         now_s = time.monotonic()
         known = partitions.known(watch)
         on_disk = OnDisk(timelapses=watch.timelapses, n_waiting=watch.n_waiting)
-        decision = decide(on_disk, known, partitions.in_flight(known), cursor, now_s=time.time())
+        decision = decide(
+            on_disk,
+            known,
+            partitions.in_flight(known),
+            cursor,
+            now_s=time.time(),
+            keep_warm=library.settings.captures.keep_warm,
+        )
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
         if decision.is_run_due or now_s >= deadline_s:

@@ -219,6 +219,7 @@ class CapturesTable(_Table):
     """`[captures]`: how new captures are attended to."""
 
     linger_s: float = Field(default=30.0, ge=0, le=3600, strict=True)
+    keep_warm: bool = Field(default=True, strict=True)
 
 
 class Settings(_Table):

@@ -31,10 +31,14 @@ _LOOK_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stay:
-    """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`."""
+    """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`.
+
+    Kept warm, only the workers go when nothing was new; they start in a fraction of the time that their run needs.
+    """
 
     linger_s: float
     most_s: float
+    is_kept_warm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class Follower:
         self._run_id = run_id
         self._settings_seen = _settings_stat(library)
         self._pool = rendering_pool(self.library, lease)
-        self._pool.warm_up()
+        self._pool.warm_up(watch.n_waiting)
         self._limit = _FIRST_BATCH
 
     def __enter__(self) -> Self:
@@ -79,6 +83,7 @@ class Follower:
             CannotWrite: the disk does not take files.
         """
         began_s = idle_since_s = time.monotonic()
+        wanted = self.library.settings.captures
         while True:
             looked_s = time.monotonic()
             self._watch.look(self.library)
@@ -92,7 +97,11 @@ class Follower:
             if batch or self._watch.is_behind:
                 idle_since_s = time.monotonic()
             now_s = time.monotonic()
-            if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= self._linger_s(stay)):
+            is_over = now_s - began_s >= stay.most_s or self.library.settings.captures != wanted
+            if not batch and now_s - idle_since_s >= self._linger_s(stay):
+                self._pool.rest()
+                is_over = is_over or not stay.is_kept_warm
+            if is_over:
                 return
             if not batch and not self._watch.is_behind:
                 time.sleep(pause_s(look_took_s))
@@ -105,6 +114,7 @@ class Follower:
     def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
         """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""
         started_s = time.monotonic()
+        self._pool.warm_up(sum(map(len, batch.values())))
         plan, trouble = self._plan(batch)
         recording.record(self.library, plan)
         result = ChunkResult()

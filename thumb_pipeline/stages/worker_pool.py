@@ -85,10 +85,17 @@ class WorkerPool:
         self._busy.clear()
         self._room.close()
 
-    def warm_up(self) -> None:
-        """Starts all workers before there is work for them, and does not wait until they have started."""
-        while len(self._idle) + len(self._busy) < self._n_workers:
+    def warm_up(self, n_tasks: int) -> None:
+        """Starts the workers for so many tasks before they come, and does not wait until they have started."""
+        while len(self._idle) + len(self._busy) < min(n_tasks, self._n_workers):
             self._idle.append(self._start())
+
+    def rest(self) -> None:
+        """Ends the workers that have nothing to do; others are started when there is work again."""
+        while self._idle:
+            worker = self._idle.pop()
+            worker.process.kill()
+            self._bury(worker)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
         """Answers as they come, in no order. A worker that dies over a task answers it with a `Failure`.

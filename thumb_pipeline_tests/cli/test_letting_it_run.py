@@ -42,9 +42,10 @@ def up(archive: Archive) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def restless(archive: Archive) -> Archive:
-    """A library whose captures run does not linger."""
+    """A library whose captures run does not stay."""
     settings = archive.root / "thumbs.toml"
-    settings.write_text(settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0"))
+    text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
+    settings.write_text(text.replace("keep_warm = true", "keep_warm = false"))
     return archive
 
 

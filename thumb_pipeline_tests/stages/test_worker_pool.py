@@ -107,7 +107,7 @@ def test_a_worker_that_yields_is_refused_by_the_time_it_used_a_core(
 
 def test_a_worker_that_yields_may_wait_for_a_core_past_its_deadline(tmp_path: Path, slow_picture: Path) -> None:
     with pool_in(tmp_path, n_workers=1, deadline_s=5.0, is_yielding=True) as pool:
-        pool.warm_up()
+        pool.warm_up(1)
         (worker,) = children()
         waiting = threading.Timer(1.0, os.kill, (worker, signal.SIGSTOP))
         going_on = threading.Timer(7.0, os.kill, (worker, signal.SIGCONT))
