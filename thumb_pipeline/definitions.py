@@ -1,7 +1,8 @@
 """The code location: assembles the definitions and defines nothing.
 
 `dagster -m thumb_pipeline.definitions` and any workspace load `defs`; tests and the command line call
-`build_definitions` with resources of their own. Loading does no I/O and needs no environment variable.
+`build_definitions` with resources of their own. Loading needs no environment variable and no library; where there is
+one, its settings say how many timelapses a run of a backfill takes.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from thumb_pipeline.defs.assets.plan import missing_thumbnails
 from thumb_pipeline.defs.assets.reports import unknown_folders, verification
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
+from thumb_pipeline.defs.batches import backfill_policy
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.failures import REFUSED
 from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
+from thumb_pipeline.defs.kept_runs import forget_runs
 from thumb_pipeline.defs.lanes import LANE_TAG
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.on_demand import generate_on_demand
@@ -46,7 +49,7 @@ def build_definitions(
     return dg.Definitions(
         assets=[
             *(image_inventory, missing_thumbnails, thumbnails),
-            *(verification, unknown_folders),
+            *(verification.with_attributes(backfill_policy=backfill_policy(library)), unknown_folders),
             *(coverage_statistics, disk_usage_statistics),
             *MAINTENANCE_REPORTS,
         ],
@@ -60,6 +63,7 @@ def build_definitions(
             statistics,
             repair,
             *MAINTENANCE_JOBS,
+            forget_runs,
         ],
         sensors=[new_captures_sensor],
         schedules=NIGHTLY,

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.quantities import human_seconds
+from thumb_pipeline.stages import in_force
 from thumb_pipeline.stages.library import Library, Refused, open_library
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
@@ -51,11 +52,32 @@ def chosen_library(path: str | None) -> Library:
     """The library that --library or the environment names.
 
     Raises:
+        Refused: none is named, or it cannot be opened, be it for its settings.
+    """
+    library = open_library(_named(path))
+    in_force.keep(library)
+    return library
+
+
+def library_in_force(path: str | None) -> Library:
+    """The same for commands that must work whatever its settings say: with the last ones that could be used.
+
+    Raises:
         Refused: none is named, or it cannot be opened.
     """
+    return in_force.open_in_force(_named(path))
+
+
+def say_trouble(library: Library) -> None:
+    """Says on standard error that other settings than the file's are in force, where that is so."""
+    if library.trouble is not None:
+        complain(str(library.trouble))
+
+
+def _named(path: str | None) -> str:
     if not path:
         raise Refused(f"name the library: --library DIR, or set {LIBRARY_VARIABLE}")
-    return open_library(path)
+    return path
 
 
 def source_text(argument: str) -> str:

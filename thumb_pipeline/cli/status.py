@@ -11,9 +11,10 @@ from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
     LibraryOption,
-    chosen_library,
+    library_in_force,
     print_json,
     say,
+    say_trouble,
 )
 from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.selection import AllOption
@@ -23,6 +24,7 @@ from thumb_pipeline.stages.library import Refused
 if TYPE_CHECKING:
     from thumb_pipeline.cli.runs import RunState
     from thumb_pipeline.stages.activity import Activity, OrderProgress
+    from thumb_pipeline.stages.library import SettingsTrouble
 
 _DAY = timedelta(days=1)
 _N_FAILED_RUNS = 5
@@ -35,7 +37,7 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
     from thumb_pipeline.cli import runs
     from thumb_pipeline.stages.activity import activity, orders
 
-    opened = chosen_library(library)
+    opened = library_in_force(library)
     now = datetime.now(UTC)
     settle_run_database(opened)
     with runs.instance_of(opened) as instance:
@@ -44,8 +46,10 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
     progress = {order.run_id: order for order in orders(opened, now=now)}
     found = activity(opened, now=now, within=_DAY)
     if json:
-        print_json(_document(live, failed, progress, found))
+        print_json({"settings": _settings(opened.trouble), **_document(live, failed, progress, found)})
     else:
+        if opened.trouble is not None:
+            typer.echo(str(opened.trouble))
         _print(live, failed, progress, found, now)
 
 
@@ -58,7 +62,8 @@ def cancel(
     """Stop runs; what they finished is kept and recorded."""
     from thumb_pipeline.cli import runs
 
-    opened = chosen_library(library)
+    opened = library_in_force(library)
+    say_trouble(opened)
     if not run_id and not everything:
         raise Refused("say which run: RUN_ID as status shows it, or --all")
     settle_run_database(opened)
@@ -97,6 +102,12 @@ def _document(
         ],
         "last_failed_runs": [{**asdict(run), "since": run.since.isoformat()} for run in failed],
     }
+
+
+def _settings(trouble: "SettingsTrouble | None") -> dict[str, object] | None:
+    if trouble is None:
+        return None
+    return {"faults": list(trouble.faults), "in_force_since": trouble.in_force_since.isoformat()}
 
 
 def _progress(order: "OrderProgress | None") -> dict[str, object] | None:

@@ -18,7 +18,15 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, LibraryOption, chosen_library, print_json, say
+from thumb_pipeline.cli.console import (
+    LIBRARY_VARIABLE,
+    JsonOption,
+    LibraryOption,
+    library_in_force,
+    print_json,
+    say,
+    say_trouble,
+)
 from thumb_pipeline.cli.instance import up_lock, workspace_file
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
@@ -38,7 +46,8 @@ def up(
     json: JsonOption = False,
 ) -> None:
     """Start a library's web UI and daemon; Ctrl-C stops both."""
-    opened = chosen_library(library)
+    opened = library_in_force(library)
+    say_trouble(opened)
     with _only_one(opened):
         _make_instance(opened)
         chosen = _free_port(port)

@@ -99,14 +99,14 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
     watch.receive(watch_memory.read_list(library, list_id))
     wanted = library.settings.captures
     stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
-    account, said = _Account(), set[str]()
+    account, said = _Account(), {str(library.trouble)}  # that was said when it was opened
     known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
             known = set(watch.timelapses)  # one that went and comes back may have been retired meanwhile
-            for line in _new_trouble(watch, done, said):
+            for line in _new_trouble(watch, done, follower.library, said):
                 context.log.warning(line)
             if done is not None:
                 account.add(done)
@@ -131,9 +131,11 @@ def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
         context.log.info("stopped with the service; what is new meanwhile is found when it starts again")
 
 
-def _new_trouble(watch: Watch, done: Rendered | None, said: set[str]) -> list[str]:
+def _new_trouble(watch: Watch, done: Rendered | None, library: Library, said: set[str]) -> list[str]:
     found = {**watch.trouble, **(done.trouble if done else {})}
     lines = [f"{where} is left alone for now: {reason}" for where, reason in found.items()]
+    if library.trouble is not None:
+        lines.append(str(library.trouble))
     new = [line for line in lines if line not in said]
     said.update(new)
     return new

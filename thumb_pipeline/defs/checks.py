@@ -1,4 +1,4 @@
-"""The asset checks: six questions about the whole library, asked whenever `verification_report` is materialized.
+"""The asset checks: questions about the whole library, asked whenever `verification_report` is materialized.
 
 The answers come from what all verifications kept (`stages.health`), never from the last materialized partition: a
 check is of the library, so it has no partitions.
@@ -10,6 +10,7 @@ import dagster as dg
 
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.settings_trouble import CHECK_DESCRIPTION, SETTINGS_CHECK
 from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluations
 from thumb_pipeline.stages.health import Question
 
@@ -24,7 +25,8 @@ _OF_ALL = (
     specs=[
         dg.AssetCheckSpec(question.value, asset=VERIFICATION, description=f"{DESCRIPTIONS[question]} {_OF_ALL}")
         for question in Question
-    ],
+    ]
+    + [dg.AssetCheckSpec(SETTINGS_CHECK, asset=VERIFICATION, description=CHECK_DESCRIPTION)],
     can_subset=True,
 )
 def library_checks(context: dg.AssetCheckExecutionContext, library: LibraryResource) -> Iterator[dg.AssetCheckResult]:
@@ -38,6 +40,7 @@ def library_checks(context: dg.AssetCheckExecutionContext, library: LibraryResou
                 asset_key=one.asset_key,
                 check_name=one.check_name,
                 passed=one.passed,
+                severity=one.severity,
                 description=one.description,
                 metadata=one.metadata,
             )

@@ -84,13 +84,13 @@ _Told = Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]
 @dg.op(out=dg.Out(dict))
 def sweep_orphans(context: dg.OpExecutionContext, config: SweepConfig, library: LibraryResource) -> _Told:
     """Removes the files in variant folders that nothing expects, from a fresh report."""
-    yield from _remove(context, library.open(context.instance), Operation.SWEEP, config)
+    yield from _remove(context, library.open_to_remove(context.instance), Operation.SWEEP, config)
 
 
 @dg.op(out=dg.Out(dict))
 def purge_variants(context: dg.OpExecutionContext, config: PurgeConfig, library: LibraryResource) -> _Told:
     """Removes all chosen variants and their records; `generate` makes them again."""
-    yield from _remove(context, library.open(context.instance), Operation.PURGE, config)
+    yield from _remove(context, library.open_to_remove(context.instance), Operation.PURGE, config)
 
 
 @dg.op(out=dg.Out(dict))
@@ -113,7 +113,7 @@ def restore_removed(context: dg.OpExecutionContext, config: RestoreConfig, libra
 @dg.op(out=dg.Out(dict))
 def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> dict[str, int]:
     """Deletes for good what was removed longer ago than trash.keep_days, and frees its space."""
-    opened = library.open(context.instance)
+    opened = library.open_to_remove(context.instance)
     with refusals_as_failures(), journal.alone(opened):
         emptied = trash_can.empty_expired(opened)
     done = {

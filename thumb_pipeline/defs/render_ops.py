@@ -24,10 +24,11 @@ from thumb_pipeline.defs.reporting import (
     thumbnails_metadata,
 )
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
-from thumb_pipeline.stages import recording, render, work_orders
+from thumb_pipeline.stages import recording, work_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.stages.measure import measure
+from thumb_pipeline.stages.next_newest import render_rows
 from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.plan_apart import plan_apart
 from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
@@ -109,11 +110,11 @@ def render_chunk(
     progress: dg.ResourceParam[ProgressResource],
 ) -> dict[str, Any]:
     """Renders one chunk with several worker processes and records it as it goes."""
-    opened = library.open(context.instance)
+    opened = work_orders.library_of(library.open(context.instance), chunk["order"])
     rows = work_orders.chunk_rows(opened, chunk["order"], chunk["chunk"])
     n_sources = rows.select("timelapse", "source_name").n_unique()
     with refusals_as_failures(), opened.lease() as lease:
-        done = render.render_chunk(
+        done = render_rows(
             opened,
             rows,
             lease,

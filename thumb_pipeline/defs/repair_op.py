@@ -40,7 +40,7 @@ def repair_library(
     context: dg.OpExecutionContext, config: RepairConfig, library: LibraryResource
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[dict[str, int]]]:
     """Matches files that nothing expects with their sources, moves and records them; deletes and renders nothing."""
-    opened = library.open(context.instance)
+    opened = library.open_to_remove(context.instance) if config.apply else library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
         keys = verified_timelapses(opened, config.timelapses)
         done = repair_timelapses(opened, keys, lease, apply=config.apply, accept_shrink=config.accept_shrink)

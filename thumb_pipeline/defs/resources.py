@@ -1,15 +1,18 @@
-"""What assets and ops are given: the library, and somebody to tell about progress. Thin; the stages do the work."""
+"""What assets and ops are given: the library, and somebody to tell about progress. Thin; the stages do the work.
+
+Whatever Dagster runs goes on with the last usable settings while `thumbs.toml` cannot be used, and says so.
+"""
 
 import os
 import time
 from collections.abc import Callable
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.stages import run_database
-from thumb_pipeline.stages.library import Library, Refused, open_library
+from thumb_pipeline.stages import in_force, run_database
+from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.render import ChunkResult
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
@@ -27,13 +30,41 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         ),
     )
 
+    _log: dg.DagsterLogManager | None = PrivateAttr(default=None)
+    _opened: Library | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """A run is about to begin, or a tick."""
+        self._log, self._opened = context.log, None
+
     def open(self, instance: dg.DagsterInstance) -> Library:
         """The opened library, if the instance is its own.
+
+        Once opened, it stays as it is for all steps of a run that share a process: a change of settings never mixes
+        two of them there. Steps elsewhere take those of their order of work (`work_orders.library_of`).
 
         Raises:
             dagster.Failure: with the remedy; there is no point in retrying.
         """
+        if self._opened is None or self._log is None:
+            self._opened = self._claimed(instance)
+        return self._opened
+
+    def open_to_remove(self, instance: dg.DagsterInstance) -> Library:
+        """The same for what moves or removes files: refused while the settings in force are not those of the file.
+
+        Raises:
+            dagster.Failure: also for that.
+        """
+        library = self.open(instance)
+        with refusals_as_failures():
+            in_force.refuse_trouble(library)
+        return library
+
+    def _claimed(self, instance: dg.DagsterInstance) -> Library:
         library = self.find()
+        if library.trouble is not None and self._log is not None:
+            self._log.warning(str(library.trouble))
         _refuse_foreign_instance(instance, library)
         _refuse_foreign_database(instance, library)
         return library
@@ -47,7 +78,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         root = self.root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
         hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
         with refusals_as_failures(hint=hint):
-            library = open_library(root)
+            library = in_force.open_in_force(root)
         return library  # noqa: RET504 -- a return inside would look to mypy as if it might not happen
 
 

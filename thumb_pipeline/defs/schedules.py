@@ -5,7 +5,7 @@ What changes no picture runs unless an operator switches it off; what removes fi
 
 import dagster as dg
 
-from thumb_pipeline.defs import lanes
+from thumb_pipeline.defs import lanes, settings_trouble
 from thumb_pipeline.defs.resources import LibraryResource
 
 
@@ -33,13 +33,19 @@ def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.Schedu
 def nightly_reconcile(context: dg.ScheduleEvaluationContext, library: LibraryResource) -> dg.RunRequest | dg.SkipReason:
     """One run of `generate` over everything; its key makes two daemons ask for one."""
     try:
-        library.find()
+        opened = library.find()
     except dg.Failure as failure:
         return dg.SkipReason(failure.description)
+    if opened.trouble is not None:
+        context.log.warning(str(opened.trouble))
     return dg.RunRequest(
         run_key=f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}",
         run_config={"ops": {"take_order": {"config": {"go_on_without_refused": True}}}},
-        tags={**lanes.MAINTENANCE, "dagster/max_retries": "0"},  # the next night is the retry
+        tags={
+            **lanes.MAINTENANCE,
+            **settings_trouble.run_tags(opened),
+            "dagster/max_retries": "0",  # the next night is the retry
+        },
     )
 
 
@@ -50,6 +56,9 @@ NIGHTLY = [
     ),
     _nightly("verify_rolling", "40 1 * * *", "Opens what was looked at longest ago, within its budget.", is_on=True),
     _nightly("statistics", "10 3 * * *", "Measures coverage and disk usage; changes no picture.", is_on=True),
+    _nightly(
+        "forget_runs", "50 3 * * *", "Deletes old finished runs from Dagster's records; no file goes.", is_on=True
+    ),
     _nightly("trash", "40 3 * * *", "Deletes for good what was removed long ago, and frees its space.", is_on=False),
 ]
 """One line a schedule: its job, when, what it does, and whether it is on until an operator says otherwise."""

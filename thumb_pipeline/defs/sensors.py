@@ -10,12 +10,14 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.in_flight import attending_for_s, is_counted_on, unfinished_run_ids
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.verification import VERIFICATION
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due
-from thumb_pipeline.stages import watch_memory
+from thumb_pipeline.stages import in_force, watch_memory
 from thumb_pipeline.stages.captures import pause_s
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
@@ -43,11 +45,12 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
+        before = in_force.file_state(opened)
         while ages_s := attending_for_s(context.instance, opened):
             if is_successor_due(list(ages_s.values())):
                 return dg.SensorResult(run_requests=[_successor(*ages_s)], cursor=context.cursor)
-            if time.monotonic() > deadline_s:
-                return dg.SensorResult(skip_reason="a run attends to new captures", cursor=context.cursor)
+            if time.monotonic() > deadline_s or in_force.file_state(opened) != before:
+                return _skipped(context, opened, "a run attends to new captures", context.cursor)
             time.sleep(_ASK_AGAIN_S)
         with watch_memory.watching(opened):
             return _watch(context, opened, deadline_s)
@@ -68,6 +71,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = _Partitions(context.instance, library)
     cursor = _cursor(context, library)
+    before = in_force.file_state(library)
     while True:
         looked_s = time.monotonic()
         watch.look(library)
@@ -84,8 +88,9 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         )
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
-        if decision.is_run_due or now_s >= deadline_s:
-            return _ask(library, watch, decision, cursor)
+        is_changed = in_force.file_state(library) != before  # the next tick opens the library afresh
+        if decision.is_run_due or is_changed or now_s >= deadline_s:
+            return _ask(context, library, watch, decision, cursor)
         if not watch.is_behind:
             time.sleep(pause_s(now_s - looked_s))
 
@@ -115,14 +120,33 @@ class _Partitions:
         return InFlight(timelapses=self._keys if is_any else frozenset())
 
 
-def _ask(library: Library, watch: Watch, decision: Decision, cursor: Cursor) -> dg.SensorResult:
+def _skipped(context: dg.SensorEvaluationContext, library: Library, reason: str, cursor: str | None) -> dg.SensorResult:
+    """A tick that asks for no run says why, and what is wrong with the settings."""
+    return dg.SensorResult(
+        skip_reason=settings_trouble.with_trouble(library, reason),
+        cursor=settings_trouble.noted(library, cursor),
+        asset_events=_news(context, library),
+    )
+
+
+def _news(context: dg.SensorEvaluationContext, library: Library) -> list[dg.AssetCheckEvaluation]:
+    """The check of the settings, where it says something else than before."""
+    is_news = settings_trouble.is_news(library, context.cursor)
+    return [settings_trouble.evaluation(library, VERIFICATION)] if is_news else []
+
+
+def _ask(
+    context: dg.SensorEvaluationContext, library: Library, watch: Watch, decision: Decision, cursor: Cursor
+) -> dg.SensorResult:
     """What the decision asks Dagster for, in its words."""
     runs = []
     if decision.is_run_due:
         list_id = f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(3)}"
         watch_memory.place_list(library, list_id, watch.changes())
         config = {"ops": {"follow_captures": {"config": {"changes": list_id}}}}
-        runs.append(dg.RunRequest(run_key=list_id, run_config=config))
+        runs.append(dg.RunRequest(run_key=list_id, run_config=config, tags=settings_trouble.run_tags(library)))
+        if library.trouble is not None:
+            context.log.warning(str(library.trouble))
         cursor = Cursor(attempts=cursor.attempts + 1, asked_at_s=time.time())
     trouble = [f"{where}: {reason}" for where, reason in sorted(watch.trouble.items())]
     changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
@@ -133,8 +157,11 @@ def _ask(library: Library, watch: Watch, decision: Decision, cursor: Cursor) -> 
     return dg.SensorResult(
         run_requests=runs,
         dynamic_partitions_requests=changes,
-        skip_reason=None if runs else "; ".join([decision.reason, *trouble[:10]]),
-        cursor=json.dumps(asdict(cursor)),
+        skip_reason=None
+        if runs
+        else settings_trouble.with_trouble(library, "; ".join([decision.reason, *trouble[:10]])),
+        cursor=settings_trouble.noted(library, json.dumps(asdict(cursor))),
+        asset_events=_news(context, library),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.report_metadata import check_metadata, orphan_metadata, verification_metadata
 from thumb_pipeline.stages import health, verdicts
 from thumb_pipeline.stages.health import Question
@@ -62,7 +63,8 @@ def never_shown(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
 
 
 def evaluations(library: Library) -> Iterator[dg.AssetCheckEvaluation]:
-    """Every check over the whole library, from the kept verdicts."""
+    """Every check over the whole library, from the kept verdicts, and the one of its settings."""
+    yield settings_trouble.evaluation(library, VERIFICATION)
     for answer in health.answers(library, health.kept(library), datetime.now(UTC)):
         yield dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(VERIFICATION),

@@ -4,23 +4,22 @@ A batch is planned by name, so it costs by its sources and not by the archive, a
 of any timelapse never waits long behind an import of thousands. What is new is found by `changes`.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
 from thumb_pipeline.domain.layout import SETTINGS_NAME
-from thumb_pipeline.stages import recording, recovery, work_orders
+from thumb_pipeline.stages import in_force, recording, recovery, work_orders
 from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.library import Lease, Library, Refused, open_library
+from thumb_pipeline.stages.library import Lease, Library, Refused
+from thumb_pipeline.stages.next_newest import render_rows
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.plan_apart import plan_apart
-from thumb_pipeline.stages.render import ChunkResult, render_chunk, rendering_pool
+from thumb_pipeline.stages.render import ChunkResult, rendering_pool
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
 
-_BATCH_S = 3.0
 _FIRST_BATCH = 60
 _SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
 _SETTLES_WITHIN = 3.0  # settle intervals
@@ -64,7 +63,7 @@ class Follower:
         self._watch = watch
         self._lease = lease
         self._run_id = run_id
-        self._settings_seen = _settings_stat(library)
+        self._settings_seen: tuple[int, ...] | None = ()  # the file may have changed since the library was opened
         self._pool = rendering_pool(self.library, lease)
         self._pool.warm_up(watch.n_waiting)
         self._limit = _FIRST_BATCH
@@ -88,13 +87,13 @@ class Follower:
             looked_s = time.monotonic()
             self._watch.look(self.library)
             look_took_s = time.monotonic() - looked_s
-            self._take_up_settings()
+            is_changed = self._take_up_settings()
             batch = self._watch.take(self._limit)
             if batch:
                 yield self._carry_out(batch)
             else:
                 yield None
-            if batch or self._watch.is_behind:
+            if batch or self._watch.is_behind or is_changed:
                 idle_since_s = time.monotonic()
             now_s = time.monotonic()
             is_over = now_s - began_s >= stay.most_s or self.library.settings.captures != wanted
@@ -119,7 +118,7 @@ class Follower:
         recording.record(self.library, plan)
         result = ChunkResult()
         if not plan.rows.is_empty():
-            result = render_chunk(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
+            result = render_rows(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
         refused = {shown for shown, _, _ in result.failures}
         self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused)
         for key, reason in trouble.items():
@@ -133,24 +132,27 @@ class Follower:
         return plan_apart(self.library, selection, self._lease)
 
     def _adapt(self, n_sources: int, took_s: float) -> None:
-        """Keeps batches at a few seconds; a small one says little about the cost of a source."""
+        """Keeps batches at `batches.captures_s`; a small one says little about the cost of a source."""
         if n_sources >= _SMALLEST_BATCH:
-            wanted = int(n_sources * _BATCH_S / max(took_s, 0.001))
+            wanted = int(n_sources * self.library.settings.batches.captures_s / max(took_s, 0.001))
             self._limit = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, wanted, 2 * self._limit))
 
-    def _take_up_settings(self) -> None:
-        """Changed settings hold from the next batch on; while they cannot be used, the last ones stay in force."""
-        seen = _settings_stat(self.library)
+    def _take_up_settings(self) -> bool:
+        """Whether the file changed: its settings hold from the next batch on, or the last ones that could be used."""
+        seen = in_force.file_state(self.library)
         if seen == self._settings_seen:
-            return
+            return False
         self._settings_seen = seen
         try:
-            self.library = open_library(self.library.root).urgently()
-        except Refused as refused:
+            opened = in_force.open_in_force(self.library.root).urgently()
+        except Refused as refused:  # the file vanished, say; whether the library did is found out elsewhere
             self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
-            return
-        self._pool.__exit__(None, None, None)
-        self._pool = rendering_pool(self.library, self._lease)
+            return True
+        before, self.library = self.library.written, opened
+        if opened.written != before:
+            self._pool.__exit__(None, None, None)
+            self._pool = rendering_pool(self.library, self._lease)
+        return True
 
 
 def clean_up_after_killed(library: Library) -> bool:
@@ -166,11 +168,3 @@ def clean_up_after_killed(library: Library) -> bool:
 def pause_s(look_took_s: float) -> float:
     """How long to wait between two looks."""
     return max(_LOOK_EVERY_S, look_took_s / _LOOK_SHARE)
-
-
-def _settings_stat(library: Library) -> tuple[int, int] | None:
-    try:
-        status = os.stat(os.path.join(library.root, SETTINGS_NAME))
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size

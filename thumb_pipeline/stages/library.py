@@ -1,13 +1,15 @@
 """Opens and initialises a library: its settings, its roots, its tables.
 
-What is done with a library is in the other stages; what the settings may say in `domain.settings`.
+What is done with a library is in the other stages; what the settings may say in `domain.settings`. Here a file that
+cannot be used is refused; services, which go on with the last usable one, open a library by `stages.in_force`.
 """
 
 import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from thumb_pipeline.datasets.schemas import (
     CHECKED,
@@ -24,15 +26,52 @@ from thumb_pipeline.datasets.schemas import (
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, TRASH_FOLDER, timelapse_folder
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
+from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import Lease
 
-__all__ = ["DEFAULT_SETTINGS", "Lease", "Library", "Refused", "initialise", "open_library", "publish_durably"]
+__all__ = [
+    "DEFAULT_SETTINGS",
+    "Lease",
+    "Library",
+    "Refused",
+    "SettingsTrouble",
+    "SettingsUnusable",
+    "initialise",
+    "open_library",
+    "opened_with",
+    "publish_durably",
+]
 
 
 class Refused(Exception):
     """Nothing was done and nothing changed; the message says what to do first."""
+
+
+class SettingsUnusable(Refused):
+    """The library is there, and what its `thumbs.toml` says cannot be used; one line for each fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsTrouble:
+    """`thumbs.toml` cannot be used, and earlier settings are in force instead.
+
+    Attributes:
+        faults: what is wrong with it, each with the file's path and the remedy.
+        in_force_since: when the settings that are in force were kept.
+    """
+
+    faults: tuple[str, ...]
+    in_force_since: datetime
+
+    @property
+    def consequence(self) -> str:
+        """What that means meanwhile."""
+        return f"the settings of {self.in_force_since:%Y-%m-%d %H:%M} UTC stay in force until that is put right"
+
+    def __str__(self) -> str:
+        return "\n".join((*self.faults, self.consequence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +82,8 @@ class Library:
         root: holds `thumbs.toml` and `cameras/`.
         state: everything we write but the variants.
         variants_root: holds the variants' `cameras/`; the root itself unless the settings say otherwise.
+        written: the text that the settings were read from.
+        trouble: why that is not the text of `thumbs.toml`.
         is_urgent: somebody waits for what is done with it; else its workers leave the cores to those of others.
     """
 
@@ -50,6 +91,8 @@ class Library:
     state: str
     variants_root: str
     settings: Settings
+    written: bytes = field(repr=False)
+    trouble: SettingsTrouble | None = None
     is_urgent: bool = False
 
     def urgently(self) -> "Library":
@@ -218,7 +261,8 @@ def open_library(root: str) -> Library:
     """Opens an initialised library; writes nothing.
 
     Raises:
-        Refused: there is no library, it is not initialised, or its settings cannot be used.
+        SettingsUnusable: its settings cannot be used.
+        Refused: there is no library, or it is not initialised.
     """
     root = os.path.realpath(root)
     path = os.path.join(root, SETTINGS_NAME)
@@ -229,12 +273,32 @@ def open_library(root: str) -> Library:
             f"{root} is no library ({SETTINGS_NAME} is absent); check the mount if it was one, "
             f"or make it one: thumb-pipeline init {root}"
         )
-    settings = _read_settings(path)
+    try:
+        with open(path, "rb") as file:
+            written = file.read()
+    except OSError as error:
+        raise SettingsUnusable(f"{path} cannot be read ({error.strerror}); let this user read it") from error
+    return opened_with(root, written)
+
+
+def opened_with(root: str, written: bytes) -> Library:
+    """A library as some text of settings has it, whatever its `thumbs.toml` says now.
+
+    Args:
+        root: of the library, absolute and without links.
+        written: the text.
+
+    Raises:
+        SettingsUnusable: such settings cannot be used.
+    """
+    path = os.path.join(root, SETTINGS_NAME)
+    settings = _parsed(written, path)
     library = Library(
         root=root,
-        state=_resolved(root, settings.storage.state),
-        variants_root=_resolved(root, settings.storage.variants),
+        state=resolved(root, settings.storage.state),
+        variants_root=resolved(root, settings.storage.variants),
         settings=settings,
+        written=written,
     )
     _refuse_overlaps(library, path)
     return library
@@ -258,20 +322,17 @@ def initialise(root: str) -> bool:
     return True
 
 
-def _read_settings(path: str) -> Settings:
+def _parsed(written: bytes, path: str) -> Settings:
     try:
-        with open(path, "rb") as file:
-            written = tomllib.load(file)
-        return parse_settings(written)
+        return parse_settings(tomllib.loads(written.decode()))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path} is not TOML: {error}; correct that line") from error
+        raise SettingsUnusable(f"{path} is not TOML: {error}; correct that line") from error
     except SettingsError as error:
-        raise Refused("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
-    except OSError as error:
-        raise Refused(f"{path} cannot be read ({error.strerror}); let this user read it") from error
+        raise SettingsUnusable("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
-def _resolved(root: str, written: str) -> str:
+def resolved(root: str, written: str) -> str:
+    """The folder that a path in the settings means."""
     return os.path.realpath(os.path.join(root, os.path.expanduser(written)))
 
 
@@ -284,131 +345,11 @@ def _refuse_overlaps(library: Library, path: str) -> None:
     for i, (name, folder) in enumerate(named):
         for other_name, other in named[i + 1 :]:
             if os.path.commonpath([folder, other]) in (folder, other):
-                raise Refused(
+                raise SettingsUnusable(
                     f'{path}: {other_name} = "{other}" overlaps {name} ("{folder}"); choose a folder outside of it'
                 )
     if os.path.commonpath([library.state, library.trash]) in (library.state, library.trash):
-        raise Refused(
+        raise SettingsUnusable(
             f'{path}: storage.state = "{library.state}" overlaps {TRASH_FOLDER}, which sweep and purge move files to; '
             "choose another folder"
         )
-
-
-DEFAULT_SETTINGS = """\
-# thumbs.toml makes this folder a library of thumb_pipeline and says how its thumbnails are made.
-# Sources are read from cameras/camera-{id}/timelapse-{id}/frames/ and never written, moved or deleted.
-# Every line shows the default; a changed value holds from the next command on.
-
-# The cameras' local time, as a name of the IANA time zone database. A camera or timelapse may have its own.
-timezone = "UTC"
-
-# What shows where a picture is transparent, and around it where fit = "pad".
-background = "#ffffff"
-
-# A new file is complete when it ends as its format says, or when its size and mtime were the same twice, this far
-# apart (seconds).
-settle_interval_s = 2.0
-
-[storage]
-# Where records, plans and the Dagster instance live. Relative to this folder, or absolute (another disk).
-state = ".thumb_pipeline"
-# Where the variant folders live: "." is beside each frames/ folder; another root gets the same tree.
-variants = "."
-
-[rendering]
-# Pictures at once; 0 takes one for each core.
-workers = 0
-# Seconds one source may take, the megapixels it may have, and the memory (MB) a worker may use.
-deadline_s = 60.0
-max_megapixels = 200.0
-max_memory_mb = 2048
-# The moment (seconds) of a video that its variants show; left out, it is a tenth of the duration.
-# frame_at_s = 3.0
-
-[retries]
-# Seconds from each vain try to read a source to the next; after the last one it stays failed until it changes.
-delays_s = [30.0, 120.0, 300.0]
-
-[brakes]
-# A listing that lost more than this share of a timelapse's sources, and at least that many, is not believed until
-# it is accepted with --accept-shrink. An empty one never is.
-max_shrink_ratio = 0.10
-min_shrink_sources = 5
-# A sweep that would take more than this share of the variant files of a timelapse, or of the library, and at least
-# this many, is refused until it is repeated with --force.
-max_sweep_ratio_timelapse = 0.5
-max_sweep_ratio_library = 0.1
-min_sweep_variants = 20
-
-[trash]
-# Days for which what sweep and purge removed can be restored; older entries go at the next sweep or purge.
-keep_days = 7.0
-
-[verification]
-# What one run of the rolling verification may read (bytes) and how long it may take (seconds); it opens the sources
-# that were looked at longest ago and their variants, and goes on there the next time.
-rolling_bytes = 10000000000
-rolling_s = 1800.0
-
-
-[checks]
-# The share of variants that may be failed, and the hours that the oldest capture may wait for its variants, before the
-# checks in the UI turn red.
-max_failed_ratio = 0.01
-max_wait_h = 24.0
-
-[captures]
-# The workers for new captures stay this long after the last one (seconds). With keep_warm their run stays without them
-# and meets the next one within a second (190 MB of memory); without, it ends, and the next one waits for a start.
-linger_s = 30.0
-keep_warm = true
-
-# Each variant: its folder beside frames/, its tag in file names, its box in pixels (leave one side out to keep it
-# open), fit = "contain", "cover" (with gravity) or "pad", format = "jpeg", "png", "webp" or "avif".
-[variants.thumbnail]
-folder = "thumbnails"
-tag = "thumb"
-max_width_px = 200
-max_height_px = 150
-fit = "contain"
-gravity = "center"
-format = "jpeg"
-quality = 85
-progressive = false
-enlarge = false
-
-[variants.small]
-folder = "smalls"
-tag = "small"
-max_width_px = 800
-max_height_px = 600
-fit = "contain"
-gravity = "center"
-format = "jpeg"
-quality = 85
-progressive = false
-enlarge = false
-
-# Which variants each source must have. Overridden below a camera, and below a timelapse. docs/policies.md has all keys.
-[policy]
-variants = ["thumbnail", "small"]
-generate_thumbnails = true
-small_generation_mode = "all"        # or "latest_only" or "none"
-purge_smalls_on_completion = false   # true: a timelapse with status = "completed" needs no smalls
-
-# [policy.retention.small]
-# keep_days = 30
-# then_every_s = 3600                # after 30 days one an hour; without this line none
-
-# [cameras."camera-1"]
-# timezone = "Europe/Berlin"
-# [cameras."camera-1".policy]
-# variants = ["thumbnail"]
-
-# [timelapses."camera-1/timelapse-2"]
-# start_date = 2025-04-22            # what day001 in its file names means
-# status = "completed"
-# [timelapses."camera-1/timelapse-2".policy]
-# variants = ["thumbnail", "small"]
-"""
-"""What `init` writes; a test holds it against the defaults of `domain.settings`."""

@@ -10,24 +10,22 @@ import os
 import shutil
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
 
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.examine import ADOPTED
-from thumb_pipeline.stages.library import Lease, Library, publish_durably
+from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, opened_with, publish_durably
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 
 _LEASE = "lease"
-CHUNK_S = 60.0
-"""Seconds of work that a chunk should be: few large ones, each worth a process of its own."""
-
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
 _FEW_SOURCES = 1_000
@@ -84,7 +82,7 @@ def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
     reasons = rows.group_by("reason").len("n").sort("reason")
     return WorkOrder(
         id=order_id,
-        n_chunks=min(_MAX_CHUNKS, ceil(predicted_s / CHUNK_S)) if rows.height else 0,
+        n_chunks=min(_MAX_CHUNKS, ceil(predicted_s / library.settings.batches.chunk_s)) if rows.height else 0,
         n_sources=sources.height,
         n_variants=rows.height,
         n_bytes=int(sources["source_n_bytes"].sum()),
@@ -117,6 +115,7 @@ def place(
         publish_durably(os.fsencode(os.path.join(folder, _LEASE)), lease.id.encode())
     plan_rows = _chunked(plan.rows, order.n_chunks)
     plan_rows.write_parquet(os.path.join(folder, "rows.parquet"), compression="zstd")
+    publish_durably(os.fsencode(os.path.join(folder, SETTINGS_NAME)), library.written)
     publish_durably(os.fsencode(os.path.join(folder, "order.json")), json.dumps(asdict(order)).encode())
     _discard_old(library)
     return order
@@ -139,6 +138,29 @@ def read(library: Library, order_id: str) -> WorkOrder:
     return WorkOrder(**{**written, "id": order_id}, found=found)
 
 
+def library_of(library: Library, order_id: str) -> Library:
+    """The library with the recipes by which an order was placed, as its rows name them; all else is as it is now.
+
+    Whoever carries the order out goes by them, whatever the file says meanwhile: a record never names another recipe
+    than its file was made by. What that leaves stale is planned afresh by the next run.
+    """
+    try:
+        with open(os.path.join(_folder(library, order_id), SETTINGS_NAME), "rb") as file:
+            written = file.read()
+        then = library if written == library.written else opened_with(library.root, written)
+    except (FileNotFoundError, SettingsUnusable):  # placed by another version
+        return library
+    if _recipes(then) == _recipes(library):
+        return library
+    rendering = library.settings.rendering.model_copy(update={"frame_at_s": then.settings.rendering.frame_at_s})
+    recipes = {"variants": then.settings.variants, "background": then.settings.background, "rendering": rendering}
+    return replace(library, variants_root=then.variants_root, settings=library.settings.model_copy(update=recipes))
+
+
+def _recipes(library: Library) -> tuple[object, ...]:
+    return library.settings.specs, library.settings.frame_at, library.variants_root
+
+
 def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     """The plan rows of one chunk that are still to be done: what was recorded since the order was placed is."""
     path = os.path.join(_folder(library, order_id), "rows.parquet")
@@ -153,8 +175,9 @@ def n_left(library: Library, order_id: str) -> int:
 
 
 def unfinished(library: Library, asked: str) -> str | None:
-    """The id of the latest order that was placed for this and not carried out to its end."""
-    return next((order.id for order in placed(library) if order.asked == asked), None)
+    """The id of the latest order that was placed for this, by today's recipes, and not carried out to its end."""
+    same = (order.id for order in placed(library) if order.asked == asked)
+    return next((order_id for order_id in same if library_of(library, order_id) is library), None)
 
 
 def placed(library: Library) -> list[WorkOrder]:

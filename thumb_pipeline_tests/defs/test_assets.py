@@ -151,15 +151,10 @@ def test_the_generate_job_reports_every_timelapse_with_work(archive: Archive, in
 
 
 def test_chunks_of_a_large_plan_are_mapped(archive: Archive, instance: dg.DagsterInstance) -> None:
-    from thumb_pipeline.stages import work_orders
-
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("chunk_s = 60.0", "chunk_s = 0.05"))
     job = build_definitions(library=str(archive.root)).resolve_job_def("generate")
-    before = work_orders.CHUNK_S
-    try:
-        work_orders.CHUNK_S = 0.05
-        result = job.execute_in_process(instance=instance, run_config=QUIET)
-    finally:
-        work_orders.CHUNK_S = before
+    result = job.execute_in_process(instance=instance, run_config=QUIET)
     chunks = [e for e in result.all_events if e.is_step_success and e.step_key.startswith("render_chunk[")]
     assert len(chunks) > 1
     assert len(archive.variants()) == 12

@@ -14,8 +14,9 @@ from thumb_pipeline.stages import recording, recovery
 from thumb_pipeline.stages.inventory import Survey, accept, survey
 from thumb_pipeline.stages.library import Library, open_library
 from thumb_pipeline.stages.listing import list_sources
+from thumb_pipeline.stages.next_newest import render_rows
 from thumb_pipeline.stages.plan import Plan, make_plan
-from thumb_pipeline.stages.render import ChunkResult, render_chunk
+from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.selection import Selection
 
 KEY = "camera-1/timelapse-1"
@@ -174,7 +175,7 @@ class Archive:
             recovery.clean_up(library)
             plan = make_plan(library, Selection(**selection), lease)  # type: ignore[arg-type]
             recording.record(library, plan)
-            result = ChunkResult() if plan.rows.is_empty() else render_chunk(library, plan.rows, lease, run_id="r")
+            result = ChunkResult() if plan.rows.is_empty() else render_rows(library, plan.rows, lease, run_id="r")
         return Done(plan=plan, result=result)
 
 

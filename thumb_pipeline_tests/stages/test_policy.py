@@ -56,6 +56,16 @@ def test_latest_only_told_the_name_of_a_late_frame_leaves_the_newest_alone(archi
     assert smalls(archive) == {small_of(SECOND)}
 
 
+def test_latest_only_makes_the_newest_that_can_be_rendered_in_one_go(archive: Archive) -> None:
+    archive.settings(more=LATEST_ONLY)
+    archive.frame(FIRST)
+    for name in (SECOND, THIRD):
+        archive.other(name, b"no picture at all")
+    assert archive.run().counts == {"rendered": 2, "failed": 2}
+    assert smalls(archive) == {small_of(FIRST)}
+    assert archive.run().counts == {"unchanged": 2, "failed": 2}
+
+
 def test_the_predecessor_stays_while_the_newest_cannot_be_rendered(archive: Archive) -> None:
     archive.settings(more=LATEST_ONLY)
     archive.frame(FIRST)

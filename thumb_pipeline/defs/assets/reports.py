@@ -41,7 +41,6 @@ from thumb_pipeline.stages.listing import discover
     ],
     partitions_def=timelapse_partitions,
     pool=RENDER_POOL,
-    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=500),
     can_subset=True,
 )
 def verification(context: dg.AssetExecutionContext, library: LibraryResource) -> Iterator[dg.MaterializeResult[None]]:

@@ -1,0 +1,31 @@
+"""Batch sizes that Dagster wants to know when definitions are loaded, long before a run opens the library."""
+
+import os
+
+import dagster as dg
+
+from thumb_pipeline.defs.resources import DEMO_LIBRARY, LIBRARY_VARIABLE
+from thumb_pipeline.domain.settings import Settings
+from thumb_pipeline.stages.errors import REFUSALS
+from thumb_pipeline.stages.in_force import peek
+
+
+def timelapses_per_run(root: str = "") -> int:
+    """How many timelapses one run of a backfill takes, as the library's settings in force say.
+
+    Definitions load with an empty environment and without a library: the default holds then. Writes nothing.
+
+    Args:
+        root: folder of the library; empty takes it from the environment, and without that the demo's.
+    """
+    chosen = root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
+    try:
+        settings = peek(chosen).settings
+    except (*REFUSALS, OSError, ValueError):  # loading must not fail for whatever is found there; runs tell
+        settings = Settings()
+    return settings.batches.timelapses_per_run
+
+
+def backfill_policy(root: str = "") -> dg.BackfillPolicy:
+    """The policy of assets by timelapse: several in one run, as many as the settings say."""
+    return dg.BackfillPolicy.multi_run(max_partitions_per_run=timelapses_per_run(root))

@@ -1,0 +1,67 @@
+"""Says where Dagster shows it that `thumbs.toml` cannot be used: the check `settings`, ticks, tags of runs.
+
+Which settings are in force then is found in `stages.in_force`; runs log it when they open the library (`resources`).
+"""
+
+import hashlib
+import json
+
+import dagster as dg
+
+from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.stages.library import Library
+
+SETTINGS_CHECK = "settings"
+CHECK_DESCRIPTION = (
+    f"What {SETTINGS_NAME} says can be used. While it cannot, all goes on with the last settings that could, and "
+    "nothing is removed. Asked by every tick of new_captures_sensor that sees a change, and with the other checks."
+)
+SETTINGS_TAG = "thumb_pipeline/settings"
+"""On runs that were asked for while other settings than the file's were in force."""
+
+_NOTE = "settings"
+
+
+def evaluation(library: Library, asset: str) -> dg.AssetCheckEvaluation:
+    """The check, as it stands; a warning, as nothing is lost by it."""
+    trouble = library.trouble
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(asset),
+        check_name=SETTINGS_CHECK,
+        passed=trouble is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{SETTINGS_NAME} is in force" if trouble is None else str(trouble),
+        metadata={} if trouble is None else {"faults": dg.MetadataValue.int(len(trouble.faults))},
+    )
+
+
+def run_tags(library: Library) -> dict[str, str]:
+    """What a run that is asked for now carries: nothing while all is well."""
+    return {} if library.trouble is None else {SETTINGS_TAG: library.trouble.consequence}
+
+
+def with_trouble(library: Library, reason: str) -> str:
+    """Why a tick asks for nothing, after what is wrong with the settings."""
+    return reason if library.trouble is None else f"{library.trouble}\n{reason}"
+
+
+def is_news(library: Library, cursor: str | None) -> bool:
+    """Whether the check would say something else than the last tick that has noted it."""
+    return _noted(cursor).get(_NOTE) != _fingerprint(library)
+
+
+def noted(library: Library, cursor: str | None) -> str:
+    """A sensor's cursor with what the check says now."""
+    return json.dumps({**_noted(cursor), _NOTE: _fingerprint(library)})
+
+
+def _noted(cursor: str | None) -> dict[str, object]:
+    try:
+        found = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _fingerprint(library: Library) -> str:
+    return "" if library.trouble is None else hashlib.sha256(str(library.trouble).encode()).hexdigest()[:16]

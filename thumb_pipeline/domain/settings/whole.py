@@ -1,0 +1,72 @@
+"""`Settings`: everything `thumbs.toml` says, from top to bottom."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from thumb_pipeline.domain.moments import FrameAt
+from thumb_pipeline.domain.settings import agreement, resolution
+from thumb_pipeline.domain.settings.library_tables import (
+    BatchesTable,
+    BrakesTable,
+    CapturesTable,
+    ChecksTable,
+    RenderingTable,
+    RetriesTable,
+    RunsTable,
+    StorageTable,
+    TrashTable,
+    VerificationTable,
+)
+from thumb_pipeline.domain.settings.policy_tables import CameraTable, PolicyTable, TimelapseTable
+from thumb_pipeline.domain.settings.values import Color, Table, Timezone
+from thumb_pipeline.domain.settings.variant_tables import VariantTable, default_variants
+from thumb_pipeline.domain.variants import VariantSpec
+
+
+class Settings(Table):
+    """Everything `thumbs.toml` says, checked."""
+
+    timezone: Timezone = "UTC"
+    background: Color = (255, 255, 255)
+    settle_interval_s: float = Field(default=2.0, ge=0, le=600, strict=True)
+    storage: StorageTable = StorageTable()
+    rendering: RenderingTable = RenderingTable()
+    retries: RetriesTable = RetriesTable()
+    brakes: BrakesTable = BrakesTable()
+    trash: TrashTable = TrashTable()
+    verification: VerificationTable = VerificationTable()
+    checks: ChecksTable = ChecksTable()
+    captures: CapturesTable = CapturesTable()
+    batches: BatchesTable = BatchesTable()
+    runs: RunsTable = RunsTable()
+    variants: dict[str, VariantTable] = Field(default_factory=default_variants, min_length=1)
+    policy: PolicyTable = PolicyTable()
+    cameras: dict[str, CameraTable] = Field(default_factory=dict)
+    timelapses: dict[str, TimelapseTable] = Field(default_factory=dict)
+
+    @property
+    def specs(self) -> dict[str, VariantSpec]:
+        """Every variant's recipe by name, in the order of the file."""
+        return {name: self._spec(name, table) for name, table in self.variants.items()}
+
+    @property
+    def frame_at(self) -> FrameAt:
+        """The moment of a video that its variants show."""
+        return FrameAt(seconds=self.rendering.frame_at_s)
+
+    def for_timelapse(self, key: str) -> resolution.TimelapseSettings:
+        """What holds for one timelapse: library, overridden by camera, overridden by timelapse."""
+        return resolution.resolved(self, key)
+
+    def _spec(self, name: str, table: VariantTable) -> VariantSpec:
+        fields = table.model_dump()
+        fields["background"] = table.background or self.background
+        return VariantSpec(name=name, **fields)
+
+    @model_validator(mode="after")
+    def _names_fit_together(self) -> Self:
+        faults = list(agreement.faults(self))
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
