@@ -1,9 +1,12 @@
 """Measures the time from `close()` of a frame's file to both of its variants being in place, with `up` as it comes.
 
-    .venv/bin/python benchmarks/latency.py [SCRATCH_FOLDER] [--only quiet warm cameras] [--minutes 10] [--frames 15]
+    .venv/bin/python benchmarks/latency.py [SCRATCH_FOLDER] [--only quiet cold warm cameras beside]
+                                           [--minutes 10] [--frames 15] [--bulk-frames 4000]
 
-`quiet`: single frames, each met by no run (the run that attends to captures is told not to linger). `warm`: single
-frames at random moments, met by what the one before has left. `cameras`: one frame every 10 s on each of 20 cameras.
+`quiet`: single frames, each met by a run whose workers have gone, as after any longer pause. `cold`: the same without
+`captures.keep_warm`: each is met by no run. `warm`: single frames at random moments, met by what the one before has
+left. `cameras`: one frame every 10 s on each of 20 cameras. `beside`: five cameras write into five timelapses while
+everything in these is rendered again, and goes on alone afterwards.
 """
 
 import argparse
@@ -18,9 +21,12 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from thumb_pipeline.domain.names import variant_name
 from thumb_pipeline.imaging.sky import sky_jpeg
@@ -30,6 +36,9 @@ _FRAME_SIZE = (1920, 1080)
 _N_DRAWN = 12
 _N_CAMERAS = 20
 _PERIOD_S = 10.0
+_N_BESIDE = 5
+_BESIDE_EVERY_S = 1.0
+_ALONE_S = 20.0
 _LONGEST_S = 60.0
 _UNFINISHED = "QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING"
 _COMMAND = [sys.executable, "-c", "from thumb_pipeline.cli import main; main()"]
@@ -71,6 +80,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--frames", type=int, default=15)
+    parser.add_argument("--bulk-frames", type=int, default=4000, help="of `beside`, over all its timelapses")
     parser.add_argument("--linger-s", type=float, default=30.0, help="of `cameras`; 0 makes a run for each tick")
     chosen = parser.parse_args()
     drawn = [sky_jpeg(number / _N_DRAWN, size=_FRAME_SIZE, seed=7) for number in range(_N_DRAWN)]
@@ -83,14 +93,26 @@ def main() -> None:
 
 def quiet(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
     library = _library(scratch, 1)
-    _set_linger_s(library, 0.0)
+    _set(library, linger_s=0.0)
     with _up(library) as url, _watched() as watcher:
+        _wait_until(lambda: bool(_runs(url, "STARTED")))
         for number in range(chosen.frames + 1):  # the first one makes the partition
-            _wait_until_idle(url)
-            time.sleep(random.uniform(1.0, 8.0))
+            time.sleep(random.uniform(3.0, 8.0))
             _put(library, watcher, 1, number, drawn)
             _wait_until_done(watcher)
         return _line("one frame in a quiet system", watcher.done[1:], watcher, "p50 3 s")
+
+
+def cold(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
+    library = _library(scratch, 1)
+    _set(library, linger_s=0.0, keep_warm=False)
+    with _up(library) as url, _watched() as watcher:
+        for number in range(chosen.frames + 1):
+            _wait_until(lambda: not _runs(url, _UNFINISHED))
+            time.sleep(random.uniform(1.0, 8.0))
+            _put(library, watcher, 1, number, drawn)
+            _wait_until_done(watcher)
+        return _line("one frame in a quiet system, no run kept", watcher.done[1:], watcher, "")
 
 
 def warm(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
@@ -105,7 +127,7 @@ def warm(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
 
 def cameras(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
     library = _library(scratch, _N_CAMERAS)
-    _set_linger_s(library, chosen.linger_s)
+    _set(library, linger_s=chosen.linger_s)
     with _up(library) as url, _watched() as watcher:
         began_s = time.monotonic()
         n_frames = int(chosen.minutes * 60 / _PERIOD_S) * _N_CAMERAS
@@ -125,7 +147,32 @@ def cameras(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> st
         return _line(name, watcher.done, watcher, "p50 5 s, p95 9 s, backlog flat")
 
 
-SCENARIOS = {"quiet": quiet, "warm": warm, "cameras": cameras}
+def beside(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str:
+    library = _library(scratch, _N_BESIDE)
+    _fill(library, drawn, chosen.bulk_frames // _N_BESIDE)
+    with _up(library) as url, _watched() as watcher:
+        _wait_until_done(watcher)
+        bulk = _launch(url, "generate", {"take_order": {"config": {"force": True}}})
+        _wait_until(lambda: _n_rendered(library, bulk) > 0)
+        began_s, n_before, number = time.monotonic(), _n_rendered(library, bulk), 0
+        while _status(url, bulk) == "STARTED" and time.monotonic() - began_s < chosen.minutes * 60:
+            _put(library, watcher, number % _N_BESIDE + 1, number // _N_BESIDE, drawn)
+            number += 1
+            time.sleep(max(0.0, began_s + number * _BESIDE_EVERY_S - time.monotonic()))
+        _wait_until_done(watcher)
+        half_s, n_half = time.monotonic(), _n_rendered(library, bulk)
+        time.sleep(_ALONE_S)
+        alone = (_n_rendered(library, bulk) - n_half) / (time.monotonic() - half_s)
+        rate = (n_half - n_before) / (half_s - began_s)
+        was = _status(url, bulk)
+        name = (
+            f"a frame every {_BESIDE_EVERY_S:g} s beside a regeneration of the same timelapses, which does {rate:.1f} "
+            f"sources/s beside them and {alone:.1f} alone ({was})"
+        )
+        return _line(name, watcher.done, watcher, "p50 5 s, p95 9 s")
+
+
+SCENARIOS = {"quiet": quiet, "cold": cold, "warm": warm, "cameras": cameras, "beside": beside}
 
 
 def _library(root: Path, n_timelapses: int) -> Library:
@@ -136,9 +183,25 @@ def _library(root: Path, n_timelapses: int) -> Library:
     return library
 
 
-def _set_linger_s(library: Library, linger_s: float) -> None:
+def _fill(library: Library, drawn: list[bytes], n_frames: int) -> None:
+    """Frames that are rendered already, as far as anybody can tell."""
+    for timelapse in range(1, _N_BESIDE + 1):
+        for number in range(n_frames):
+            data = drawn[number % len(drawn)] + os.urandom(8) + b"\xff\xd9"
+            Path(library.frames(_key(timelapse)), f"old-{number:05d}.jpg").write_bytes(data)
+    subprocess.run([*_COMMAND, "generate", "--library", library.root], check=True, stdout=subprocess.DEVNULL)
+
+
+def _n_rendered(library: Library, run_id: str) -> int:
+    """How many sources a run rendered, as far as it recorded them."""
+    keys = [_key(number) for number in range(1, _N_BESIDE + 1)]
+    return int(library.manifest.read(keys, where=pl.col("run_id") == run_id)["source_name"].len()) // 2
+
+
+def _set(library: Library, *, linger_s: float, keep_warm: bool = True) -> None:
     settings = Path(library.root, "thumbs.toml")
-    settings.write_text(settings.read_text().replace("linger_s = 30.0", f"linger_s = {linger_s}"))
+    text = settings.read_text().replace("linger_s = 30.0", f"linger_s = {linger_s}")
+    settings.write_text(text if keep_warm else text.replace("keep_warm = true", "keep_warm = false"))
 
 
 def _key(number: int) -> str:
@@ -200,18 +263,38 @@ def _wait_until_done(watcher: Watcher) -> None:
         time.sleep(0.05)
 
 
-def _wait_until_idle(url: str) -> None:
+def _wait_until(is_so: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + _LONGEST_S
-    while _runs(url, _UNFINISHED) and time.monotonic() < deadline_s:
+    while not is_so() and time.monotonic() < deadline_s:
         time.sleep(0.5)
 
 
 def _runs(url: str, statuses: str | None) -> list[object]:
     chosen = f"(filter: {{statuses: [{statuses}]}})" if statuses else ""
-    query = json.dumps({"query": f"{{ runsOrError{chosen} {{ ... on Runs {{ results {{ runId }} }} }} }}"}).encode()
-    request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
+    found = _asked(url, f"{{ runsOrError{chosen} {{ ... on Runs {{ results {{ runId }} }} }} }}")
+    return list(found["runsOrError"]["results"])
+
+
+def _launch(url: str, job: str, ops: dict[str, Any]) -> str:
+    """Launches a job as its page in the UI does, and returns the run's id."""
+    mutation = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+        __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+    place = {"repositoryLocationName": "thumb_pipeline", "repositoryName": "__repository__", "jobName": job}
+    launched = _asked(url, mutation, {"params": {"selector": place, "runConfigData": {"ops": ops}}})["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+    return str(launched["run"]["runId"])
+
+
+def _status(url: str, run_id: str) -> str:
+    found = _asked(url, f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}')
+    return str(found["runOrError"]["status"])
+
+
+def _asked(url: str, query: str, variables: dict[str, Any] | None = None) -> Any:
+    body = json.dumps({"query": query, "variables": variables or {}}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=30) as answer:
-        return list(json.load(answer)["data"]["runsOrError"]["results"])
+        return json.load(answer)["data"]
 
 
 def _line(name: str, frames: list[Frame], watcher: Watcher, to_reach: str) -> str:

@@ -33,6 +33,7 @@ from thumb_pipeline.defs.kept_runs import forget_runs
 from thumb_pipeline.defs.lanes import LANE_TAG
 from thumb_pipeline.defs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
+from thumb_pipeline.defs.on_demand import generate_on_demand
 from thumb_pipeline.defs.repair_op import repair
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.schedules import NIGHTLY
@@ -78,7 +79,17 @@ def build_definitions(
             *MAINTENANCE_REPORTS,
         ],
         asset_checks=[library_checks],
-        jobs=[generate, new_captures, verify, verify_rolling, statistics, repair, *MAINTENANCE_JOBS, forget_runs],
+        jobs=[
+            generate,
+            new_captures,
+            generate_on_demand,
+            verify,
+            verify_rolling,
+            statistics,
+            repair,
+            *MAINTENANCE_JOBS,
+            forget_runs,
+        ],
         sensors=[new_captures_sensor],
         schedules=NIGHTLY,
         resources={

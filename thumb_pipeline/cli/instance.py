@@ -35,10 +35,13 @@ schedules:
 
 concurrency:
   runs:
-    max_concurrent_runs: 4
-    # Two slots of the four are always left to new captures: rendering in bulk takes two at most (its pool below), and
-    # maintenance one.
+    # Priorities order the queue and preempt nothing, so places are kept free. Of seven, bulk takes three at most (two
+    # by the pool below, one of maintenance), pictures on demand two; new captures have one, and one to hand over to.
+    max_concurrent_runs: 7
     tag_concurrency_limits:
+      - key: thumb_pipeline/lane
+        value: on_demand
+        limit: 2
       - key: thumb_pipeline/lane
         value: regeneration
         limit: 2
@@ -49,8 +52,8 @@ concurrency:
       - key: dagster/backfill
         limit: 2
   pools:
-    # A rendering run keeps all cores busy; a second one keeps them so while the first starts or ends. Counted by run:
-    # slots of single ops stay taken when a process is killed.
+    # A run over whole timelapses keeps all cores busy; a second one keeps them so while the first starts or ends.
+    # Counted by run: slots of single ops stay taken when a process is killed.
     default_limit: 2
     granularity: run
 

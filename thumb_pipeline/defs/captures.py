@@ -8,32 +8,30 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import dagster as dg
-import polars as pl
 from pydantic import Field
 
-from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs.failures import refusal
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
 from thumb_pipeline.defs.lanes import CAPTURES
+from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
-from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
 from thumb_pipeline.stages import watch_memory
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder, fold
+from thumb_pipeline.stages.work_orders import FoundCounts, fold
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import LockTimeout
 
-_MOST_S = 900.0
 _REPORT_EVERY_S = 60.0
-_OTHER_WATCHER_S = 40.0  # a tick of the sensor is one for 25 s
+_OTHER_WATCHER_S = HAND_OVER_S + 30.0  # the run before this one, or a tick of the sensor, which is one for 25 s
 
 
 class CapturesConfig(dg.Config):
@@ -82,28 +80,34 @@ def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, libr
     """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
     opened = library.open(context.instance)
     try:
-        with opened.lease() as lease, ExitStack() as held:
+        with opened.lease() as lease, ExitStack() as held, _ends_well_when_stopped(context):
             try:
                 held.enter_context(watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S))
             except LockTimeout:
                 context.log.info("another process attends to new captures; this run has nothing to do")
                 return
-            _follow(context, opened, lease, config.changes)
+            account, opened = _follow(context, opened, lease, config.changes)
+            held.close()  # the next run need not wait for what is told of this one
+            with stopping.finishing():
+                for key in sorted(account.found):
+                    materialize(context, opened, key, *account.close(key))
     except (*REFUSALS, *INTERRUPTIONS) as error:
         raise refusal(str(error)) from error
 
 
-def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> None:
+def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> tuple[_Account, Library]:
+    """What is left to be reported when it is time to go, and the library with its last settings."""
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     watch.receive(watch_memory.read_list(library, list_id))
-    stay = Stay(linger_s=library.settings.captures.linger_s, most_s=_MOST_S)
+    wanted = library.settings.captures
+    stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
     account, said = _Account(), {str(library.trouble)}  # that was said when it was opened
     known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
-                known |= watch.timelapses
+            known = set(watch.timelapses)  # one that went and comes back may have been retired meanwhile
             for line in _new_trouble(watch, done, follower.library, said):
                 context.log.warning(line)
             if done is not None:
@@ -113,10 +117,8 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
             if not is_clean:
                 is_clean = clean_up_after_killed(library)
             if (key := account.due()) is not None:
-                _report(context, follower.library, key, *account.close(key))
-    with stopping.finishing():
-        for key in sorted(account.found):
-            _report(context, follower.library, key, *account.close(key))
+                materialize(context, follower.library, key, *account.close(key))
+    return account, follower.library
 
 
 @contextmanager
@@ -139,28 +141,6 @@ def _new_trouble(watch: Watch, done: Rendered | None, library: Library, said: se
     new = [line for line in lines if line not in said]
     said.update(new)
     return new
-
-
-def _report(
-    context: dg.OpExecutionContext, library: Library, key: str, found: FoundCounts, result: ChunkResult
-) -> None:
-    """Logs materializations of a timelapse in which something was done."""
-    inventory = inventory_metadata(library.inventory, [key])
-    n_sources = library.inventory.query([key], lambda rows: rows.select(pl.len())).item()
-    order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})
-    made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
-    for asset, metadata in (
-        ("image_inventory", inventory),
-        ("missing_thumbnails", plan_metadata(found.by_reason, PLAN)),
-        ("thumbnails", made),
-    ):
-        context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
-
-
-def _as_order(run_id: str, found: dict[str, FoundCounts]) -> WorkOrder:
-    return WorkOrder(
-        id=run_id, n_chunks=1, n_sources=0, n_variants=0, n_bytes=0, predicted_s=0, by_reason={}, found=found
-    )
 
 
 @dg.graph(name=CAPTURES_JOB)

@@ -1,5 +1,6 @@
 """Which runs are under way. Those that only seem to be, because their process was killed, are ended by `lost_runs`."""
 
+import time
 from collections.abc import Collection
 
 import dagster as dg
@@ -21,10 +22,18 @@ UNFINISHED = [
 BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 
 
-def is_attended(instance: dg.DagsterInstance, library: Library) -> bool:
-    """Whether a run attends to new captures; runs of any job whose process was killed are ended before."""
+def attending_for_s(instance: dg.DagsterInstance, library: Library) -> dict[str, float]:
+    """The runs that attend to new captures, or are about to, and for how long; none started yet is 0 s old.
+
+    Runs of any job whose process was killed are ended before.
+    """
     end_lost_runs(library, instance)
-    return any(run.job_name == CAPTURES_JOB for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)))
+    records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
+    return {
+        record.dagster_run.run_id: time.time() - record.start_time if record.start_time else 0.0
+        for record in records
+        if record.dagster_run.job_name == CAPTURES_JOB
+    }
 
 
 def unfinished_run_ids(instance: dg.DagsterInstance) -> Collection[str]:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 
+from thumb_pipeline.defs.in_flight import CAPTURES_JOB
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.retirement import forget, gone_timelapses
@@ -51,7 +52,11 @@ def retire_timelapses(
         gone = gone_timelapses(library, partitions)
         if not gone:
             return []
-        others = [run.tags for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED)) if run.run_id != run_id]
+        others = [
+            run.tags
+            for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+            if run.run_id != run_id and run.job_name != CAPTURES_JOB  # it follows what is there, and counts on none
+        ]
         backfills = instance.get_backfills(limit=_RECENT_BACKFILLS)
         is_backfilled = any(backfill.status.value in _UNFINISHED_BACKFILLS for backfill in backfills)
         retired = [

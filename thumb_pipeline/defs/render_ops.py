@@ -13,6 +13,7 @@ from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs import backfills
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
 from thumb_pipeline.defs.reporting import (
     by_timelapse,
@@ -35,9 +36,6 @@ from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.sheets import newest_thumbnails_base64
 from thumb_pipeline.stages.work_orders import WorkOrder
-
-RENDER_POOL = "render"
-"""One chunk at a time keeps all cores busy; the instance file says how many may run."""
 
 _NO_RETRY = {"dagster/max_retries": "0"}
 _MOST_ROWS = 1_000

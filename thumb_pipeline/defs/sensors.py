@@ -6,23 +6,26 @@ Only gathers and asks: what moved is found by `stages.changes`, what follows fro
 import json
 import secrets
 import time
-from dataclasses import asdict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import asdict, replace
 
 import dagster as dg
 
 from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.captures import new_captures
-from thumb_pipeline.defs.in_flight import is_attended, is_counted_on, unfinished_run_ids
+from thumb_pipeline.defs.in_flight import attending_for_s, is_counted_on, unfinished_run_ids
 from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import VERIFICATION
-from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide
+from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due
 from thumb_pipeline.stages import in_force, watch_memory
 from thumb_pipeline.stages.captures import pause_s
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.listing import discover
 from thumb_pipeline.storage.leases import LockTimeout
 
 _TICK_S = 25.0
@@ -48,9 +51,11 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
         opened = library.open(context.instance)
         before = in_force.file_state(opened)
         ask_again_for_lost_retries(context.instance)
-        while is_attended(context.instance, opened):
+        while ages_s := attending_for_s(context.instance, opened):
+            if is_successor_due(list(ages_s.values())):
+                return dg.SensorResult(run_requests=[_successor(*ages_s)], cursor=context.cursor)
             if time.monotonic() > deadline_s or in_force.file_state(opened) != before:
-                return _skipped(context, opened, "a run attends to new captures", context.cursor)
+                return _told(context, opened, _beside_a_run(context.instance, opened), cursor=context.cursor)
             time.sleep(_ASK_AGAIN_S)
         with watch_memory.watching(opened):
             return _watch(context, opened, deadline_s)
@@ -62,6 +67,11 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
         return dg.SensorResult(skip_reason=failure.description, cursor=context.cursor)
 
 
+def _successor(run_id: str) -> dg.RunRequest:
+    """The run that waits until this one ends, and goes on at once; its key makes ticks and daemons ask for one."""
+    return dg.RunRequest(run_key=f"after-{run_id}")
+
+
 def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> dg.SensorResult:
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = _Partitions(context.instance, library)
@@ -71,9 +81,16 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         looked_s = time.monotonic()
         watch.look(library)
         now_s = time.monotonic()
-        known = partitions.known(watch)
+        known = partitions.known(watch.timelapses, is_sure=not watch.trouble)
         on_disk = OnDisk(timelapses=watch.timelapses, n_waiting=watch.n_waiting)
-        decision = decide(on_disk, known, partitions.in_flight(known), cursor, now_s=time.time())
+        decision = decide(
+            on_disk,
+            known,
+            partitions.in_flight(known),
+            cursor,
+            now_s=time.time(),
+            keep_warm=library.settings.captures.keep_warm,
+        )
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
         is_changed = in_force.file_state(library) != before  # the next tick opens the library afresh
@@ -81,6 +98,14 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
             return _ask(context, library, watch, decision, cursor)
         if not watch.is_behind:
             time.sleep(pause_s(now_s - looked_s))
+
+
+def _beside_a_run(instance: dg.DagsterInstance, library: Library) -> Decision:
+    """What is left to decide while a run attends to sources: partitions, and what to say."""
+    partitions, timelapses = _Partitions(instance, library), frozenset(discover(library).keys)
+    known = partitions.known(timelapses, is_sure=True)
+    in_flight = replace(partitions.in_flight(known), is_attended=True)
+    return decide(OnDisk(timelapses=timelapses), known, in_flight, Cursor(), now_s=time.time())
 
 
 class _Partitions:
@@ -93,28 +118,19 @@ class _Partitions:
         self._gone = frozenset[str]()
         self._forgotten = frozenset[str]()
 
-    def known(self, watch: Watch) -> Known:
+    def known(self, timelapses: AbstractSet[str], *, is_sure: bool) -> Known:
         """What is known of them; none counts as forgotten while a folder cannot be read."""
-        gone = self._keys - watch.timelapses
+        gone = self._keys - timelapses
         if gone != self._gone:
             inventory = self._library.inventory
             held = inventory.query(sorted(gone), lambda rows: rows.select("timelapse").unique())
             self._gone, self._forgotten = gone, gone - frozenset(held["timelapse"])
-        return Known(partitions=self._keys, forgotten=frozenset() if watch.trouble else self._forgotten)
+        return Known(partitions=self._keys, forgotten=self._forgotten if is_sure else frozenset())
 
     def in_flight(self, known: Known) -> InFlight:
         """Runs other than those for new captures may count on any partition; asked only where one is to go."""
         is_any = bool(known.forgotten) and is_counted_on(self._instance)
         return InFlight(timelapses=self._keys if is_any else frozenset())
-
-
-def _skipped(context: dg.SensorEvaluationContext, library: Library, reason: str, cursor: str | None) -> dg.SensorResult:
-    """A tick that asks for no run says why, and what is wrong with the settings."""
-    return dg.SensorResult(
-        skip_reason=settings_trouble.with_trouble(library, reason),
-        cursor=settings_trouble.noted(library, cursor),
-        asset_events=_news(context, library),
-    )
 
 
 def _news(context: dg.SensorEvaluationContext, library: Library) -> list[dg.AssetCheckEvaluation]:
@@ -137,18 +153,30 @@ def _ask(
             context.log.warning(str(library.trouble))
         cursor = Cursor(attempts=cursor.attempts + 1, asked_at_s=time.time())
     trouble = [f"{where}: {reason}" for where, reason in sorted(watch.trouble.items())]
+    return _told(context, library, decision, cursor=json.dumps(asdict(cursor)), runs=runs, trouble=trouble[:10])
+
+
+def _told(
+    context: dg.SensorEvaluationContext,
+    library: Library,
+    decision: Decision,
+    *,
+    cursor: str | None,
+    runs: Sequence[dg.RunRequest] = (),
+    trouble: Sequence[str] = (),
+) -> dg.SensorResult:
+    """A tick's result; one that asks for no run says why, and what is wrong with the settings."""
+    reason = settings_trouble.with_trouble(library, "; ".join([decision.reason, *trouble]))
     changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if decision.add:
         changes.append(timelapse_partitions.build_add_request(decision.add))
     if decision.retire:
         changes.append(timelapse_partitions.build_delete_request(decision.retire))
     return dg.SensorResult(
-        run_requests=runs,
+        run_requests=list(runs),
         dynamic_partitions_requests=changes,
-        skip_reason=None
-        if runs
-        else settings_trouble.with_trouble(library, "; ".join([decision.reason, *trouble[:10]])),
-        cursor=settings_trouble.noted(library, json.dumps(asdict(cursor))),
+        skip_reason=None if runs else reason,
+        cursor=settings_trouble.noted(library, cursor),
         asset_events=_news(context, library),
     )
 

@@ -12,6 +12,12 @@ _COARSE_S = 2.1  # FAT keeps two seconds, older NFS and ext3 one
 _NS_A_SECOND = 1_000_000_000
 _MOST_NAMED = 3
 
+RUN_LASTS_S = 3600.0
+"""When a run for new captures is followed by the next: changed code is used from then on."""
+
+HAND_OVER_S = 30.0
+"""How long a run goes on when its time is over, for the next one to start meanwhile."""
+
 RETRY_AFTER_S = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 """How long a run is not asked for again after one that did not get to its end; the last holds from then on.
 
@@ -122,8 +128,21 @@ class Decision:
     reason: str = ""
 
 
-def decide(on_disk: OnDisk, known: Known, in_flight: InFlight, cursor: Cursor, *, now_s: float) -> Decision:
+def is_successor_due(ages_s: Sequence[float]) -> bool:
+    """Whether to ask for the next run while one attends: its time is over, and no other waits to take its place.
+
+    Args:
+        ages_s: seconds since each run that attends to new captures was started.
+    """
+    return len(ages_s) == 1 and ages_s[0] >= RUN_LASTS_S
+
+
+def decide(
+    on_disk: OnDisk, known: Known, in_flight: InFlight, cursor: Cursor, *, now_s: float, keep_warm: bool = False
+) -> Decision:
     """Registers what appeared, retires what was forgotten, asks for a run where sources wait and none attends to them.
+
+    With `keep_warm` a run is asked for where none is, also before any source waits.
 
     A folder that vanished or was emptied retires nothing: its partition goes when somebody has accepted that its
     sources are gone (its inventory is empty then), and no run counts on it any more.
@@ -132,8 +151,8 @@ def decide(on_disk: OnDisk, known: Known, in_flight: InFlight, cursor: Cursor, *
     reason = ""
     retry_at_s = cursor.asked_at_s + RETRY_AFTER_S[min(cursor.attempts, len(RETRY_AFTER_S)) - 1]
     if in_flight.is_attended:
-        reason = "a run attends to new captures"
-    elif on_disk.n_waiting == 0:
+        reason = "a run attends to new captures" + _said_of_lost(gone - known.forgotten)
+    elif on_disk.n_waiting == 0 and not keep_warm:
         reason = "nothing new" + _said_of_lost(gone - known.forgotten)
     elif cursor.attempts and cursor.asked_at_s <= now_s < retry_at_s:
         reason = (

@@ -30,10 +30,14 @@ _LOOK_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stay:
-    """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`."""
+    """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`.
+
+    Kept warm, only the workers go when nothing was new; they start in a fraction of the time that their run needs.
+    """
 
     linger_s: float
     most_s: float
+    is_kept_warm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +59,13 @@ class Follower:
     """Follows a library's cameras with workers that stay warm between batches. A context; it ends its workers."""
 
     def __init__(self, library: Library, watch: Watch, lease: Lease, run_id: str) -> None:
-        self.library = library
+        self.library = library.urgently()
         self._watch = watch
         self._lease = lease
         self._run_id = run_id
         self._settings_seen: tuple[int, ...] | None = ()  # the file may have changed since the library was opened
-        self._pool = rendering_pool(library, lease)
-        self._pool.warm_up()
+        self._pool = rendering_pool(self.library, lease)
+        self._pool.warm_up(watch.n_waiting)
         self._limit = _FIRST_BATCH
 
     def __enter__(self) -> Self:
@@ -78,6 +82,7 @@ class Follower:
             CannotWrite: the disk does not take files.
         """
         began_s = idle_since_s = time.monotonic()
+        wanted = self.library.settings.captures
         while True:
             looked_s = time.monotonic()
             self._watch.look(self.library)
@@ -91,7 +96,11 @@ class Follower:
             if batch or self._watch.is_behind or is_changed:
                 idle_since_s = time.monotonic()
             now_s = time.monotonic()
-            if now_s - began_s >= stay.most_s or (not batch and now_s - idle_since_s >= self._linger_s(stay)):
+            is_over = now_s - began_s >= stay.most_s or self.library.settings.captures != wanted
+            if not batch and now_s - idle_since_s >= self._linger_s(stay):
+                self._pool.rest()
+                is_over = is_over or not stay.is_kept_warm
+            if is_over:
                 return
             if not batch and not self._watch.is_behind:
                 time.sleep(pause_s(look_took_s))
@@ -104,6 +113,7 @@ class Follower:
     def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
         """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""
         started_s = time.monotonic()
+        self._pool.warm_up(sum(map(len, batch.values())))
         plan, trouble = self._plan(batch)
         recording.record(self.library, plan)
         result = ChunkResult()
@@ -134,7 +144,7 @@ class Follower:
             return False
         self._settings_seen = seen
         try:
-            opened = in_force.open_in_force(self.library.root)
+            opened = in_force.open_in_force(self.library.root).urgently()
         except Refused as refused:  # the file vanished, say; whether the library did is found out elsewhere
             self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
             return True

@@ -54,6 +54,7 @@ def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
         max_pixels=int(rendering.max_megapixels * 1_000_000),
         max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
         frame_at=library.settings.frame_at,
+        is_yielding=not library.is_urgent,
     )
 
 

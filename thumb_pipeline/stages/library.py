@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from thumb_pipeline.datasets.schemas import (
@@ -84,6 +84,7 @@ class Library:
         variants_root: holds the variants' `cameras/`; the root itself unless the settings say otherwise.
         written: the text that the settings were read from.
         trouble: why that is not the text of `thumbs.toml`.
+        is_urgent: somebody waits for what is done with it; else its workers leave the cores to those of others.
     """
 
     root: str
@@ -92,6 +93,11 @@ class Library:
     settings: Settings
     written: bytes = field(repr=False)
     trouble: SettingsTrouble | None = None
+    is_urgent: bool = False
+
+    def urgently(self) -> "Library":
+        """The same library, for work that does not yield to other work."""
+        return replace(self, is_urgent=True)
 
     @property
     def cameras(self) -> str:

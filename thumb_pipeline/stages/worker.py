@@ -10,8 +10,6 @@ import io
 import json
 import os
 import pickle
-import resource
-import signal
 import sys
 import time
 from typing import Any, BinaryIO
@@ -22,6 +20,7 @@ from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
 from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.stages.worker_limits import restrict, start_deadline, stop_deadline
 from thumb_pipeline.stages.worker_proofs import prove, read
 from thumb_pipeline.stages.worker_room import Room
 from thumb_pipeline.stages.worker_tasks import (
@@ -47,7 +46,6 @@ from thumb_pipeline.stages.worker_tasks import (
     WorkerOrders,
 )
 from thumb_pipeline.storage.folders import mtime_ns
-from thumb_pipeline.storage.leases import die_with_parent
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
 
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
@@ -65,22 +63,13 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not end up between the answers
     orders = _received(tasks)
     assert isinstance(orders, WorkerOrders)
-    _restrict(orders)
+    restrict(orders)
     while (task := _received(tasks)) is not None:
         assert not isinstance(task, WorkerOrders)
-        signal.setitimer(signal.ITIMER_REAL, orders.deadline_s)
+        start_deadline(orders)
         answer = _answer(task, orders)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        stop_deadline()
         _send(answers, answer)
-
-
-def _restrict(orders: WorkerOrders) -> None:
-    """Limits this process before it meets a picture: it dies with its parent, at its deadline, within its memory."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what to stop
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory_bytes, orders.max_memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    die_with_parent()
 
 
 def _answer(task: Task, orders: WorkerOrders) -> Answer:

@@ -90,10 +90,17 @@ class WorkerPool:
         self._busy.clear()
         self._room.close()
 
-    def warm_up(self) -> None:
-        """Starts all workers before there is work for them, and does not wait until they have started."""
-        while len(self._idle) + len(self._busy) < self._n_workers:
+    def warm_up(self, n_tasks: int) -> None:
+        """Starts the workers for so many tasks before they come, and does not wait until they have started."""
+        while len(self._idle) + len(self._busy) < min(n_tasks, self._n_workers):
             self._idle.append(self._start())
+
+    def rest(self) -> None:
+        """Ends the workers that have nothing to do; others are started when there is work again."""
+        while self._idle:
+            worker = self._idle.pop()
+            worker.process.kill()
+            self._bury(worker)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
         """Answers as they come, in no order. A worker that dies over a task answers it with a `Failure`.
@@ -194,7 +201,7 @@ class WorkerPool:
 
 
 def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
-    if code == -signal.SIGALRM:
+    if code in (-signal.SIGALRM, -signal.SIGPROF):
         return Failure(reason=FailureReason.TIMED_OUT, detail=f"took longer than {orders.deadline_s:g} s")
     if any(words in said for words in _OUT_OF_MEMORY_WORDS):
         return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=said)

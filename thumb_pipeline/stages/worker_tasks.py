@@ -27,6 +27,7 @@ class WorkerOrders:
         max_memory_bytes: address space it may use.
         frame_at: the moment of a video whose frame is taken.
         room: descriptor of the file whose lock is the turn of large pictures (`worker_room`); set by the pool.
+        is_yielding: others go first where cores are short (`worker_limits`).
     """
 
     writer: str
@@ -35,6 +36,7 @@ class WorkerOrders:
     max_memory_bytes: int
     frame_at: FrameAt = DEFAULT_FRAME_AT
     room: int | None = None
+    is_yielding: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

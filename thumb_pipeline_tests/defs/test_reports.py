@@ -154,11 +154,12 @@ def test_a_disk_that_is_not_there_is_red_and_stays_it_until_the_loss_is_accepted
     assert located.red() == set()
 
 
-def test_jobs_of_maintenance_go_after_captures_and_regeneration() -> None:
+def test_pictures_on_demand_go_first_then_captures_then_regeneration_then_maintenance() -> None:
     definitions = build_definitions()
     priorities = {job.name: job.tags.get("dagster/priority") for job in definitions.resolve_all_job_defs()}
     del priorities["__ASSET_JOB"]
-    assert (priorities.pop("new_captures"), priorities.pop("generate")) == ("10", "0")
+    first = [priorities.pop(name) for name in ("generate_on_demand", "new_captures", "generate")]
+    assert first == ["20", "10", "0"]
     assert set(priorities.values()) == {"-10"}
 
 

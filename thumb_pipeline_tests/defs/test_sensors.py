@@ -13,6 +13,7 @@ from thumb_pipeline.defs import captures, sensors
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.domain import watching
 from thumb_pipeline.stages import recovery, watch_memory
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
@@ -22,7 +23,7 @@ OTHER = "camera-2/timelapse-2"
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
     archive = Archive(tmp_path / "library")
-    archive.settings(more="[captures]\nlinger_s = 0.3")
+    archive.settings(more="[captures]\nlinger_s = 0.3\nkeep_warm = false")
     return archive
 
 
@@ -110,6 +111,28 @@ def test_no_run_is_asked_for_while_one_is_under_way(archive: Archive, instance: 
     result = tick(archive, instance)
     assert not result.run_requests
     assert "attends" in str(result.skip_reason)
+
+
+def test_a_run_is_asked_for_before_anything_is_new_and_kept_warm(
+    done_library: Archive, instance: dg.DagsterInstance
+) -> None:
+    done_library.settings(more="[captures]\nkeep_warm = true")
+    assert tick(done_library, instance).run_requests
+
+
+def test_a_run_whose_time_is_over_is_followed_by_one_that_waits_for_its_end(
+    archive: Archive, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "RUN_LASTS_S", 0.0)
+    archive.frame("a.jpg")
+    run = instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTING)
+    (request,) = tick(archive, instance).run_requests or []
+    assert request.run_key == f"after-{run.run_id}"
+    next_run = instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTING)
+    assert not tick(archive, instance).run_requests
+    instance.delete_run(next_run.run_id)
+    assert carried_out(archive, instance, request).success
+    assert archive.variant("a.jpg").exists()
 
 
 def test_a_run_whose_process_was_killed_is_failed_and_followed_by_another(

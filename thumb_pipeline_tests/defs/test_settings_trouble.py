@@ -39,7 +39,7 @@ def archive(tmp_path: Path) -> Archive:
 @pytest.fixture
 def spoilt(archive: Archive) -> Archive:
     """A library whose file was usable once and no longer is."""
-    archive.settings(more="[captures]\nlinger_s = 0.1")
+    archive.settings(more="[captures]\nlinger_s = 0.1\nkeep_warm = false")
     in_force.open_in_force(str(archive.root))
     path = archive.root / "thumbs.toml"
     path.write_text("zzz = 1\n" + path.read_text())

@@ -1,8 +1,10 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thumb_pipeline.domain.watching import (
     RETRY_AFTER_S,
+    RUN_LASTS_S,
     Cursor,
     Decision,
     InFlight,
@@ -10,6 +12,7 @@ from thumb_pipeline.domain.watching import (
     OnDisk,
     Sight,
     decide,
+    is_successor_due,
     next_batch,
     turn_of,
 )
@@ -26,6 +29,7 @@ def decided(
     in_flight: InFlight | None = None,
     cursor: Cursor | None = None,
     now_s: float = NOW_S,
+    keep_warm: bool = False,
 ) -> Decision:
     return decide(
         on_disk or OnDisk(timelapses={A}),
@@ -33,6 +37,7 @@ def decided(
         in_flight or InFlight(),
         cursor or Cursor(),
         now_s=now_s,
+        keep_warm=keep_warm,
     )
 
 
@@ -76,6 +81,25 @@ def test_a_run_that_did_not_end_is_not_asked_for_again_at_once() -> None:
         cursor = Cursor(attempts=attempts, asked_at_s=NOW_S)
         assert not decided(on_disk=on_disk, cursor=cursor, now_s=NOW_S + wait_s - 1).is_run_due
         assert decided(on_disk=on_disk, cursor=cursor, now_s=NOW_S + wait_s).is_run_due
+
+
+def test_a_run_is_kept_warm_where_nothing_waits() -> None:
+    assert decided(keep_warm=True).is_run_due
+    assert not decided(keep_warm=False).is_run_due
+
+
+def test_a_run_that_is_kept_warm_and_does_not_come_up_is_not_asked_for_again_at_once() -> None:
+    cursor = Cursor(attempts=2, asked_at_s=NOW_S)
+    assert not decided(cursor=cursor, now_s=NOW_S + 1, keep_warm=True).is_run_due
+    assert not decided(in_flight=InFlight(is_attended=True), keep_warm=True).is_run_due
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "is_due"),
+    [([], False), ([0.0], False), ([RUN_LASTS_S - 1], False), ([RUN_LASTS_S], True), ([RUN_LASTS_S, 0.0], False)],
+)
+def test_a_run_whose_time_is_over_gets_one_successor(ages_s: list[float], *, is_due: bool) -> None:
+    assert is_successor_due(ages_s) == is_due
 
 
 def test_a_clock_that_was_put_back_does_not_stop_the_asking() -> None:

@@ -9,18 +9,21 @@ import pytest
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive
+from thumb_pipeline_tests.stages.workers import children
 
 OTHER = "camera-2/timelapse-2"
 
 
-def followed(archive: Archive, *deeds: Callable[[], object], linger_s: float = 0.6) -> list[Rendered]:
+def followed(
+    archive: Archive, *deeds: Callable[[], object], linger_s: float = 0.6, stay: Stay | None = None
+) -> list[Rendered]:
     """What is done while these things happen, each when nothing is left to do."""
     waiting = list(deeds)
     found = []
     with archive.library.lease() as lease:
         watch = Watch.begin(archive.library, set)
         with Follower(archive.library, watch, lease, "r") as follower:
-            for done in follower.batches(Stay(linger_s=linger_s, most_s=20.0)):
+            for done in follower.batches(stay or Stay(linger_s=linger_s, most_s=20.0)):
                 if done is not None:
                     found.append(done)
                 elif waiting:
@@ -38,6 +41,23 @@ def test_frames_are_rendered_as_they_come(archive: Archive) -> None:
     assert n_rendered(found) == 4
     assert archive.variant("a.jpg").exists()
     assert archive.variant("b.jpg", "thumbnail", key=OTHER).exists()
+
+
+def test_a_run_that_is_kept_warm_ends_its_workers_and_meets_the_next_frame(archive: Archive) -> None:
+    before, workers = children(), []
+    pause: list[Callable[[], object]] = [lambda: workers.append(children() - before)] * 8
+    deeds = [lambda: archive.frame("a.jpg"), *pause, lambda: archive.frame("b.jpg")]
+    stay = Stay(linger_s=0.5, most_s=8.0, is_kept_warm=True)
+    assert n_rendered(followed(archive, *deeds, stay=stay)) == 4
+    assert any(workers)
+    assert not workers[-1]
+
+
+def test_a_run_ends_when_it_is_told_to_stay_otherwise(archive: Archive) -> None:
+    began_s = time.monotonic()
+    stay = Stay(linger_s=0.0, most_s=20.0, is_kept_warm=True)
+    followed(archive, lambda: archive.settings(more="[captures]\nkeep_warm = false"), stay=stay)
+    assert time.monotonic() - began_s < 15
 
 
 def test_following_again_does_nothing_twice(done: Archive) -> None:

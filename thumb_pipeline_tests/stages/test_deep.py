@@ -76,11 +76,6 @@ def test_sound_variants_are_valid_in_deep_mode_and_every_file_was_opened(done: A
     assert done.library.verified.read(["library/all"])["is_deep"].to_list() == [True]
 
 
-def test_a_lowered_limit_for_sources_makes_no_variant_corrupt(done: Archive) -> None:
-    done.settings(rendering="max_megapixels = 0.0005")
-    assert counts(verified(done, deep=True)) == {"valid": 2}
-
-
 def test_a_flipped_byte_in_the_pixels_shows_in_deep_mode_only(archive: Archive) -> None:
     for name in ("a.jpg", "b.jpg"):
         textured(archive, name)

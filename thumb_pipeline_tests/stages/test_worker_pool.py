@@ -95,6 +95,44 @@ def test_a_picture_that_takes_too_long_costs_its_row_only(tmp_path: Path, frame:
     assert is_made(found[os.fsencode(frame)])
 
 
+def test_a_worker_that_yields_is_refused_by_the_time_it_used_a_core(
+    tmp_path: Path, frame: Path, slow_picture: Path
+) -> None:
+    with pool_in(tmp_path, deadline_s=0.5, is_yielding=True) as pool:
+        found = answers(pool, [task_for(slow_picture, tmp_path), task_for(frame, tmp_path)])
+    refused = found[os.fsencode(slow_picture)]
+    assert isinstance(refused, Failure)
+    assert refused.reason is FailureReason.TIMED_OUT
+    assert is_made(found[os.fsencode(frame)])
+
+
+def test_a_worker_that_yields_may_wait_for_a_core_past_its_deadline(tmp_path: Path, slow_picture: Path) -> None:
+    with pool_in(tmp_path, n_workers=1, deadline_s=5.0, is_yielding=True) as pool:
+        pool.warm_up(1)
+        (worker,) = children()
+        waiting = threading.Timer(1.0, os.kill, (worker, signal.SIGSTOP))
+        going_on = threading.Timer(7.0, os.kill, (worker, signal.SIGCONT))
+        waiting.start()
+        going_on.start()
+        found = answers(pool, [task_for(slow_picture, tmp_path)])
+        waiting.join()
+        going_on.join()
+    assert is_made(found[os.fsencode(slow_picture)])
+
+
+@pytest.mark.parametrize("is_yielding", [True, False])
+def test_workers_yield_if_they_are_told_and_their_parent_never_does(
+    tmp_path: Path, frame: Path, *, is_yielding: bool
+) -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    with pool_in(tmp_path, n_workers=1, is_yielding=is_yielding) as pool:
+        answers(pool, [task_for(frame, tmp_path)])
+        (worker,) = children()
+        assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, ours + 10 * is_yielding)
+        assert (os.getsid(worker) != os.getsid(0)) == is_yielding
+    assert os.getpriority(os.PRIO_PROCESS, 0) == ours
+
+
 def test_memory_past_the_limit_costs_its_row_only(tmp_path: Path, frame: Path, slow_picture: Path) -> None:
     with pool_in(tmp_path, max_memory_bytes=256 * MEBIBYTE) as pool:
         found = answers(pool, [task_for(slow_picture, tmp_path), task_for(frame, tmp_path)])

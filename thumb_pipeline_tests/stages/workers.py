@@ -24,10 +24,15 @@ def pool_in(
     deadline_s: float = 60.0,
     max_pixels: int = 200_000_000,
     max_memory_bytes: int = 2048 * MEBIBYTE,
+    is_yielding: bool = False,
 ) -> Iterator[WorkerPool]:
     with hold_lease(str(folder / "leases")) as lease:
         orders = WorkerOrders(
-            writer=lease.id, deadline_s=deadline_s, max_pixels=max_pixels, max_memory_bytes=max_memory_bytes
+            writer=lease.id,
+            deadline_s=deadline_s,
+            max_pixels=max_pixels,
+            max_memory_bytes=max_memory_bytes,
+            is_yielding=is_yielding,
         )
         with WorkerPool(n_workers, lease, orders) as pool:
             yield pool

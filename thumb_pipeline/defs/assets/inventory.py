@@ -5,6 +5,7 @@ import dagster as dg
 from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import InventoryConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
@@ -15,6 +16,7 @@ from thumb_pipeline.stages.selection import refuse_shrunken
 
 @dg.asset(
     partitions_def=timelapse_partitions,
+    pool=RENDER_POOL,
     group_name="thumbnails",
     kinds={"polars", "parquet"},
 )

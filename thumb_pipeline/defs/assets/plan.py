@@ -7,6 +7,7 @@ from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import PlanConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
@@ -16,6 +17,7 @@ from thumb_pipeline.stages.plan import make_plan
 
 @dg.asset(
     partitions_def=timelapse_partitions,
+    pool=RENDER_POOL,
     deps=[image_inventory],
     group_name="thumbnails",
     kinds={"polars", "parquet"},

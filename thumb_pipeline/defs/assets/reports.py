@@ -8,6 +8,7 @@ from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.failures import refusals_as_failures
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
@@ -40,6 +41,7 @@ from thumb_pipeline.stages.listing import discover
         ),
     ],
     partitions_def=timelapse_partitions,
+    pool=RENDER_POOL,
     can_subset=True,
 )
 def verification(context: dg.AssetExecutionContext, library: LibraryResource) -> Iterator[dg.MaterializeResult[None]]:

@@ -73,6 +73,7 @@ class CapturesTable(Table):
     """`[captures]`: how new captures are attended to."""
 
     linger_s: float = Field(default=30.0, ge=0, le=3600, strict=True)
+    keep_warm: bool = Field(default=True, strict=True)
 
 
 class BatchesTable(Table):
