@@ -37,7 +37,7 @@ def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Non
     the queue holds it back by its pool, and by the instance file's limit for backfills.
     """
     if LANE_TAG not in context.run.tags:
-        context.instance.add_run_tags(context.run_id, {LANE_TAG: REGENERATION[LANE_TAG]})
+        context.instance.add_run_tags(context.run.run_id, {LANE_TAG: REGENERATION[LANE_TAG]})
 
 
 def resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resumed | None:
