@@ -13,7 +13,6 @@ from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.on_demand import MOST_SOURCES, render_now
 from thumb_pipeline.stages.render import TimelapseCounts
 from thumb_pipeline.stages.selection import Selection
@@ -47,7 +46,6 @@ def render_named(
     """Renders the named sources; says how many variants were made, are right as they were, and why others were not."""
     opened = library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
-        context.instance.add_run_tags(context.run_id, {recovery.LEASE_TAG: lease.id})
         plan, result = render_now(opened, config.selection(), lease, context.run_id)
     for source, reason, detail in result.failures:
         context.log.warning(f"{source}: {reason} ({detail})")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from thumb_pipeline.domain.quantities import counted
+
 _FINE_S = 0.05
 _COARSE_S = 2.1  # FAT keeps two seconds, older NFS and ext3 one
 _NS_A_SECOND = 1_000_000_000
@@ -173,6 +175,6 @@ def _said_of_lost(lost: AbstractSet[str]) -> str:
         return ""
     some = ", ".join(sorted(lost)[:_MOST_NAMED]) + (", ..." if len(lost) > _MOST_NAMED else "")
     return (
-        f"; {len(lost)} timelapses that are known are not on the disk ({some}): check that it is mounted; "
+        f"; {counted(len(lost), 'known timelapse')} not on the disk ({some}): check that it is mounted; "
         "if they are really gone, run generate --accept-shrink"
     )

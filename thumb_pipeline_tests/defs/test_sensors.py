@@ -202,6 +202,17 @@ def test_timelapses_that_are_known_and_not_there_are_named(
     assert f"not on the disk ({KEY}): check that it is mounted" in str(result.skip_reason)
 
 
+def test_beside_a_run_for_new_captures_partitions_are_told_of_and_retired_too(
+    done_library: Archive, instance: dg.DagsterInstance
+) -> None:
+    instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTING)
+    register_timelapses(instance, [KEY, "camera-9/timelapse-9"])  # nothing was ever known of the latter
+    (done_library.root / "cameras").rename(done_library.root / "elsewhere")
+    result = tick(done_library, instance)
+    assert partition_changes(result) == [("Del", ["camera-9/timelapse-9"])]
+    assert f"attends to new captures; 1 known timelapse not on the disk ({KEY})" in str(result.skip_reason)
+
+
 def test_a_folder_that_cannot_be_read_is_named_in_the_reason(
     done_library: Archive, instance: dg.DagsterInstance
 ) -> None:
