@@ -55,8 +55,9 @@ def resource(archive: Archive) -> LibraryResource:
 
 
 def tick(archive: Archive, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorResult:
-    with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
-        result = sensors.new_captures_sensor(context, library=resource(archive))
+    resources = {"library": resource(archive)}
+    with dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources) as context:
+        result = sensors.new_captures_sensor(context)
     assert isinstance(result, dg.SensorResult)
     return result
 
@@ -121,8 +122,9 @@ def test_the_run_for_new_captures_works_on_and_warns_once(spoilt: Archive, insta
 
 def test_the_nightly_comparison_takes_place(spoilt: Archive, instance: dg.DagsterInstance) -> None:
     when = dt.datetime(2026, 1, 1, 2, 30, tzinfo=dt.UTC)
-    with dg.build_schedule_context(instance=instance, scheduled_execution_time=when) as context:
-        request = nightly_reconcile(context, library=resource(spoilt))
+    resources = {"library": resource(spoilt)}
+    with dg.build_schedule_context(instance=instance, scheduled_execution_time=when, resources=resources) as context:
+        request = nightly_reconcile(context)
     assert isinstance(request, dg.RunRequest)
     assert "stay in force" in request.tags[SETTINGS_TAG]
 
