@@ -19,6 +19,7 @@ from thumb_pipeline.stages.plan_apart import plan_apart
 from thumb_pipeline.stages.render import ChunkResult, rendering_pool
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
+from thumb_pipeline.storage import stopping
 
 _FIRST_BATCH = 60
 _SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
@@ -84,6 +85,7 @@ class Follower:
         began_s = idle_since_s = time.monotonic()
         wanted = self.library.settings.captures
         while True:
+            stopping.look()
             looked_s = time.monotonic()
             self._watch.look(self.library)
             look_took_s = time.monotonic() - looked_s
