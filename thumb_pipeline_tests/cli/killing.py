@@ -164,6 +164,7 @@ def run_with_kills(
         stream.end()
         ended_s = time.monotonic()
         _await(lambda: not stream.waiting(), operated, patience_s, "all frames", outcome)
+        _keep_no_run_warm(archive)
         _await(lambda: not unrest(archive), operated, patience_s, "calm", outcome)
         outcome.calm_after_s = time.monotonic() - ended_s
         outcome.faults += [f"not within {patience_s:.0f} s: {frame.path}" for frame in stream.waiting()]
@@ -174,6 +175,12 @@ def run_with_kills(
     account(outcome, stream)
     outcome.runs = Counter(statuses(archive))
     return outcome
+
+
+def _keep_no_run_warm(archive: Archive) -> None:
+    """Until now one was always there to be killed; at rest there is none."""
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("keep_warm = true", "keep_warm = false"))
 
 
 def account(outcome: Outcome, stream: FrameStream) -> None:

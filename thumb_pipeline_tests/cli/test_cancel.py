@@ -158,6 +158,8 @@ def run_statuses(url: str) -> dict[str, str]:
 @pytest.fixture
 def bulky(archive: Archive, run: Run) -> Archive:
     """Everything is made, in three timelapses: no run for new captures, and a long way for one with `force`."""
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("keep_warm = true", "keep_warm = false"))
     frame = slow_png(4)
     for key in ("camera-1/timelapse-1", "camera-1/timelapse-2", "camera-1/timelapse-3"):
         for number in range(10):

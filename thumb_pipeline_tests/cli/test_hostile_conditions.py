@@ -39,10 +39,11 @@ HERE = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository_
 
 
 def restless_library(root: Path, **storage: Path) -> Archive:
-    """A library whose captures run does not linger."""
+    """A library whose captures run does not stay."""
     initialise(str(root))
     settings = root / "thumbs.toml"
     text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
+    text = text.replace("keep_warm = true", "keep_warm = false")
     for name, place in storage.items():
         text = re.sub(rf"(?m)^{name} = .*$", f'{name} = "{place}"', text, count=1)
     settings.write_text(text)
