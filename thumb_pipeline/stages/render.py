@@ -27,6 +27,7 @@ from thumb_pipeline.stages.retries import merge_outcomes
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
 from thumb_pipeline.storage import stopping
+from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import settle_on_disk
 
@@ -258,7 +259,7 @@ class _Recorder:
     def _flush(self) -> None:
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
-            recorded = pl.DataFrame(rows, schema=MANIFEST.columns)
+            recorded = pl.DataFrame([row for row in rows if self._stands(key, row)], schema=MANIFEST.columns)
             gone = pl.DataFrame(self._gone.get(key, []), schema=_IDENTITY)
             merge_outcomes(self._library, key, recorded, removed=gone)
             forget_made(self._library, key, recorded.filter(pl.col("state") == "made"))
@@ -266,6 +267,16 @@ class _Recorder:
             fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
         self._rows, self._gone, self._facts, self._published = {}, {}, {}, []
         self._flushed_at = time.monotonic()
+
+    def _stands(self, key: str, row: dict[str, Any]) -> bool:
+        """Whether a row still tells of the file that is there; who replaced it meanwhile records that one."""
+        if row["state"] != "made":
+            return True
+        try:
+            status = os.stat(variant_file(self._library, key, row["variant_path"]))
+        except OSError:
+            return True  # the next listing tells what became of it
+        return (status.st_size, mtime_ns(status)) == (row["n_bytes"], row["mtime_ns"])
 
     def _take_variant(
         self,

@@ -69,5 +69,5 @@ def test_captures_and_pictures_on_demand_do_not_wait_for_work_in_bulk_which_gets
     rendered = [variant for frame in [*old, *new] for variant in variants_of(frame)]
     assert all(variant.stat().st_mtime_ns > before_ns for variant in rendered)
     verified = run("verify", "--library", archive.root, "--json")
-    assert verified.json["valid"] == 2 * (N_OLD + 8)
+    assert verified.json["valid"] == 2 * (N_OLD + 8), verified.out
     assert archive.leftovers() == []
