@@ -31,7 +31,7 @@ from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
 from thumb_pipeline.defs.kept_runs import forget_runs
 from thumb_pipeline.defs.lanes import LANE_TAG
-from thumb_pipeline.defs.lost_runs import end_lost_runs
+from thumb_pipeline.defs.lost_runs import COMMAND_TAG, end_lost_runs
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.on_demand import generate_on_demand
 from thumb_pipeline.defs.repair_op import repair
@@ -41,6 +41,7 @@ from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.render import ChunkResult
 
 __all__ = [
+    "COMMAND_TAG",
     "LANE_TAG",
     "REFUSED",
     "UNFINISHED",

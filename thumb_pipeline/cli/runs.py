@@ -16,8 +16,10 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
+from thumb_pipeline.cli.half_made import discard_half_made
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
 from thumb_pipeline.definitions import (
+    COMMAND_TAG,
     LANE_TAG,
     REFUSED,
     UNFINISHED,
@@ -115,11 +117,21 @@ def make_instance(library: Library) -> None:
 def _opened(library: Library) -> dg.DagsterInstance:
     """Opens the instance, one process at a time: two that meet a new one both create its tables, and one fails."""
     with library.locked(os.path.join(library.dagster_home, ".opening")):
-        instance = dg.DagsterInstance.get()
-        instance.get_runs(limit=1)
-        instance.get_dynamic_partitions("timelapse")
-        instance.all_instigator_state()
-        return instance
+        try:
+            return _complete_instance()
+        except dg.DagsterInvalidInvocationError:  # a table is not there
+            if run_database.chosen_address() is not None or not discard_half_made(library):
+                raise
+            return _complete_instance()
+
+
+def _complete_instance() -> dg.DagsterInstance:
+    """The instance with all of its tables."""
+    instance = dg.DagsterInstance.get()
+    instance.get_runs(limit=1)
+    instance.get_dynamic_partitions("timelapse")
+    instance.all_instigator_state()
+    return instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +270,7 @@ def _executed(
             run_id=run_id,
             tags={
                 **tags,
+                COMMAND_TAG: run_id,
                 recovery.LEASE_TAG: recovery.lease_tag(lease, run_id),
                 "dagster/max_retries": "0",
             },  # a command is repeated by its user

@@ -52,6 +52,11 @@ def run() -> Run:
     return run_command
 
 
+def first_port(base: int) -> int:
+    """Where an `up` may look for a free port: two processes of tests that look at once would find the same one."""
+    return base + 1000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without anything that would choose a library or an instance, but for a test's own database."""
     ours = ("DAGSTER", "THUMB_PIPELINE")

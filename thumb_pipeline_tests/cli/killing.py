@@ -24,7 +24,7 @@ from typing import Self
 
 import dagster as dg
 
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment, first_port
 from thumb_pipeline_tests.cli.frame_stream import FrameStream
 
 VICTIMS = ("run", "worker", "daemon", "daemon's code server", "web UI", "web UI's code server")
@@ -65,7 +65,7 @@ class Operated:
         self.n_starts = 0
         self._archive = archive
         self._log = archive.root.parent / "up.txt"
-        self._command = [COMMAND, "up", "--library", str(archive.root), "--port", str(port)]
+        self._command = [COMMAND, "up", "--library", str(archive.root), "--port", str(first_port(port))]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, first_port, jpeg
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +114,7 @@ def test_a_process_that_does_not_answer_is_killed_and_its_run_is_cancelled(archi
 
 @contextmanager
 def up(archive: Archive) -> Iterator[str]:
-    with started("up", "--library", str(archive.root), "--port", "3700", "--json") as process:
+    with started("up", "--library", str(archive.root), "--port", str(first_port(3700)), "--json") as process:
         assert process.stdout is not None
         document = b"".join(iter(process.stdout.readline, b"}\n")) + b"}"
         yield json.loads(document)["url"]

@@ -1,6 +1,8 @@
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -124,3 +126,14 @@ def _workers_on(archive: Archive) -> list[str]:
             continue  # it has just ended
         found += [pid for link in links if link.startswith(str(archive.root / ".thumb_pipeline/leases"))]
     return found
+
+
+def test_records_whose_making_was_interrupted_are_made_anew(archive: Archive, run: Run) -> None:
+    archive.add("a.jpg")
+    assert run("generate", "--library", archive.root).code == 0
+    index = archive.root / ".thumb_pipeline" / "dagster" / "history" / "runs" / "index.db"
+    index.unlink()
+    with contextlib.closing(sqlite3.connect(index)) as connection:
+        connection.execute("CREATE TABLE event_logs (id INTEGER)")
+    again = run("generate", "--library", archive.root, "--json")
+    assert (again.code, again.json["unchanged"]) == (0, 2), again.err

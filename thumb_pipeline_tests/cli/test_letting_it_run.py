@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, first_port, jpeg
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def said_by_up(archive: Archive) -> Path:
 def up(archive: Archive) -> Iterator[dict[str, Any]]:
     with said_by_up(archive).open("ab") as log:
         process = subprocess.Popen(
-            [COMMAND, "up", "--library", str(archive.root), "--port", "3400", "--json"],
+            [COMMAND, "up", "--library", str(archive.root), "--port", str(first_port(3400)), "--json"],
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Ended, Run, clean_environment, jpeg
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Ended, Run, clean_environment, first_port, jpeg
 from thumb_pipeline_tests.postgres import Postgres
 
 pytestmark = pytest.mark.slow
@@ -244,7 +244,7 @@ def wait_for_variants(archive: Archive, count: int) -> None:
 @contextmanager
 def up(archive: Archive) -> Iterator[str]:
     """A running `up`; the address of its page."""
-    command = [COMMAND, "up", "--library", str(archive.root), "--port", "3100", "--json"]
+    command = [COMMAND, "up", "--library", str(archive.root), "--port", str(first_port(3100)), "--json"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean_environment()
     )
