@@ -128,11 +128,9 @@ def _wait_for_captures(library: Library, page: Page, count: int) -> None:
     while len(_mtimes(library)) < count * _N_FRAMES * 2 and time.monotonic() < until_s:
         time.sleep(0.5)
     _say("new captures: all variants there after", time.monotonic() - began_s)
-    while page.runs(statuses=["QUEUED", "STARTING", "STARTED"]) and time.monotonic() < until_s:
-        time.sleep(1.0)
-    _say("new captures: all reported, and the run ended, after", time.monotonic() - began_s)
-    numbers = page.ask(_PAGES["asset"])["partitionStats"]
-    print(f"new captures: {numbers['numMaterialized']} timelapses reported", flush=True)
+    while page.ask(_PAGES["asset"])["partitionStats"]["numMaterialized"] < count and time.monotonic() < until_s:
+        time.sleep(_PAUSE_S)
+    _say("new captures: all reported after", time.monotonic() - began_s)
 
 
 def _backfill(library: Library, page: Page, keys: list[str]) -> None:
