@@ -31,6 +31,7 @@ from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import LockTimeout
 
 _REPORT_EVERY_S = 60.0
+_REPORT_FOR_S = 0.3  # between two looks: the next frame waits for no more
 _OTHER_WATCHER_S = HAND_OVER_S + 30.0  # the run before this one, or a tick of the sensor, which is one for 25 s
 
 
@@ -65,7 +66,7 @@ class _Account:
             self.results.setdefault(key, []).append(done.result)
 
     def due(self) -> str | None:
-        """A timelapse to report now: one at a time, as each takes about as long as rendering a frame."""
+        """A timelapse to report now; each takes about as long as rendering a frame."""
         now_s = time.monotonic()
         return next((key for key in self.found if now_s - self.reported_s.get(key, -math.inf) >= _REPORT_EVERY_S), None)
 
@@ -116,7 +117,8 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
             watch_memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
             if not is_clean:
                 is_clean = clean_up_after_killed(library)
-            if (key := account.due()) is not None:
+            until_s = time.monotonic() + _REPORT_FOR_S
+            while time.monotonic() < until_s and (key := account.due()) is not None:
                 materialize(context, follower.library, key, *account.close(key))
     return account, follower.library
 
