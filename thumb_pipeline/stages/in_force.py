@@ -22,7 +22,7 @@ from thumb_pipeline.stages.library import (
     SettingsUnusable,
     open_library,
     opened_with,
-    publish_durably,
+    publish_into_state,
     resolved,
 )
 from thumb_pipeline.storage.folders import ArchiveUnavailable
@@ -158,5 +158,7 @@ def _keep(library: Library) -> None:
     if _kept_text(library.state) == library.written:
         return
     with contextlib.suppress(OSError, CannotWrite, NameTaken, ArchiveUnavailable):
-        library.refuse_if_gone()
-        publish_durably(os.fsencode(os.path.join(library.state, KEPT_NAME)), library.written)
+        if not os.path.isdir(library.state):
+            library.refuse_if_gone()
+            os.makedirs(library.state, exist_ok=True)
+        publish_into_state(os.fsencode(os.path.join(library.state, KEPT_NAME)), library.written)

@@ -243,7 +243,7 @@ class Library:
 
     def _table(self, schema: TableSchema) -> Table:
         return Table(
-            schema=schema, root=os.path.join(self.state, "datasets"), publish=_publish_beside_lock, locked=self.locked
+            schema=schema, root=os.path.join(self.state, "datasets"), publish=publish_into_state, locked=self.locked
         )
 
 
@@ -252,8 +252,8 @@ def publish_durably(target: bytes, data: bytes) -> None:
     publishing.publish(target, data, writer="dataset", durable=True)
 
 
-def _publish_beside_lock(target: bytes, data: bytes) -> None:
-    """The same into a folder that a lock was just made in: without it the library is gone."""
+def publish_into_state(target: bytes, data: bytes) -> None:
+    """The same into a folder that is there, or was a moment ago: without it the library is gone."""
     publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)
 
 

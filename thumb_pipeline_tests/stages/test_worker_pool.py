@@ -107,9 +107,10 @@ def test_a_worker_that_yields_is_refused_by_the_time_it_used_a_core(
 
 
 def test_a_worker_that_yields_may_wait_for_a_core_past_its_deadline(tmp_path: Path, slow_picture: Path) -> None:
+    others = children()
     with pool_in(tmp_path, n_workers=1, deadline_s=5.0, is_yielding=True) as pool:
         pool.warm_up(1)
-        (worker,) = children()
+        (worker,) = children() - others
         waiting = threading.Timer(1.0, os.kill, (worker, signal.SIGSTOP))
         going_on = threading.Timer(7.0, os.kill, (worker, signal.SIGCONT))
         waiting.start()
@@ -124,10 +125,10 @@ def test_a_worker_that_yields_may_wait_for_a_core_past_its_deadline(tmp_path: Pa
 def test_workers_yield_if_they_are_told_and_their_parent_never_does(
     tmp_path: Path, frame: Path, *, is_yielding: bool
 ) -> None:
-    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    ours, others = os.getpriority(os.PRIO_PROCESS, 0), children()
     with pool_in(tmp_path, n_workers=1, is_yielding=is_yielding) as pool:
         answers(pool, [task_for(frame, tmp_path)])
-        (worker,) = children()
+        (worker,) = children() - others
         assert os.getpriority(os.PRIO_PROCESS, worker) == min(19, ours + 10 * is_yielding)
         assert (os.getsid(worker) != os.getsid(0)) == is_yielding
     assert os.getpriority(os.PRIO_PROCESS, 0) == ours
