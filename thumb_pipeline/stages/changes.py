@@ -15,6 +15,7 @@ import polars as pl
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.watching import Sight, next_batch, turn_of
 from thumb_pipeline.stages import work_orders
+from thumb_pipeline.stages.due_retries import DueRetries
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.watch_memory import FolderChanges, Mark, RefusedSource, read_marks, write_marks
 from thumb_pipeline.stages.watched_folders import folders_on_disk, unrecorded
@@ -77,6 +78,8 @@ class Watch:
     _listed: dict[str, _Listed] = field(default_factory=dict)
     _unsettled: dict[str, dict[str, _Unsettled]] = field(default_factory=dict)
     _troubled_until_s: dict[str, float] = field(default_factory=dict)
+    _retries: DueRetries = field(default_factory=DueRetries)
+    _retried: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, library: Library, live_runs: Callable[[], Collection[str]]) -> "Watch":
@@ -126,6 +129,7 @@ class Watch:
                 listed = _Listed(mtime_ns=mtime_ns, is_final=turn.is_final, again_s=turn.again_s)
                 self._list(library, key, listed, claimed, now_s)
         self._look_at_unsettled(library, now_s)
+        self._queue_retries(library)
         self._remember(library)
 
     def take(self, limit: int) -> dict[str, list[str]]:
@@ -145,6 +149,7 @@ class Watch:
         """
         now_s = time.monotonic()
         for key, names in batch.items():
+            self._settle_retries(key, names)
             unsettled = self._unsettled.setdefault(key, {})
             try:
                 found = look_at(library.frames(key), names)
@@ -171,6 +176,8 @@ class Watch:
         self._unsettled.pop(key, None)
         self._marks.pop(key, None)
         self._listed.pop(key, None)
+        self._retried.pop(key, None)
+        self._retries.forget(key)
         self._troubled_until_s[key] = time.monotonic() + _TROUBLE_AGAIN_S
 
     def changes(self) -> dict[str, FolderChanges]:
@@ -221,8 +228,31 @@ class Watch:
         known = self._unsettled.get(key, {})
         for name in [name for name, source in known.items() if source.is_queued]:
             del known[name]  # the backlog it was queued in is replaced
-        self.backlog[key] = [name for name in waiting if name not in known]
+        retried = [name for name in self.backlog.get(key, ()) if name in self._retried.get(key, ())]
+        self.backlog[key] = [*retried, *(name for name in waiting if name not in known and name not in retried)]
         self._listed[key] = listed
+
+    def _queue_retries(self, library: Library) -> None:
+        """Queues refused sources whose time has come, before all that is newer."""
+        now_s = time.time()
+        for key in self._retries.timelapses(library, self.timelapses, now_s=now_s):
+            if time.monotonic() < self._troubled_until_s.get(key, -math.inf):
+                continue
+            try:
+                names = self._retries.take(library, key, now_s=now_s)
+            except SliceDamaged as error:
+                self.set_aside(key, str(error))
+                continue
+            waiting = self.backlog.setdefault(key, [])
+            new = [name for name in names if name not in waiting]
+            self._retried.setdefault(key, set()).update(new)
+            waiting[:0] = new
+
+    def _settle_retries(self, key: str, names: list[str]) -> None:
+        retried = self._retried.get(key, set())
+        if not retried.isdisjoint(names):
+            retried.difference_update(names)
+            self._retries.tried(key)
 
     def _look_at_unsettled(self, library: Library, now_s: float) -> None:
         for key, sources in self._unsettled.items():

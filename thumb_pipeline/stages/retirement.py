@@ -11,6 +11,7 @@ from thumb_pipeline.domain.layout import CAMERAS_FOLDER, parse_key
 from thumb_pipeline.stages import verdicts
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.retries import discard_note
 from thumb_pipeline.storage.folders import unavailable
 
 
@@ -40,6 +41,7 @@ def forget(library: Library, key: str) -> bool:
     verdicts.forget(library, [key])
     library.last_plan.drop(key)
     library.manifest.drop(key)
+    discard_note(library, key)
     return library.inventory.drop(key, only_if_empty=True)
 
 

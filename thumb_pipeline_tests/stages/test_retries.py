@@ -1,15 +1,24 @@
 """Sources that could not be read just now: tried again after a while, a few times, and not in between."""
 
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from thumb_pipeline.stages import retirement
+from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.recording import record
 from thumb_pipeline.stages.render import render_chunk
-from thumb_pipeline.stages.retries import next_retry_at
+from thumb_pipeline.stages.retries import next_retry_at, notes
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline_tests.stages.archives import KEY, Archive
+from thumb_pipeline_tests.stages.test_captures import followed, n_rendered
 
 AT_ONCE = "[retries]\ndelays_s = [0, 0, 0]"
 
@@ -94,3 +103,102 @@ def test_a_source_that_vanished_meanwhile_is_due_no_more(refused: Archive) -> No
     refused.path("a.jpg").unlink()
     assert refused.run().counts == {"rendered": 2}
     assert next_retry_at(refused.library, [KEY]) is None
+
+
+# Those who watch come back for it
+
+
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """A file that can be listed and not be read, by root either: over it lies one of the kernel's, for writing only."""
+    if os.geteuid() != 0:
+        path.chmod(0)
+        yield
+        path.chmod(0o644)
+        return
+    mounted = subprocess.run(["mount", "--bind", "/sys/bus/platform/drivers_probe", path], check=False)
+    if mounted.returncode:
+        pytest.skip("root reads every file, and may not mount anything over one here")
+    yield
+    subprocess.run(["umount", path], check=True)
+
+
+def attempts(archive: Archive) -> set[int | None]:
+    return set(archive.manifest().filter(source_name="a.jpg")["attempts"])
+
+
+def test_who_follows_captures_tries_it_again_when_its_time_has_come(archive: Archive) -> None:
+    archive.settings(more="[retries]\ndelays_s = [1.5]")
+    archive.frame("a.jpg")
+    try_in_vain(archive)
+    assert n_rendered(followed(archive, linger_s=0.5)) == 0
+    assert n_rendered(followed(archive, linger_s=2.5)) == 2
+    assert archive.variant("a.jpg").exists()
+    assert notes(archive.library) == {}
+
+
+def test_who_follows_captures_gives_up_after_the_last_retry(archive: Archive) -> None:
+    archive.settings(more="[retries]\ndelays_s = [0.3, 0.4, 0.5]")
+    archive.frame("b.jpg")
+    with unreadable(archive.frame("a.jpg")):
+        followed(archive, linger_s=3.0)
+        assert attempts(archive) == {4}
+        assert notes(archive.library) == {}
+        followed(archive, linger_s=1.0)
+        assert attempts(archive) == {4}
+    assert archive.variant("b.jpg").exists()
+
+
+def test_a_later_watch_takes_over_what_an_earlier_one_was_waiting_for(refused: Archive) -> None:
+    refused.settings(more=AT_ONCE)
+    try_in_vain(refused, retry_failed=True)
+    for _ in range(2):  # nobody rendered what the first one had found
+        watch = Watch.begin(refused.library, set)
+        watch.look(refused.library)
+        assert watch.backlog[KEY] == ["a.jpg"]
+
+
+def test_a_retry_that_is_due_waits_when_its_folder_is_listed_again(refused: Archive) -> None:
+    refused.settings(more=AT_ONCE)
+    try_in_vain(refused, retry_failed=True)
+    watch = Watch.begin(refused.library, set)
+    watch.look(refused.library)
+    refused.frame("new.jpg")
+    time.sleep(0.06)
+    watch.look(refused.library)
+    time.sleep(0.06)
+    watch.look(refused.library)
+    assert watch.backlog[KEY] == ["a.jpg", "new.jpg"]
+
+
+def test_a_retry_that_nobody_can_make_is_offered_once(refused: Archive) -> None:
+    refused.settings(more=AT_ONCE)
+    try_in_vain(refused, retry_failed=True)
+    refused.path("a.jpg").unlink()
+    watch = Watch.begin(refused.library, set)
+    found = []
+    for _ in range(3):
+        watch.look(refused.library)
+        batch = watch.take(10)
+        watch.settle(refused.library, batch)
+        found.append(batch)
+        time.sleep(0.06)
+    assert [KEY in batch for batch in found] == [True, False, False]
+
+
+def test_a_timelapse_that_is_gone_leaves_no_note(refused: Archive) -> None:
+    assert list(notes(refused.library)) == [KEY]
+    retirement.forget(refused.library, KEY)
+    assert notes(refused.library) == {}
+
+
+def test_looking_for_retries_asks_no_manifest_before_one_is_due(
+    refused: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch.begin(refused.library, set)
+    watch.look(refused.library)
+    time.sleep(0.06)
+    watch.look(refused.library)
+    monkeypatch.setattr("thumb_pipeline.stages.due_retries.retries_of", lambda *asked: pytest.fail(f"asked: {asked}"))
+    watch.look(refused.library)
+    assert watch.n_waiting == 0
