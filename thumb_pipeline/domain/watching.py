@@ -3,14 +3,19 @@
 Functions of values, each with a test. Looking at folders is in `stages.changes`, asking Dagster in `defs.sensors`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TypeVar
 
 from thumb_pipeline.domain.quantities import counted
 
+T = TypeVar("T")
+
 _FINE_S = 0.05
 _COARSE_S = 2.1  # FAT keeps two seconds, older NFS and ext3 one
+_RESTLESS_S = 1.0
+_LISTING_SHARE = 0.1
 _NS_A_SECOND = 1_000_000_000
 _MOST_NAMED = 3
 
@@ -30,10 +35,17 @@ reason to let frames wait for minutes.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """A folder's mtime, and when (monotonic seconds) this process first saw it so."""
+    """A folder's mtime, and when (monotonic seconds) this process first saw it so.
+
+    Attributes:
+        mtime_ns: the folder's.
+        first_seen_s: since when it has been that.
+        restless_from_s: since when it has been moving, or from when on that counts again.
+    """
 
     mtime_ns: int
     first_seen_s: float
+    restless_from_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +68,33 @@ def turn_of(sight: Sight, *, was_listed: bool, now_s: float) -> Turn:
 
     A second file within the same tick of the disk's clock leaves the mtime as it is. Where mtimes have fractions the
     tick is a few milliseconds, and listing waits until it is over; where they are whole seconds the folder is listed at
-    once, for the sake of speed, and once more afterwards. Only our own clock is asked: a file server's may be wrong.
+    once, for the sake of speed, and once more afterwards. So is a folder that has been moving for a second without a
+    pause, as it does while many files are copied. Only our own clock is asked: a file server's may be wrong.
     """
     is_fine = sight.mtime_ns % _NS_A_SECOND != 0
     over_s = sight.first_seen_s + (_FINE_S if is_fine else _COARSE_S)
     if now_s >= over_s:
         return Turn(is_due=True, is_final=True)
-    if is_fine:
+    if is_fine and now_s - sight.restless_from_s < _RESTLESS_S:
         return Turn(is_due=False, again_s=over_s)
     return Turn(is_due=not was_listed, again_s=over_s)
+
+
+def restless_again_s(began_s: float, ended_s: float) -> float:
+    """From when on a folder that was listed while it moved counts as restless: listing takes a tenth of the time.
+
+    Args:
+        began_s: when the listing began (monotonic seconds).
+        ended_s: when it ended.
+    """
+    return ended_s + max(0.0, (ended_s - began_s) / _LISTING_SHARE - _RESTLESS_S)
+
+
+def beginning_at(key: str, found: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
+    """The folders in their order, from one of them on and round to it: each gets its turn, however slow another is."""
+    folders = list(found)
+    first = next((place for place, (each, _) in enumerate(folders) if each == key), 0)
+    return folders[first:] + folders[:first]
 
 
 def next_batch(backlog: Mapping[str, Sequence[str]], limit: int) -> dict[str, list[str]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
+import polars as pl
+
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.stages import in_force, recording, recovery, work_orders
 from thumb_pipeline.stages.changes import Watch
@@ -20,6 +22,7 @@ from thumb_pipeline.stages.render import ChunkResult, rendering_pool
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.work_orders import FoundCounts, found_counts
 from thumb_pipeline.storage import stopping
+from thumb_pipeline.storage.publishing import FolderClosed
 
 _FIRST_BATCH = 60
 _SMALLEST_BATCH, _LARGEST_BATCH = 20, 2_000
@@ -118,15 +121,34 @@ class Follower:
         self._pool.warm_up(sum(map(len, batch.values())))
         plan, trouble = self._plan(batch)
         recording.record(self.library, plan)
-        result = ChunkResult()
-        if not plan.rows.is_empty():
-            result = render_rows(self.library, plan.rows, self._lease, run_id=self._run_id, pool=self._pool)
-        refused = {shown for shown, _, _ in result.failures}
-        self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused)
+        result, closed = self._render(plan.rows)
+        trouble |= closed
         for key, reason in trouble.items():
             self._watch.set_aside(key, reason)
+        refused_in = {key for key, counts in result.by_timelapse.items() if counts.failed}
+        self._watch.settle(self.library, {key: batch[key] for key in batch if key not in trouble}, refused_in)
         self._adapt(sum(map(len, batch.values())), time.monotonic() - started_s)
         return Rendered(result=result, found=found_counts(plan), trouble=trouble)
+
+    def _render(self, rows: pl.DataFrame) -> tuple[ChunkResult, dict[str, str]]:
+        """What a batch came to, and the timelapses whose folders take no files: these do not keep others waiting."""
+        if rows.is_empty():
+            return ChunkResult(), {}
+        try:
+            return render_rows(self.library, rows, self._lease, run_id=self._run_id, pool=self._pool), {}
+        except FolderClosed as closed:
+            self._renew_pool()  # some of its workers are in the middle of something
+            parts = rows.partition_by("timelapse")
+            if len(parts) == 1:
+                return ChunkResult(), {rows["timelapse"][0]: str(closed)}
+        found = [self._render(part) for part in parts]
+        return work_orders.fold([result for result, _ in found]), {
+            k: v for _, trouble in found for k, v in trouble.items()
+        }
+
+    def _renew_pool(self) -> None:
+        self._pool.__exit__(None, None, None)
+        self._pool = rendering_pool(self.library, self._lease)
 
     def _plan(self, batch: dict[str, list[str]]) -> tuple[Plan, dict[str, str]]:
         names = tuple(dict.fromkeys(name for names in batch.values() for name in names))
@@ -152,8 +174,7 @@ class Follower:
             return True
         before, self.library = self.library.written, opened
         if opened.written != before:
-            self._pool.__exit__(None, None, None)
-            self._pool = rendering_pool(self.library, self._lease)
+            self._renew_pool()
         return True
 
 

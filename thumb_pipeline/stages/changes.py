@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from thumb_pipeline.datasets.slices import SliceDamaged
-from thumb_pipeline.domain.watching import Sight, next_batch, turn_of
+from thumb_pipeline.domain.watching import Sight, beginning_at, next_batch, restless_again_s, turn_of
 from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.due_retries import DueRetries
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.watch_memory import FolderChanges, Mark, RefusedSource, read_marks, write_marks
-from thumb_pipeline.stages.watched_folders import folders_on_disk, unrecorded
+from thumb_pipeline.stages.watched_folders import folders_on_disk, refused, unrecorded
 from thumb_pipeline.storage.folders import ArchiveUnavailable, list_files, look_at
 
 _TROUBLE_AGAIN_S = 60.0
@@ -46,6 +46,14 @@ class _Unsettled:
     refused_at_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Aside:
+    """A timelapse that is left alone for now, why, and until when (monotonic)."""
+
+    reason: str
+    until_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class _Listed:
     """A folder that was listed and is not remembered yet."""
@@ -63,7 +71,7 @@ class Watch:
         live_runs: gives the ids of the Dagster runs that are not over; what they will render is theirs.
         backlog: sources to render, by timelapse, the newest last.
         timelapses: keys on the disk at the last look.
-        trouble: what could not be read at the last look, with the reason.
+        trouble: what could not be read at the last look or is still left alone, with the reason.
         is_behind: the last look ended before everything that moved was listed; the next one goes on.
     """
 
@@ -77,7 +85,9 @@ class Watch:
     _sights: dict[str, Sight] = field(default_factory=dict)
     _listed: dict[str, _Listed] = field(default_factory=dict)
     _unsettled: dict[str, dict[str, _Unsettled]] = field(default_factory=dict)
-    _troubled_until_s: dict[str, float] = field(default_factory=dict)
+    _aside: dict[str, _Aside] = field(default_factory=dict)
+    _restless_from_s: dict[str, float] = field(default_factory=dict)
+    _goes_on_at: str = ""
     _retries: DueRetries = field(default_factory=DueRetries)
     _retried: dict[str, set[str]] = field(default_factory=dict)
 
@@ -114,15 +124,17 @@ class Watch:
         """
         now_s = time.monotonic()
         found = folders_on_disk(library)
-        self.timelapses, self.trouble = set(found.mtimes_ns), dict(found.trouble)
+        self._aside = {key: aside for key, aside in self._aside.items() if now_s < aside.until_s}
+        self.timelapses = set(found.mtimes_ns)
+        self.trouble = {**{key: aside.reason for key, aside in self._aside.items()}, **found.trouble}
         claimed: pl.DataFrame | None = None
         self.is_behind = False
-        for key, mtime_ns in found.mtimes_ns.items():
+        for key, mtime_ns in beginning_at(self._goes_on_at, found.mtimes_ns.items()):
             if mtime_ns is None or self._is_remembered(key, mtime_ns, now_s):
                 continue
             turn = turn_of(self._sight(key, mtime_ns, now_s), was_listed=key in self._listed, now_s=now_s)
             if turn.is_due and claimed is not None and time.monotonic() - now_s > _LISTING_S:
-                self.is_behind = True  # one folder at least was listed
+                self.is_behind, self._goes_on_at = True, key  # one folder at least was listed
                 break
             if turn.is_due:
                 claimed = work_orders.claimed(library, self.live_runs()) if claimed is None else claimed
@@ -139,13 +151,13 @@ class Watch:
             del self.backlog[key][-len(names) :]
         return batch
 
-    def settle(self, library: Library, batch: dict[str, list[str]], refused: Collection[str] = ()) -> None:
+    def settle(self, library: Library, batch: dict[str, list[str]], refused_in: Collection[str] = ()) -> None:
         """Says that a batch was rendered: what is recorded is done, the rest is looked at again later.
 
         Args:
             library: the library.
             batch: source names by timelapse, as they were taken.
-            refused: those that failed, as key/name.
+            refused_in: the timelapses in which some of them failed.
         """
         now_s = time.monotonic()
         for key, names in batch.items():
@@ -153,13 +165,14 @@ class Watch:
             unsettled = self._unsettled.setdefault(key, {})
             try:
                 found = look_at(library.frames(key), names)
-                left = set(unrecorded(library, key, found, names))
+                left = set(unrecorded(library, key, found, names)["source_name"])
+                failed = refused(library, key, found) if key in refused_in else set()
             except (ArchiveUnavailable, SliceDamaged) as error:
                 self.set_aside(key, str(error))
                 continue
             before = {name: unsettled.pop(name, None) for name in names}
             for name, n_bytes, mtime_ns in zip(found.names, found.n_bytes, found.mtimes_ns, strict=True):
-                is_refused, was = f"{key}/{name}" in refused, before[name]
+                is_refused, was = name in failed, before[name]
                 if is_refused or name in left:
                     unsettled[name] = _Unsettled(
                         seen=(n_bytes, mtime_ns),
@@ -178,7 +191,7 @@ class Watch:
         self._listed.pop(key, None)
         self._retried.pop(key, None)
         self._retries.forget(key)
-        self._troubled_until_s[key] = time.monotonic() + _TROUBLE_AGAIN_S
+        self._aside[key] = _Aside(reason=reason, until_s=time.monotonic() + _TROUBLE_AGAIN_S)
 
     def changes(self) -> dict[str, FolderChanges]:
         """The backlog as a list for a run; folders whose listing is not final are left out, for it to list."""
@@ -195,7 +208,7 @@ class Watch:
         """Begins with a list that another process made, instead of listing those folders once more."""
         for key, found in changes.items():
             self._marks.pop(key, None)
-            self._sights[key] = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf)
+            self._sights[key] = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf, restless_from_s=math.inf)
             self._listed[key] = _Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
             self.backlog[key] = list(found.names)
 
@@ -205,29 +218,40 @@ class Watch:
             return True
         if listed is not None and listed.mtime_ns == mtime_ns:
             return listed.again_s is None or now_s < listed.again_s
-        return now_s < self._troubled_until_s.get(key, -math.inf)
+        return key in self._aside
 
     def _sight(self, key: str, mtime_ns: int, now_s: float) -> Sight:
         sight = self._sights.get(key)
         if sight is None or sight.mtime_ns != mtime_ns:
-            sight = self._sights[key] = Sight(mtime_ns=mtime_ns, first_seen_s=now_s)
+            restless_from_s = self._restless_from_s.setdefault(key, now_s)
+            sight = Sight(mtime_ns=mtime_ns, first_seen_s=now_s, restless_from_s=restless_from_s)
+            self._sights[key] = sight
             self._listed.pop(key, None)
         return sight
 
     def _list(self, library: Library, key: str, listed: _Listed, claimed: pl.DataFrame, now_s: float) -> None:
         """Lists one folder; what others are about to render is theirs, and looked at again when they are done."""
+        began_s = time.monotonic()
         try:
-            names = unrecorded(library, key, list_files(library.frames(key)))
+            new = unrecorded(library, key, list_files(library.frames(key)))
         except (ArchiveUnavailable, SliceDamaged) as error:
             self.set_aside(key, str(error))
             return
-        others = set(claimed.filter(pl.col("timelapse") == key)["source_name"]) if names else set()
-        waiting = [name for name in names if name not in others]
-        if len(waiting) < len(names):
+        if listed.is_final:
+            self._restless_from_s.pop(key, None)
+        else:
+            self._restless_from_s[key] = restless_again_s(began_s, time.monotonic())
+        as_listed = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
+        free = new.join(
+            claimed, left_on=as_listed, right_on=list(work_orders.CLAIMED), how="anti", maintain_order="left"
+        )
+        waiting = free["source_name"].to_list()
+        if len(waiting) < new.height:
             listed.is_final, listed.again_s = False, now_s + _CLAIMED_AGAIN_S
-        known = self._unsettled.get(key, {})
-        for name in [name for name, source in known.items() if source.is_queued]:
-            del known[name]  # the backlog it was queued in is replaced
+        known, again = self._unsettled.get(key, {}), set(waiting)
+        for name, source in list(known.items()):
+            if source.is_queued or (source.refused_at_s is not None and name in again):
+                del known[name]  # the backlog it was queued in is replaced; what failed has become another file
         retried = [name for name in self.backlog.get(key, ()) if name in self._retried.get(key, ())]
         self.backlog[key] = [*retried, *(name for name in waiting if name not in known and name not in retried)]
         self._listed[key] = listed
@@ -236,7 +260,7 @@ class Watch:
         """Queues refused sources whose time has come, before all that is newer."""
         now_s = time.time()
         for key in self._retries.timelapses(library, self.timelapses, now_s=now_s):
-            if time.monotonic() < self._troubled_until_s.get(key, -math.inf):
+            if key in self._aside:
                 continue
             try:
                 names = self._retries.take(library, key, now_s=now_s)

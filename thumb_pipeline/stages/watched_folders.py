@@ -76,8 +76,8 @@ def _folder_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None
         return None
 
 
-def unrecorded(library: Library, key: str, found: FolderListing, names: list[str] | None = None) -> list[str]:
-    """Names of listed sources, oldest file first, of which no variant is recorded as made or refused.
+def unrecorded(library: Library, key: str, found: FolderListing, names: list[str] | None = None) -> pl.DataFrame:
+    """Listed sources (`LISTED` columns), oldest file first, of which no variant is recorded as made or refused.
 
     The manifest is asked, not the inventory: a source that was listed and whose run was then killed is in the one and
     not in the other. One variant stands for all, as all of a source are made and recorded together; others that are
@@ -99,7 +99,19 @@ def unrecorded(library: Library, key: str, found: FolderListing, names: list[str
     new = listed.join(recorded, on=_STAT, how="anti")
     if settings.specs and not plain and not new.is_empty():
         new = _asked_for(library, key, listed, new, only)
-    return new.sort("mtime_ns", "source_name")["source_name"].to_list()
+    return new.sort("mtime_ns", "source_name")
+
+
+def refused(library: Library, key: str, found: FolderListing) -> set[str]:
+    """Names of listed sources that are recorded as refused in some variant, as they are now."""
+    listed = sources_of([SourceListing(key=key, found=found, looked_at=datetime.now(UTC))])
+    stat = (pl.col("source_n_bytes").alias("n_bytes"), pl.col("source_mtime_ns").alias("mtime_ns"))
+    failed = library.manifest.query(
+        [key],
+        lambda rows: rows.filter(pl.col("state") == "failed").select("source_name", *stat).unique(),
+        names=listed["source_name"].to_list(),
+    )
+    return set(listed.join(failed, on=_STAT, how="semi")["source_name"])
 
 
 def _asked_for(

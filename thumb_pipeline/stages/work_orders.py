@@ -30,6 +30,14 @@ _LEASE = "lease"
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
 
+CLAIMED = {
+    "timelapse": pl.String,
+    "source_name": pl.String,
+    "source_n_bytes": pl.Int64,
+    "source_mtime_ns": pl.Int64,
+}
+"""What tells a source that an order will render: one that was replaced since is another one."""
+
 
 @dataclass(slots=True, kw_only=True)
 class FoundCounts:
@@ -220,13 +228,16 @@ def discard_abandoned(library: Library) -> None:
 
 
 def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
-    """Timelapse and source_name of what orders under way will render: those of living commands, and of `live_runs`."""
-    parts = [pl.DataFrame(schema={"timelapse": pl.String, "source_name": pl.String})]
+    """What orders under way will render, as it was when they were placed (`CLAIMED` columns).
+
+    Orders under way are those of living commands, and of `live_runs`.
+    """
+    parts = [pl.DataFrame(schema=CLAIMED)]
     for name in _names(library):
         rows = os.path.join(_folder(library, name), "rows.parquet")
         if (name in live_runs or _is_at_work(library, name)) and is_placed(library, name):
             with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
-                parts.append(pl.read_parquet(rows, columns=["timelapse", "source_name"], glob=False))
+                parts.append(pl.read_parquet(rows, columns=list(CLAIMED), glob=False))
     return pl.concat(parts).unique()
 
 

@@ -46,7 +46,7 @@ from thumb_pipeline.stages.worker_tasks import (
     WorkerOrders,
 )
 from thumb_pipeline.storage.folders import mtime_ns
-from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, publish
+from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed, NameTaken, publish
 
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
@@ -88,7 +88,7 @@ def _answer(task: Task, orders: WorkerOrders) -> Answer:
             return EvidenceAnswer(files=[_evidence(path) for path in task.files])
         return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
     except CannotWrite as error:
-        return Broken(message=str(error))
+        return Broken(message=str(error), is_of_folder=isinstance(error, FolderClosed))
 
 
 def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:

@@ -37,7 +37,7 @@ from thumb_pipeline.stages.worker_tasks import (
 )
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import Lease
-from thumb_pipeline.storage.publishing import CannotWrite
+from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed
 
 _MAX_ANSWER_N_BYTES = 64 * 1024 * 1024
 
@@ -130,7 +130,7 @@ class WorkerPool:
                 for key, _ in selector.select(_LOOK_EVERY_S):
                     task, answer = self._take(key.fd, selector)
                     if isinstance(answer, Broken):
-                        raise CannotWrite(answer.message)
+                        raise (FolderClosed if answer.is_of_folder else CannotWrite)(answer.message)
                     self._feed(waiting, n_workers, selector)
                     if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
                         yield task, answer  # a signal to the whole group ends workers too: no source is to blame

@@ -243,9 +243,10 @@ class SheetAnswer:
 
 @dataclass(slots=True, kw_only=True)
 class Broken:
-    """The environment, not a picture, stood in the way: the run must stop."""
+    """The environment, not a picture, stood in the way: the run must stop, or leave that folder alone."""
 
     message: str
+    is_of_folder: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,11 +13,16 @@ from thumb_pipeline.domain import names
 
 _serial = itertools.count()
 
+_OF_THE_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 _OF_THE_NAME = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 
 
 class CannotWrite(Exception):
     """The disk does not take files; the next one would meet the same. Nothing was changed under the name."""
+
+
+class FolderClosed(CannotWrite):
+    """This one folder does not take files (permissions, or a file stands in its place); others may."""
 
 
 class NameTaken(Exception):
@@ -76,13 +81,14 @@ def publish(
         shown = names.to_text(target)
         if error.errno in _OF_THE_NAME:
             raise NameTaken(f"{shown} cannot be written: {error.strerror}; move away what stands there") from error
-        raise CannotWrite(explained(error, shown)) from error
+        raise cannot_write(shown, error) from error
     return status
 
 
 def cannot_write(path: str, error: OSError) -> CannotWrite:
     """What to raise when the disk does not take `path`."""
-    return CannotWrite(explained(error, path))
+    kind = FolderClosed if error.errno in _OF_THE_FOLDER else CannotWrite
+    return kind(explained(error, path))
 
 
 def sync_folder(folder: bytes | str) -> None:
@@ -155,4 +161,5 @@ def remedy(error: OSError) -> str:
         errno.EROFS: "mount that disk writable",
         errno.EACCES: "let this user write there",
         errno.EPERM: "let this user write there",
+        errno.ENOTDIR: "move away the file that stands in the place of its folder",
     }.get(error.errno or 0, "check that disk")

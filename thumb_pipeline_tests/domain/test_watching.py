@@ -11,9 +11,11 @@ from thumb_pipeline.domain.watching import (
     Known,
     OnDisk,
     Sight,
+    beginning_at,
     decide,
     is_successor_due,
     next_batch,
+    restless_again_s,
     turn_of,
 )
 
@@ -125,14 +127,33 @@ def test_whatever_is_found_nothing_on_the_disk_or_counted_on_is_retired(
 
 
 def test_a_folder_on_a_disk_with_fine_clocks_is_listed_once_its_tick_is_over() -> None:
-    sight = Sight(mtime_ns=FINE, first_seen_s=10.0)
+    sight = Sight(mtime_ns=FINE, first_seen_s=10.0, restless_from_s=10.0)
     assert not turn_of(sight, was_listed=False, now_s=10.0).is_due
     later = turn_of(sight, was_listed=False, now_s=10.1)
     assert (later.is_due, later.is_final) == (True, True)
 
 
+def test_a_folder_that_has_moved_for_a_second_is_listed_though_it_goes_on() -> None:
+    sight = Sight(mtime_ns=FINE, first_seen_s=11.5, restless_from_s=10.0)
+    turn = turn_of(sight, was_listed=False, now_s=11.5)
+    assert (turn.is_due, turn.is_final) == (True, False)
+    assert turn.again_s is not None
+    assert turn_of(sight, was_listed=True, now_s=turn.again_s).is_final
+
+
+def test_a_folder_that_takes_long_to_list_is_listed_less_often_while_it_moves() -> None:
+    assert restless_again_s(10.0, 10.01) == pytest.approx(10.01)
+    assert restless_again_s(10.0, 12.0) == pytest.approx(12.0 + 20.0 - 1.0)
+
+
+def test_each_folder_gets_its_turn() -> None:
+    folders = {"a": 1, "b": 2, "c": 3}
+    assert [key for key, _ in beginning_at("b", folders.items())] == ["b", "c", "a"]
+    assert [key for key, _ in beginning_at("gone", folders.items())] == ["a", "b", "c"]
+
+
 def test_a_folder_on_a_disk_with_whole_seconds_is_listed_at_once_and_once_more() -> None:
-    sight = Sight(mtime_ns=COARSE, first_seen_s=10.0)
+    sight = Sight(mtime_ns=COARSE, first_seen_s=10.0, restless_from_s=10.0)
     first = turn_of(sight, was_listed=False, now_s=10.0)
     assert (first.is_due, first.is_final) == (True, False)
     assert first.again_s is not None

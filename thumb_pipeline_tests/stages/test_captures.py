@@ -120,3 +120,15 @@ def test_one_timelapse_whose_records_are_damaged_does_not_stop_the_others(archiv
     archive.frame("b.jpg", key=OTHER)
     followed(archive)
     assert archive.variant("b.jpg", key=OTHER).exists()
+
+
+def test_one_timelapse_whose_variants_cannot_be_written_does_not_stop_the_others(archive: Archive) -> None:
+    archive.frame("a.jpg")
+    archive.frame("b.jpg", key=OTHER)
+    smalls = Path(archive.library.variants(KEY), "smalls")
+    smalls.write_bytes(b"a file where a folder should be")
+    found = followed(archive, lambda: archive.frame("c.jpg", key=OTHER))
+    assert "move away" in found[0].trouble[KEY]
+    assert archive.variant("b.jpg", key=OTHER).exists()
+    assert archive.variant("c.jpg", key=OTHER).exists()
+    assert smalls.read_bytes() == b"a file where a folder should be"

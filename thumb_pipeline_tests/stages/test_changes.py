@@ -33,12 +33,12 @@ def marks(archive: Archive) -> dict[str, watch_memory.Mark]:
     return watch_memory.read_marks(archive.library)
 
 
-def rendered(archive: Archive, watch: Watch, refused: Collection[str] = ()) -> None:
+def rendered(archive: Archive, watch: Watch, refused_in: Collection[str] = ()) -> None:
     """Renders the backlog as a run does."""
     batch = watch.take(1000)
     names = tuple(name for found in batch.values() for name in found)
     archive.run(timelapses=tuple(batch), sources=names, is_hint=True)
-    watch.settle(archive.library, batch, refused)
+    watch.settle(archive.library, batch, refused_in)
 
 
 def test_a_lost_memory_finds_nothing_new_where_all_is_recorded(done: Archive) -> None:
@@ -139,7 +139,7 @@ def failed_halfway(done: Archive) -> tuple[Watch, bytes]:
     rendered(done, watch)
     time.sleep(SETTLE_S * 1.2)
     watch.look(done.library)
-    rendered(done, watch, refused=[f"{KEY}/c.jpg"])
+    rendered(done, watch, refused_in=[KEY])
     assert done.manifest().filter(source_name="c.jpg")["state"].to_list() == ["failed", "failed"]
     return watch, whole
 
@@ -173,6 +173,44 @@ def test_another_watcher_meets_what_failed_when_it_goes_on(done: Archive) -> Non
     assert successor.backlog[KEY] == ["c.jpg"]
 
 
+def test_a_whole_frame_renamed_over_one_that_failed_is_found_at_once(done: Archive) -> None:
+    watch, _ = failed_halfway(done)
+    for source in watch._unsettled[KEY].values():
+        source.refused_at_s = time.time() - 1800  # by now it is looked at every few minutes only
+    done.frame("x.tmp", color=9).rename(done.path("c.jpg"))
+    assert looked(done, watch) == {KEY: ["c.jpg"]}
+
+
+def test_all_sources_that_failed_together_are_met_again_when_they_go_on(done: Archive) -> None:
+    watch, names = watch_of(done), [f"half-{number:02d}.jpg" for number in range(60)]
+    whole = done.frame("whole.jpg").read_bytes()
+    for name in names:
+        done.other(name, whole[:200])
+    looked(done, watch)
+    rendered(done, watch)
+    time.sleep(SETTLE_S * 1.2)
+    watch.look(done.library)
+    rendered(done, watch, refused_in=[KEY])
+    for name in names:
+        done.other(name, whole)
+    for _ in range(3):
+        time.sleep(SETTLE_S * 2.2)
+        watch.look(done.library)
+    assert sorted(watch.backlog[KEY]) == names
+
+
+def test_a_folder_that_never_rests_is_listed_all_the_same(done: Archive) -> None:
+    watch = watch_of(done)
+    looked(done, watch)
+    deadline_s, number = time.monotonic() + 10.0, 0
+    while not watch.backlog.get(KEY) and time.monotonic() < deadline_s:
+        done.frame(f"new-{number:03d}.jpg")
+        watch.look(done.library)
+        number += 1
+        time.sleep(0.03)
+    assert watch.backlog[KEY]
+
+
 def test_an_emptied_folder_starts_nothing_and_forgets_nothing(done: Archive) -> None:
     before = done.inventory()
     for path in done.frames().iterdir():
@@ -195,6 +233,15 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_others_go_on(done: Archiv
     watch = watch_of(done)
     assert looked(done, watch) == {OTHER: ["a.jpg"]}
     assert "check the disk" in watch.trouble[KEY]
+
+
+def test_trouble_is_told_as_long_as_a_timelapse_is_left_alone(done: Archive) -> None:
+    watch = watch_of(done)
+    looked(done, watch)
+    watch.set_aside(KEY, "its records are damaged")
+    for _ in range(2):
+        watch.look(done.library)
+        assert watch.trouble == {KEY: "its records are damaged"}
 
 
 def test_a_camera_whose_disk_is_not_mounted_does_not_stop_the_others(done: Archive) -> None:
@@ -220,6 +267,13 @@ def test_what_a_living_run_will_render_is_left_to_it(done: Archive) -> None:
     done.frame("d.jpg")
     assert looked(done, watch_of(done, {"its-run"})) == {KEY: ["d.jpg"]}
     assert looked(done, watch_of(done)) == {KEY: ["c.jpg", "d.jpg"]}
+
+
+def test_what_was_replaced_since_a_living_run_planned_it_is_not_left_to_it(done: Archive) -> None:
+    done.frame("c.jpg")
+    work_orders.place(done.library, done.plan(), "its-run")
+    done.frame("x.tmp", color=9).rename(done.path("c.jpg"))
+    assert looked(done, watch_of(done, {"its-run"})) == {KEY: ["c.jpg"]}
 
 
 def test_what_a_living_command_will_render_is_left_to_it(done: Archive) -> None:
@@ -260,6 +314,20 @@ def test_where_much_moved_a_look_lists_a_part_and_the_next_one_goes_on(
         n_looks += 1
         assert watch.is_behind or set(watch.backlog) >= set(keys)
         assert n_looks < 10
+
+
+def test_a_folder_that_is_slow_to_list_does_not_starve_those_behind_it(
+    done: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("thumb_pipeline.stages.changes._LISTING_S", 0.0)
+    done.frame("a.jpg", key=OTHER)
+    watch = watch_of(done)
+    for number in range(4):  # the first folder has moved at each look
+        done.frame(f"new-{number}.jpg")
+        watch.look(done.library)
+        time.sleep(0.06)
+        watch.look(done.library)
+    assert watch.backlog[OTHER] == ["a.jpg"]
 
 
 def test_a_damaged_memory_is_a_lost_one(done: Archive) -> None:

@@ -113,14 +113,18 @@ def unreadable(path: Path) -> Iterator[None]:
     """A file that can be listed and not be read, by root either: over it lies one of the kernel's, for writing only."""
     if os.geteuid() != 0:
         path.chmod(0)
-        yield
-        path.chmod(0o644)
+        try:
+            yield
+        finally:
+            path.chmod(0o644)
         return
     mounted = subprocess.run(["mount", "--bind", "/sys/bus/platform/drivers_probe", path], check=False)
     if mounted.returncode:
         pytest.skip("root reads every file, and may not mount anything over one here")
-    yield
-    subprocess.run(["umount", path], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)
 
 
 def attempts(archive: Archive) -> set[int | None]:
