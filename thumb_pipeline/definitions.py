@@ -26,12 +26,12 @@ from thumb_pipeline.defs.control import (
     stop_backfill,
     stop_run,
 )
-from thumb_pipeline.defs.failures import REFUSED
+from thumb_pipeline.defs.failures import COMMAND_TAG, REFUSED
 from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
 from thumb_pipeline.defs.kept_runs import forget_runs
 from thumb_pipeline.defs.lanes import LANE_TAG
-from thumb_pipeline.defs.lost_runs import COMMAND_TAG, end_lost_runs
+from thumb_pipeline.defs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.on_demand import generate_on_demand
 from thumb_pipeline.defs.repair_op import repair

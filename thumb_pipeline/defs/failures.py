@@ -3,12 +3,13 @@
 Which exceptions these are is said in `stages.errors`; whatever else is raised is a fault of the program and stays one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import dagster as dg
 
+from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 
 _REPEAT_FAILED_STEPS_TAG = "dagster/retry_on_asset_or_op_failure"
@@ -17,22 +18,40 @@ REFUSED = "refused_before_anything_changed"
 """Metadata of a failure that changed nothing; a command then ends with the exit code of a refusal."""
 
 
+COMMAND_TAG = "thumb_pipeline/command"
+"""Names the run of a command, which a person watches and repeats."""
+
+
 @contextmanager
-def refusals_as_failures(*, hint: str = "") -> Iterator[None]:
+def refusals_as_failures(*, hint: str = "", delays_s: Sequence[float] = ()) -> Iterator[None]:
     """Raises a `dagster.Failure` with the same words.
 
     Args:
         hint: more to do, after a refusal's own words.
+        delays_s: how long the step waits before each further try where the environment stood in the way.
 
     Raises:
         dagster.Failure: not to be retried where something was refused: it would be again.
+        dagster.RetryRequested: a full disk, say, may have space again in a while.
     """
     try:
         yield
     except REFUSALS as refused:
         raise refusal(f"{refused}{hint}", metadata={REFUSED: True}) from refused
     except INTERRUPTIONS as error:
-        raise dg.Failure(description=str(error)) from error
+        raise _later(str(error), delays_s) from error
+
+
+def _later(description: str, delays_s: Sequence[float]) -> dg.Failure | dg.RetryRequested:
+    """Another try of the step that asks, or its failure when all were made; a command fails at once."""
+    context = dg.OpExecutionContext.get() if delays_s else None
+    if context is None or context.run.tags.get(COMMAND_TAG) == context.run_id:
+        return dg.Failure(description=description)
+    if context.retry_number >= len(delays_s):
+        return refusal(f"{description} (tried {context.retry_number + 1} times)")
+    wait_s = delays_s[context.retry_number]
+    context.log.warning(f"{description} (this run tries again by itself in {human_seconds(wait_s)})")
+    return dg.RetryRequested(max_retries=len(delays_s), seconds_to_wait=wait_s)
 
 
 def refusal(description: str, *, metadata: dict[str, Any] | None = None) -> dg.Failure:

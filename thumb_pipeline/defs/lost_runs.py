@@ -11,13 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from thumb_pipeline.defs.failures import COMMAND_TAG
 from thumb_pipeline.defs.lanes import LANE_TAG
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
-
-COMMAND_TAG = "thumb_pipeline/command"
-"""Names the run of a command, whose lease outlasts it: a run that goes on without has lost its process for sure."""
 
 _LOST_TAG = "thumb_pipeline/lost"
 _ASKED_AGAIN_TAG = "thumb_pipeline/retry_asked_again"
@@ -98,6 +96,7 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
     if lease_id is not None:
         if not recovery.is_abandoned(library, lease_id):
             return False
+        # The lease of a command outlasts its run: one that goes on without has lost its process for sure.
         is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in recovery.dead_leases(library)
         return is_certain or _is_silent(instance, record)
     is_ours = LANE_TAG in run.tags

@@ -52,7 +52,7 @@ def place_order(
     resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
     """Plans, records what is right already, and writes the rest down as an order of work."""
-    with refusals_as_failures(), library.lease() as lease:
+    with refusals_as_failures(delays_s=library.settings.retries.delays_s), library.lease() as lease:
         left_out: dict[str, str] = {}
         if go_on_without_refused:
             plan, left_out = plan_apart(library, selection, lease)
@@ -140,7 +140,7 @@ def _carried_out(
     opened = work_orders.library_of(opened, order_id)
     rows = work_orders.chunk_rows(opened, order_id, chunk)
     n_sources = rows.select("timelapse", "source_name").n_unique()
-    with refusals_as_failures(), opened.lease() as lease:
+    with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         done = render_rows(
             opened,
             rows,

@@ -27,7 +27,7 @@ def image_inventory(
     opened = library.open(context.instance)
     enter_lane(context)
     keys = list(context.partition_keys)
-    with refusals_as_failures():
+    with refusals_as_failures(delays_s=opened.settings.retries.delays_s):
         found = list(surveys(opened, keys))
         refuse_shrunken(config.selection(keys), [shrinkage for part in found for shrinkage in part.shrunken])
         for part in found:

@@ -29,7 +29,7 @@ def missing_thumbnails(
     opened = library.open(context.instance)
     enter_lane(context)
     keys = list(context.partition_keys)
-    with refusals_as_failures(), opened.lease() as lease:
+    with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         plan = make_plan(opened, config.selection(keys), lease)
         recording.keep_plan(opened, plan, keys)
     shown = plan.rows.select("timelapse", "source_name", "variant", "reason")
