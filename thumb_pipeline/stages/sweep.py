@@ -172,9 +172,13 @@ def _without_policy(library: Library, seen: Look) -> tuple[pl.DataFrame, pl.Data
 
 
 def _objections_to_size(library: Library, files: pl.DataFrame, n_listed: dict[str, int]) -> list[str]:
-    """Against taking more than is believable; unfinished files count neither as taken nor as variants."""
+    """Against taking more than is believable; unfinished files count neither as taken nor as variants.
+
+    What a policy made superfluous is as much as the policy says, and was confirmed by a word of its own.
+    """
     brakes = library.settings.brakes
-    taken = _by_timelapse(files.filter(pl.col("kind") != OrphanKind.TEMPORARY.value), pl.len())
+    uncounted = [OrphanKind.TEMPORARY.value, OrphanKind.POLICY.value]
+    taken = _by_timelapse(files.filter(~pl.col("kind").is_in(uncounted)), pl.len())
     shares = [
         Share(place=key, n_taken=n, n_files=n_listed.get(key, 0), max_ratio=brakes.max_sweep_ratio_timelapse)
         for key, n in sorted(taken.items())

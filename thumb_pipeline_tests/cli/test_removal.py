@@ -169,3 +169,31 @@ def test_a_sweep_says_what_it_leaves_to_a_change_of_policy(library: Archive, run
     said = run("sweep", "--library", library.root)
     assert "3 files of existing frames that a policy asks for no more stay" in said.err
     assert "thumb-pipeline sweep --policy" in said.err
+
+
+def test_what_latest_only_made_superfluous_goes_with_a_word_of_its_own_however_much_it_is(
+    archive: Archive, run: Run
+) -> None:
+    archive.fill(30)
+    assert run("generate", "--library", archive.root).code == 0
+    before = archive.variants()
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(
+        settings.read_text().replace('small_generation_mode = "all"', 'small_generation_mode = "latest_only"')
+    )
+    assert run("sweep", "--library", archive.root, "--apply", "--json").json["removed"] == 0
+    dry = run("sweep", "--library", archive.root, "--policy", "--json")
+    assert (dry.code, dry.json["planned"], archive.variants() == before) == (0, 29, True), dry.err
+    swept = run("sweep", "--library", archive.root, "--policy", "--apply", "--json")
+    assert (swept.code, swept.json["removed"]) == (0, 29), swept.err
+    assert len(archive.variants()) == 31
+    assert run("restore", "--library", archive.root, swept.json["run_id"]).code == 0
+    assert archive.variants() == before
+
+
+def test_the_word_for_policies_overrules_no_brake_on_other_files(library: Archive, run: Run) -> None:
+    for number in range(25):
+        (library.frames().parent / "smalls" / f"foreign-{number}.txt").write_text("somebody's")
+    refused = run("sweep", "--library", library.root, "--policy", "--apply")
+    assert refused.code == 2
+    assert "more than is believable" in refused.err
