@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/cancelling.py [SCRATCH_FOLDER] [--times 50] [--frames 1500] [--seed 1]
 
-A stop is counted as bad when the process had to be killed, a worker or an unfinished file was left, or what was
-published was not recorded. Run it beside other work to see it under load: `stress-ng --cpu 8`, or several of itself.
+A stop is counted as bad when it took more than five seconds, the process had to be killed, a worker or an unfinished
+file was left, or what was published was not recorded. Run it beside other work to see it under load: `stress-ng --cpu
+8`, or several of itself.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from thumb_pipeline.stages.library import initialise
 _COMMAND = [sys.executable, "-c", "from thumb_pipeline.cli import main; main()"]
 _FRAME_SIZE = (1920, 1080)
 _LONGEST_S = 60.0
+_WITHIN_S = 5.0
 _UNTIL_S = 8.0
 """Stops come at a random moment up to so many seconds after the run has begun."""
 
@@ -50,6 +52,7 @@ def main() -> None:
             how = ("Ctrl-C", "cancel")[number % 2]
             seconds, wrong = _stopped(root, how, moments.uniform(0.0, _UNTIL_S))
             took[how].append(seconds)
+            wrong += [f"took {seconds:.1f} s"] if seconds > _WITHIN_S else []
             bad += [f"{number} ({how}): {each}" for each in wrong]
             print(f"{number:3} {how:6} {seconds:5.2f} s {'; '.join(wrong)}", flush=True)
     for how, seconds_each in took.items():

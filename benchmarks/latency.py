@@ -6,7 +6,8 @@
 `quiet`: single frames, each met by a run whose workers have gone, as after any longer pause. `cold`: the same without
 `captures.keep_warm`: each is met by no run. `warm`: single frames at random moments, met by what the one before has
 left. `cameras`: one frame every 10 s on each of 20 cameras. `beside`: five cameras write into five timelapses while
-everything in these is rendered again, and goes on alone afterwards.
+a forced backfill of these renders everything again, and goes on alone afterwards; at the end that is rendered once more
+by a command with all cores and nobody else, to compare the rates.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,25 +153,27 @@ def beside(scratch: Path, drawn: list[bytes], chosen: argparse.Namespace) -> str
     library = _library(scratch, _N_BESIDE)
     _fill(library, drawn, chosen.bulk_frames // _N_BESIDE)
     with _up(library) as url, _watched() as watcher:
-        _wait_until_done(watcher)
-        bulk = _launch(url, "generate", {"take_order": {"config": {"force": True}}})
-        _wait_until(lambda: _n_rendered(library, bulk) > 0)
-        began_s, n_before, number = time.monotonic(), _n_rendered(library, bulk), 0
-        while _status(url, bulk) == "STARTED" and time.monotonic() - began_s < chosen.minutes * 60:
+        _wait_until(lambda: len(_partitions(url)) == _N_BESIDE)
+        launched_at = datetime.now(UTC)
+        backfill = _launch_backfill(url)
+        _wait_until(lambda: _n_rendered(library, launched_at) > 0)
+        began_s, n_before, number = time.monotonic(), _n_rendered(library, launched_at), 0
+        while _is_under_way(url, backfill) and time.monotonic() - began_s < chosen.minutes * 60:
             _put(library, watcher, number % _N_BESIDE + 1, number // _N_BESIDE, drawn)
             number += 1
             time.sleep(max(0.0, began_s + number * _BESIDE_EVERY_S - time.monotonic()))
         _wait_until_done(watcher)
-        half_s, n_half = time.monotonic(), _n_rendered(library, bulk)
+        half_s, n_half = time.monotonic(), _n_rendered(library, launched_at)
         time.sleep(_ALONE_S)
-        alone = (_n_rendered(library, bulk) - n_half) / (time.monotonic() - half_s)
-        rate = (n_half - n_before) / (half_s - began_s)
-        was = _status(url, bulk)
-        name = (
-            f"a frame every {_BESIDE_EVERY_S:g} s beside a regeneration of the same timelapses, which does {rate:.1f} "
-            f"sources/s beside them and {alone:.1f} alone ({was})"
-        )
-        return _line(name, watcher.done, watcher, "p50 5 s, p95 9 s")
+        alone = (_n_rendered(library, launched_at) - n_half) / (time.monotonic() - half_s)
+        was = "goes on" if _is_under_way(url, backfill) else "has ended"
+    by_command = _rate_of_command(library)
+    rate = (n_half - n_before - len(watcher.done)) / (half_s - began_s)
+    name = (
+        f"a frame every {_BESIDE_EVERY_S:g} s beside a forced backfill of the same timelapses, which does {rate:.1f} "
+        f"sources/s beside them and {alone:.1f} alone, and {was}; the command alone {by_command:.1f}"
+    )
+    return _line(name, watcher.done, watcher, "p50 5 s, p95 9 s")
 
 
 SCENARIOS = {"quiet": quiet, "cold": cold, "warm": warm, "cameras": cameras, "beside": beside}
@@ -192,10 +196,17 @@ def _fill(library: Library, drawn: list[bytes], n_frames: int) -> None:
     subprocess.run([*_COMMAND, "generate", "--library", library.root], check=True, stdout=subprocess.DEVNULL)
 
 
-def _n_rendered(library: Library, run_id: str) -> int:
-    """How many sources a run rendered, as far as it recorded them."""
+def _n_rendered(library: Library, since: datetime) -> int:
+    """How many sources were rendered since a moment, as far as that is recorded."""
     keys = [_key(number) for number in range(1, _N_BESIDE + 1)]
-    return int(library.manifest.read(keys, where=pl.col("run_id") == run_id)["source_name"].len()) // 2
+    return int(library.manifest.read(keys, where=pl.col("recorded_at") >= since)["source_name"].len()) // 2
+
+
+def _rate_of_command(library: Library) -> float:
+    """Sources a second that the command renders, `up` having ended."""
+    command = [*_COMMAND, "generate", "--force", "--json", "--library", library.root]
+    done = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return float(done["rendered"] / 2 / done["duration_s"])
 
 
 def _set(library: Library, *, linger_s: float, keep_warm: bool = True) -> None:
@@ -275,19 +286,28 @@ def _runs(url: str, statuses: str | None) -> list[object]:
     return list(found["runsOrError"]["results"])
 
 
-def _launch(url: str, job: str, ops: dict[str, Any]) -> str:
-    """Launches a job as its page in the UI does, and returns the run's id."""
-    mutation = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
-        __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-    place = {"repositoryLocationName": "thumb_pipeline", "repositoryName": "__repository__", "jobName": job}
-    launched = _asked(url, mutation, {"params": {"selector": place, "runConfigData": {"ops": ops}}})["launchRun"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    return str(launched["run"]["runId"])
+def _partitions(url: str) -> list[str]:
+    query = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
+    return list(_asked(url, query)["assetNodeOrError"].get("partitionKeys", []))
 
 
-def _status(url: str, run_id: str) -> str:
-    found = _asked(url, f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}')
-    return str(found["runOrError"]["status"])
+def _launch_backfill(url: str) -> str:
+    """Launches a forced backfill of all timelapses as the page of the asset does, and returns its id."""
+    mutation = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+        __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+    params = {
+        "assetSelection": [{"path": ["thumbnails"]}],
+        "partitionNames": _partitions(url),
+        "runConfigData": {"ops": {"thumbnails": {"ops": {"cut_plan": {"config": {"force": True}}}}}},
+    }
+    launched = _asked(url, mutation, {"params": params})["launchPartitionBackfill"]
+    assert launched["__typename"] == "LaunchBackfillSuccess", launched
+    return str(launched["backfillId"])
+
+
+def _is_under_way(url: str, backfill_id: str) -> bool:
+    query = "query ($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+    return bool(_asked(url, query, {"id": backfill_id})["partitionBackfillOrError"]["status"] == "REQUESTED")
 
 
 def _asked(url: str, query: str, variables: dict[str, Any] | None = None) -> Any:
