@@ -26,9 +26,10 @@ from thumb_pipeline.defs.reporting import (
 )
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages import recording, work_orders
+from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.listing import discover
-from thumb_pipeline.stages.measure import measure
+from thumb_pipeline.stages.listing import discover_apart
+from thumb_pipeline.stages.measure import Measurement, measure
 from thumb_pipeline.stages.next_newest import render_rows
 from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.plan_apart import plan_apart
@@ -96,7 +97,7 @@ def take_order(
     """Takes the order that the command line placed for this run, or plans what the config selects, and cuts it."""
     opened = library.open(context.instance)
     with refusals_as_failures():
-        register_timelapses(context.instance, discover(opened).keys)
+        register_timelapses(context.instance, discover_apart(opened).keys)
     selection = config.selection(config.timelapses)
     yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=config.go_on_without_refused))
 
@@ -224,13 +225,25 @@ def report_order(
         _materialized(context, "thumbnails", key, found)
     if config.statistics:
         with refusals_as_failures():
-            measured = measure(opened)
-        _materialized(context, "coverage_statistics", None, coverage_metadata(measured))
-        _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
+            measured = _measured(context, opened, order)
+        if measured is not None:
+            _materialized(context, "coverage_statistics", None, coverage_metadata(measured))
+            _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
     work_orders.discard(opened, order.id)
     retire_timelapses(opened, context.instance, context.run_id, context.log)
     if order.left_out:
         _fail_for_left_out(order)
+
+
+def _measured(context: dg.OpExecutionContext, opened: Library, order: WorkOrder) -> Measurement | None:
+    """What the library amounts to; None where that is refused with a timelapse left out, which the run's end names."""
+    try:
+        return measure(opened)
+    except REFUSALS as refused:
+        if not order.left_out:
+            raise
+        context.log.warning(f"nothing was measured: {refused}")
+        return None
 
 
 def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:

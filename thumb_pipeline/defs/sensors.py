@@ -6,7 +6,7 @@ Only gathers and asks: what moved is found by `stages.changes`, what follows fro
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, replace
 
@@ -25,13 +25,14 @@ from thumb_pipeline.stages.captures import pause_s
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.listing import discover_apart
 from thumb_pipeline.storage.leases import LockTimeout
 
 _TICK_S = 25.0
 """How long a tick watches. The daemon starts ticks at most every five seconds, so what counts is to be in one."""
 
 _ASK_AGAIN_S = 1.0
+_MOST_TROUBLE = 10
 _PATIENCE_S = 1.0  # a new folder is about to get its first frame: both in one tick
 
 
@@ -55,7 +56,7 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
             if is_successor_due(list(ages_s.values())):
                 return dg.SensorResult(run_requests=[_successor(*ages_s)], cursor=context.cursor)
             if time.monotonic() > deadline_s or in_force.file_state(opened) != before:
-                return _told(context, opened, _beside_a_run(context.instance, opened), cursor=context.cursor)
+                return _beside_a_run(context, opened)
             time.sleep(_ASK_AGAIN_S)
         with watch_memory.watching(opened):
             return _watch(context, opened, deadline_s)
@@ -100,12 +101,14 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
             time.sleep(pause_s(now_s - looked_s))
 
 
-def _beside_a_run(instance: dg.DagsterInstance, library: Library) -> Decision:
+def _beside_a_run(context: dg.SensorEvaluationContext, library: Library) -> dg.SensorResult:
     """What is left to decide while a run attends to sources: partitions, and what to say."""
-    partitions, timelapses = _Partitions(instance, library), frozenset(discover(library).keys)
-    known = partitions.known(timelapses, is_sure=True)
+    found = discover_apart(library)
+    partitions, timelapses = _Partitions(context.instance, library), frozenset(found.keys)
+    known = partitions.known(timelapses, is_sure=not found.trouble)
     in_flight = replace(partitions.in_flight(known), is_attended=True)
-    return decide(OnDisk(timelapses=timelapses), known, in_flight, Cursor(), now_s=time.time())
+    decision = decide(OnDisk(timelapses=timelapses), known, in_flight, Cursor(), now_s=time.time())
+    return _told(context, library, decision, cursor=context.cursor, trouble=_lines(found.trouble))
 
 
 class _Partitions:
@@ -152,8 +155,12 @@ def _ask(
         if library.trouble is not None:
             context.log.warning(str(library.trouble))
         cursor = Cursor(attempts=cursor.attempts + 1, asked_at_s=time.time())
-    trouble = [f"{where}: {reason}" for where, reason in sorted(watch.trouble.items())]
-    return _told(context, library, decision, cursor=json.dumps(asdict(cursor)), runs=runs, trouble=trouble[:10])
+    trouble = _lines(watch.trouble)
+    return _told(context, library, decision, cursor=json.dumps(asdict(cursor)), runs=runs, trouble=trouble)
+
+
+def _lines(trouble: Mapping[str, str]) -> list[str]:
+    return [f"{where}: {reason}" for where, reason in sorted(trouble.items())][:_MOST_TROUBLE]
 
 
 def _told(

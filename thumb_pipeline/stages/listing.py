@@ -4,8 +4,8 @@ What changed since is `inventory`'s question, what is missing `plan`'s.
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import polars as pl
@@ -13,7 +13,7 @@ import polars as pl
 from thumb_pipeline.analytics.expected import is_source_name
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_camera_folder, timelapse_key
 from thumb_pipeline.stages.library import Library, Refused
-from thumb_pipeline.storage.folders import FolderListing, list_files, list_subfolders, look_at
+from thumb_pipeline.storage.folders import ArchiveUnavailable, FolderListing, list_files, list_subfolders, look_at
 
 LISTED = {"timelapse": pl.String, "source_name": pl.String, "n_bytes": pl.Int64, "mtime_ns": pl.Int64}
 """A listing of files as a table."""
@@ -28,12 +28,30 @@ class Discovery:
         vanished: of those that have an inventory and no folder any more.
         unmatched: folders below `cameras/` that are no camera's and no timelapse's, relative to the library.
         stray: timelapses that have a folder below another root of variants, and none in the library or its inventory.
+        trouble: cameras whose folder cannot be read, with the reason. Of their timelapses nothing is said above.
     """
 
     keys: list[str]
     vanished: list[str]
     unmatched: list[str]
     stray: list[str]
+    trouble: dict[str, str] = field(default_factory=dict)
+
+    def reasons_against(self, keys: Sequence[str] = ()) -> dict[str, str]:
+        """Why nothing can be said of some timelapses, by key; of whole cameras, by their names, where none is given."""
+        if not keys:
+            return dict(self.trouble)
+        return {key: self.trouble[_camera_of(key)] for key in keys if _camera_of(key) in self.trouble}
+
+    def refuse_unreadable(self, keys: Sequence[str] = ()) -> None:
+        """Makes sure that the cameras of some timelapses can be read, or all of them where none is given.
+
+        Raises:
+            ArchiveUnavailable: some cannot; with the reasons.
+        """
+        reasons = sorted(set(self.reasons_against(keys).values()))
+        if reasons:
+            raise ArchiveUnavailable("\n".join(reasons))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,28 +82,68 @@ def discover(library: Library) -> Discovery:
     Raises:
         ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
-    keys, unmatched = _timelapses_below(library.root)
-    vanished = sorted(set(library.inventory.keys()) - set(keys))
-    elsewhere, _ = _timelapses_below(library.variants_root) if library.variants_root != library.root else ([], [])
+    found = discover_apart(library)
+    found.refuse_unreadable()
+    return found
+
+
+def discover_apart(library: Library) -> Discovery:
+    """The same, and a camera whose folder cannot be read does not hide the others: it is named as trouble.
+
+    Whoever calls looks at that before anything is concluded from a timelapse that is not among the found.
+
+    Raises:
+        ArchiveUnavailable: the folder of all cameras cannot be listed, or the library is gone.
+    """
+    here = _look_below(library.root)
+    elsewhere = _look_below(library.variants_root) if library.variants_root != library.root else _Tree()
+    trouble = {**elsewhere.trouble, **here.trouble}
+    keys, known = _readable(here.keys, trouble), _readable(library.inventory.keys(), trouble)
     library.refuse_if_gone()  # only then is a library without cameras an empty one
-    return Discovery(keys=keys, vanished=vanished, unmatched=unmatched, stray=sorted({*elsewhere} - {*keys, *vanished}))
+    return Discovery(
+        keys=keys,
+        vanished=sorted({*known} - {*keys}),
+        unmatched=here.unmatched,
+        stray=sorted({*_readable(elsewhere.keys, trouble)} - {*keys, *known}),
+        trouble=trouble,
+    )
 
 
-def _timelapses_below(root: str) -> tuple[list[str], list[str]]:
-    """Keys of the timelapses' folders in a tree of cameras, and the folders there that are none."""
-    keys: list[str] = []
-    unmatched: list[str] = []
+@dataclass(slots=True)
+class _Tree:
+    """A tree of cameras: keys of its timelapses' folders, folders that are none, and cameras that cannot be read."""
+
+    keys: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    trouble: dict[str, str] = field(default_factory=dict)
+
+
+def _look_below(root: str) -> _Tree:
+    tree = _Tree()
     cameras = os.path.join(root, CAMERAS_FOLDER)
     for camera in _subfolders(cameras):
         if not is_camera_folder(camera):
-            unmatched.append(f"{CAMERAS_FOLDER}/{camera}")
+            tree.unmatched.append(f"{CAMERAS_FOLDER}/{camera}")
             continue
-        for timelapse in _subfolders(os.path.join(cameras, camera)):
+        try:
+            timelapses = _subfolders(os.path.join(cameras, camera))
+        except ArchiveUnavailable as error:
+            tree.trouble[camera] = str(error)
+            continue
+        for timelapse in timelapses:
             try:
-                keys.append(timelapse_key(camera, timelapse))
+                tree.keys.append(timelapse_key(camera, timelapse))
             except ValueError:
-                unmatched.append(f"{CAMERAS_FOLDER}/{camera}/{timelapse}")
-    return keys, unmatched
+                tree.unmatched.append(f"{CAMERAS_FOLDER}/{camera}/{timelapse}")
+    return tree
+
+
+def _camera_of(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _readable(keys: list[str], trouble: Mapping[str, str]) -> list[str]:
+    return [key for key in keys if _camera_of(key) not in trouble] if trouble else keys
 
 
 def list_sources(library: Library, key: str, *, only: Sequence[str] | None = None) -> SourceListing:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Lease, Library
-from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.listing import discover_apart
 from thumb_pipeline.stages.plan import Plan, make_plan
 from thumb_pipeline.stages.selection import Selection
 
@@ -15,14 +15,15 @@ from thumb_pipeline.stages.selection import Selection
 def plan_apart(library: Library, selection: Selection, lease: Lease) -> tuple[Plan, dict[str, str]]:
     """The plan of all timelapses that can be planned, and the others with the reason.
 
-    Halves are planned again where a whole is refused: with one bad timelapse that costs about two plans more.
+    A camera whose folder cannot be read is left out whole, under its own name where no timelapse of it was. Halves are
+    planned again where a whole is refused: with one bad timelapse that costs about two plans more.
 
     Raises:
-        ArchiveUnavailable: the timelapses themselves cannot be found.
+        ArchiveUnavailable: the folder of all cameras cannot be listed.
     """
-    found = discover(library)
-    keys = selection.timelapses or (*found.keys, *found.vanished)
-    left_out: dict[str, str] = {}
+    found = discover_apart(library)
+    left_out = found.reasons_against(selection.timelapses)
+    keys = [key for key in selection.timelapses or (*found.keys, *found.vanished) if key not in left_out]
     parts = [part for plan in _plans(library, selection, tuple(keys), lease, left_out) for part in plan.parts]
     return Plan(parts=parts, unmatched=found.unmatched), left_out
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER
 from thumb_pipeline.stages.inventory import Shrinkage
 from thumb_pipeline.stages.library import Library, Refused
-from thumb_pipeline.stages.listing import SourceListing, discover, list_sources
+from thumb_pipeline.stages.listing import SourceListing, discover_apart, list_sources
 
 _BATCH_ROWS = 300_000
 
@@ -46,11 +46,12 @@ def choose_timelapses(library: Library, selection: Selection) -> tuple[list[str]
 
     Raises:
         Refused: the selection names what is not there.
-        ArchiveUnavailable: a folder cannot be listed.
+        ArchiveUnavailable: the folder of a selected timelapse's camera cannot be listed, or of any where all are.
     """
     for name in selection.variants:
         refuse_unknown("variant", name, list(library.settings.variants))
-    found = discover(library)
+    found = discover_apart(library)
+    found.refuse_unreadable(selection.timelapses)
     known = [*found.keys, *found.vanished]
     for key in selection.timelapses:
         refuse_unknown("timelapse", key, known)

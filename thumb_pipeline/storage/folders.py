@@ -51,7 +51,7 @@ def list_files(folder: str) -> FolderListing:
     """Every regular file directly in `folder`; links are not followed. A folder that does not exist is empty.
 
     Raises:
-        ArchiveUnavailable: the folder exists and cannot be read whole.
+        ArchiveUnavailable: the folder exists and cannot be read whole, or the way to it leads nowhere.
         Stopped: a stop was asked for.
     """
     stopping.look()
@@ -60,7 +60,7 @@ def list_files(folder: str) -> FolderListing:
         with os.scandir(folder) as entries:
             _take(entries, listing)
     except FileNotFoundError as error:
-        if _leads_nowhere(folder) or _leads_nowhere(os.path.dirname(folder)):
+        if _is_cut_off(folder):
             raise unavailable(folder, error) from error
         return FolderListing()
     except OSError as error:
@@ -98,7 +98,8 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
     What is no name of a file in a folder (`..`, one with a slash) does not exist.
 
     Raises:
-        ArchiveUnavailable: a file's state cannot be told for another reason than its absence.
+        ArchiveUnavailable: a file's state cannot be told for another reason than its absence, or the way to it leads
+            nowhere.
     """
     listing = FolderListing()
     for text in dict.fromkeys(wanted):
@@ -108,7 +109,11 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
         path = os.path.join(os.fsencode(folder), name)
         try:
             status = os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError as error:
+            if _is_cut_off(folder):
+                raise unavailable(folder, error) from error
+            continue
+        except NotADirectoryError:
             continue
         except OSError as error:
             raise unavailable(f"{folder}/{text}", error) from error
@@ -154,7 +159,7 @@ def list_subfolders(folder: str) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            found = [entry.name for entry in entries if entry.is_dir() or _leads_nowhere(entry.path)]
+            found = [entry.name for entry in entries if _may_be_folder(entry)]
             return sorted(names.to_text(os.fsencode(name)) for name in found)
     except FileNotFoundError as error:
         if _leads_nowhere(folder):
@@ -162,6 +167,24 @@ def list_subfolders(folder: str) -> list[str]:
         raise
     except OSError as error:
         raise unavailable(folder, error) from error
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link that may lead to one: who reads it is told why it cannot be read.
+
+    A link that turns in circles, or into a mount whose disk is dead, says nothing of the folders beside it.
+    """
+    try:
+        return entry.is_dir() or _leads_nowhere(entry.path)
+    except OSError:
+        return True
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether a path is not there because a link on the way to it leads nowhere."""
+    while path and not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return _leads_nowhere(path)
 
 
 def _leads_nowhere(path: str) -> bool:

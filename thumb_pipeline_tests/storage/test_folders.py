@@ -90,6 +90,26 @@ def test_a_link_that_leads_nowhere_is_unavailable_not_empty(tmp_path: Path) -> N
             read(str(tmp_path / "frames"))
 
 
+@pytest.mark.parametrize("n_folders", [1, 2, 3])
+def test_a_link_that_leads_nowhere_anywhere_on_the_way_is_unavailable(tmp_path: Path, n_folders: int) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "not mounted")
+    folder = str(tmp_path.joinpath("link", *"abc"[: n_folders - 1]))
+    with pytest.raises(ArchiveUnavailable):
+        list_files(folder)
+    with pytest.raises(ArchiveUnavailable):
+        look_at(folder, ["a.jpg"])
+
+
+@pytest.mark.parametrize("target", ["loop", "file/inside"])
+def test_a_link_of_which_nothing_can_be_told_counts_as_a_folder_and_hides_no_other(tmp_path: Path, target: str) -> None:
+    (tmp_path / "camera-1").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "loop").symlink_to(target)
+    assert list_subfolders(str(tmp_path)) == ["camera-1", "loop"]
+    with pytest.raises(ArchiveUnavailable):
+        list_subfolders(str(tmp_path / "loop"))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
 def test_a_folder_without_permission_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir(mode=0)
