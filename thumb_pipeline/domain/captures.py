@@ -137,9 +137,15 @@ def day_instant(day_number: int, of_day: time, start: date, timezone: tzinfo) ->
     return _as_utc(datetime.combine(day, of_day, timezone))
 
 
-def implied_start(day_number: int, exif: datetime, timezone: tzinfo) -> date:
-    """The start date that a frame of known day number and EXIF instant implies."""
-    return exif.astimezone(timezone).date() - timedelta(days=day_number - 1)
+def implied_start(day_number: int, exif: datetime, timezone: tzinfo) -> date | None:
+    """The start date that a frame of known day number and EXIF instant implies; None before the year 1.
+
+    Six digits behind `day` may be a serial number, and count more days than there were.
+    """
+    try:
+        return exif.astimezone(timezone).date() - timedelta(days=day_number - 1)
+    except OverflowError:
+        return None
 
 
 def _numbered(said: NamedTime, start: date | None, clock: Clock) -> datetime | None:

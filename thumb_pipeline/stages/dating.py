@@ -38,7 +38,8 @@ def implied_by_exif(inventory: Table, key: str, clock: Clock) -> date | None:
     has_both = pl.col("exif_captured_at").is_not_null() & pl.col("day_number").is_not_null()
     both = inventory.query([key], lambda rows: rows.filter(has_both).select("day_number", "exif_captured_at"))
     told = [(day, exif_instant(written, clock.timezone)) for day, written in both.iter_rows()]
-    starts = [implied_start(day, instant, clock.timezone) for day, instant in told if instant is not None]
+    implied = [implied_start(day, instant, clock.timezone) for day, instant in told if instant is not None]
+    starts = [start for start in implied if start is not None]
     return max(sorted(set(starts)), key=starts.count) if starts else None
 
 

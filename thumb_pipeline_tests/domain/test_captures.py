@@ -183,6 +183,32 @@ def test_the_implied_start_is_the_start_that_gave_the_instant(number: int, start
     assert implied_start(number, instant, ZULU) == start
 
 
+def test_a_number_of_more_days_than_there_were_implies_no_start() -> None:
+    assert implied_start(999_999, at(2025, 4, 22), BERLIN) is None
+
+
+@given(
+    st.integers(0, 999_999) | st.integers(700_000, 999_999),
+    st.integers(0, 235_959),
+    st.datetimes(),
+    st.sampled_from(["", "Z", "+14:00", "-14:00"]),
+    st.integers(-(2**63), 2**63 - 1),
+    st.dates(),
+)
+def test_no_numbered_frame_upsets_the_reader(
+    number: int, of_day: int, exif: datetime, offset: str, mtime_ns: int, start: date
+) -> None:
+    name, written = f"timelapse-1_day{number:03d}_{of_day:06d}.jpg", exif.isoformat() + offset
+    for clock in (Clock(timezone=BERLIN), Clock(timezone=BERLIN, start_date=start)):
+        found = capture(name, written, mtime_ns, clock, implied=start)
+        implied_start(number, found.captured_at, clock.timezone)
+
+
+@pytest.mark.parametrize("of_day", ["240000", "996199", "235960"])
+def test_a_time_of_day_that_is_none_makes_no_day_number(of_day: str) -> None:
+    assert told(f"timelapse-1_day003_{of_day}.jpg").day_number is None
+
+
 @pytest.mark.parametrize("start", [date.max, date.min, date(1960, 1, 1)])
 def test_a_start_that_leads_nowhere_gives_no_instant(start: date) -> None:
     assert day_instant(5, time(1, 2, 3), start, BERLIN) is None

@@ -58,6 +58,15 @@ def test_a_later_numbered_frame_stays_dated_by_its_neighbours_when_it_is_rendere
     assert dates(archive)[NUMBERED[2]] == (datetime(2025, 4, 24, 12, tzinfo=UTC), "day_number")
 
 
+def test_a_day_number_beyond_all_dates_dates_no_other_frame_and_stops_none(archive: Archive) -> None:
+    archive.frame("timelapse-1_day800000_120000.jpg", exif="2025:04:23 12:00:00")
+    assert archive.run().counts == {"rendered": 2}
+    archive.frame(NUMBERED[0])
+    archive.frame(NUMBERED[1], exif="2025:04:23 12:00:00")
+    assert archive.run().counts == {"rendered": 4, "unchanged": 2}
+    assert dates(archive)[NUMBERED[0]] == (datetime(2025, 4, 22, 12, tzinfo=UTC), "day_number")
+
+
 def test_most_frames_outvote_one_whose_clock_was_wrong_in_whatever_order_they_come(archive: Archive) -> None:
     archive.frame(NUMBERED[0], exif="2001:01:01 12:00:00")
     archive.frame(NUMBERED[4])
