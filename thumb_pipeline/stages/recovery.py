@@ -52,12 +52,14 @@ def holder(library: Library, lease_id: str) -> int | None:
 def clean_up(library: Library) -> int:
     """Removes what killed processes left unfinished in the folders they had announced; returns the number of files.
 
-    Their leases stay until `forget` is called: what else hangs on them is corrected in between.
+    A folder that cannot be read is passed over, as whoever cleans up has work in others. Their leases stay until
+    `forget` is called: what else hangs on them is corrected in between.
     """
     n_removed = 0
     for folders in leases.abandoned(library.lease_folder).values():
         for folder in dict.fromkeys(folders):  # a run that follows cameras announces them again and again
-            n_removed += clean_folder(library, folder, _temporaries(folder))
+            with contextlib.suppress(ArchiveUnavailable):
+                n_removed += clean_folder(library, folder, _temporaries(folder))
     return n_removed
 
 
@@ -81,15 +83,29 @@ def abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
 
 
 def forget(library: Library, lease_ids: list[str]) -> None:
-    """Removes the leases of killed processes after everything that hung on them is put right."""
+    """Removes the leases of killed processes after everything that hung on them is put right.
+
+    One stays for the next time while a folder that it names cannot be read: what lies there is not known.
+    """
+    announced = leases.abandoned(library.lease_folder)
     for lease_id in lease_ids:
-        leases.forget(library.lease_folder, lease_id)
+        if all(_is_readable(folder) for folder in dict.fromkeys(announced.get(lease_id, []))):
+            leases.forget(library.lease_folder, lease_id)
+
+
+def _is_readable(folder: str) -> bool:
+    try:
+        _temporaries(folder)
+    except ArchiveUnavailable:
+        return False
+    return True
 
 
 def _temporaries(folder: str) -> list[bytes]:
+    """Unfinished files in a folder; where there is none, or a file in its place, there are none."""
     try:
         return [name for name in os.listdir(os.fsencode(folder)) if publishing.is_temporary(name)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise unavailable(folder, error) from error

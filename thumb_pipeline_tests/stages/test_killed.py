@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.captures import clean_up_after_killed
 from thumb_pipeline_tests.stages.archives import Archive, states
 
 PROGRAM = """
@@ -114,3 +115,34 @@ def test_folders_announced_before_a_kill_are_cleaned_up_even_if_no_plan_meets_th
     assert recovery.dead_leases(library) == ["0badf00d"]
     recovery.forget(library, ["0badf00d"])
     assert recovery.dead_leases(library) == []
+
+
+def test_a_folder_that_cannot_be_read_keeps_its_lease_and_stops_no_other_clean_up(archive: Archive) -> None:
+    folders = {name: archive.root / name for name in ("circles", "readable", "file")}
+    folders["circles"].symlink_to("circles")
+    folders["readable"].mkdir()
+    folders["file"].write_bytes(b"")
+    library = archive.library
+    leases = {"0badf00d": ("circles", "readable"), "0badcafe": ("readable", "file")}
+    os.makedirs(library.lease_folder)
+    for lease_id, names in leases.items():
+        Path(library.lease_folder, f"{lease_id}.lease").write_text("".join(f"{folders[name]}\n" for name in names))
+        (folders["readable"] / f".tp-{lease_id}-1-1").write_bytes(b"half")
+    assert recovery.clean_up(library) == 2
+    recovery.forget(library, sorted(leases))
+    assert recovery.dead_leases(library) == ["0badf00d"]
+    folders["circles"].unlink()
+    folders["circles"].mkdir()
+    (folders["circles"] / ".tp-0badf00d-1-2").write_bytes(b"half")
+    assert recovery.clean_up(library) == 1
+    recovery.forget(library, ["0badf00d"])
+    assert recovery.dead_leases(library) == []
+
+
+def test_captures_clean_up_after_a_run_whose_folder_cannot_be_read_any_more(archive: Archive) -> None:
+    circles, library = archive.root / "circles", archive.library
+    circles.symlink_to("circles")
+    os.makedirs(library.lease_folder)
+    Path(library.lease_folder, "0badf00d.lease").write_text(f"{circles}\n")
+    assert clean_up_after_killed(library)
+    assert recovery.dead_leases(library) == ["0badf00d"]
