@@ -85,6 +85,31 @@ def keeps_latest_only(library: Library, keys: Sequence[str], spec: VariantSpec) 
     ]
 
 
+def without_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
+    """Plan rows without the variants that only the newest capture has, of captures that are the newest no more.
+
+    Work that was planned long ago would make again what new captures have superseded since. A refused capture counts
+    as newest too: what is to be tried again may well be one. A capture that becomes the newest after this was asked
+    is not seen; whatever is then made beside its variant is an orphan, for `sweep`.
+
+    Args:
+        library: the library.
+        rows: of a plan (`PLAN` columns).
+    """
+    superseded = [rows.head(0)]
+    for spec in library.settings.specs.values():
+        mine = rows.filter(pl.col("variant") == spec.name)
+        keys = keeps_latest_only(library, mine["timelapse"].unique().to_list(), spec)
+        mine = mine.filter(pl.col("timelapse").is_in(keys))
+        sources = mine.select(*_WHO, n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
+        only = sources["source_name"].unique().to_list()
+        for retry_failed in (False, True) if keys else ():
+            newest = required_sources(library, keys, sources, spec, only=only, retry_failed=retry_failed)
+            mine = mine.join(newest, on=_WHO, how="anti")
+        superseded.append(mine)
+    return rows.join(pl.concat(superseded), on=[*_WHO, "variant"], how="anti", maintain_order="left")
+
+
 def with_predecessors(
     library: Library,
     states: pl.DataFrame,

@@ -24,6 +24,7 @@ from thumb_pipeline.stages.examine import ADOPTED
 from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, opened_with, publish_durably
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.required import without_superseded
 from thumb_pipeline.stages.resuming import undone
 
 _LEASE = "lease"
@@ -170,10 +171,14 @@ def _recipes(library: Library) -> tuple[object, ...]:
 
 
 def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
-    """The plan rows of one chunk that are still to be done: what was recorded since the order was placed is."""
+    """The plan rows of one chunk that are still to be done.
+
+    What was recorded since the order was placed is done, and what a newer capture superseded need not be.
+    """
     path = os.path.join(_folder(library, order_id), "rows.parquet")
     rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
-    return _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
+    left = _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
+    return without_superseded(library, left)
 
 
 def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> int:
