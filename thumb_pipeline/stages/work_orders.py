@@ -28,6 +28,8 @@ from thumb_pipeline.stages.required import without_superseded
 from thumb_pipeline.stages.resuming import undone
 
 _LEASE = "lease"
+_ORDER = "order.json"
+_ROWS = "rows.parquet"
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
 
@@ -123,16 +125,16 @@ def place(
     if lease is not None:
         publish_durably(os.fsencode(os.path.join(folder, _LEASE)), lease.id.encode())
     plan_rows = _chunked(plan.rows, order.n_chunks)
-    plan_rows.write_parquet(os.path.join(folder, "rows.parquet"), compression="zstd")
+    plan_rows.write_parquet(os.path.join(folder, _ROWS), compression="zstd")
     publish_durably(os.fsencode(os.path.join(folder, SETTINGS_NAME)), library.written)
-    publish_durably(os.fsencode(os.path.join(folder, "order.json")), json.dumps(asdict(order)).encode())
+    publish_durably(os.fsencode(os.path.join(folder, _ORDER)), json.dumps(asdict(order)).encode())
     _discard_old(library)
     return order
 
 
 def is_placed(library: Library, order_id: str) -> bool:
     """Whether an order waits to be carried out."""
-    return os.path.exists(os.path.join(_folder(library, order_id), "order.json"))
+    return os.path.exists(os.path.join(_folder(library, order_id), _ORDER))
 
 
 def read(library: Library, order_id: str) -> WorkOrder:
@@ -141,7 +143,7 @@ def read(library: Library, order_id: str) -> WorkOrder:
     Raises:
         FileNotFoundError: it was carried out, or is older than a week.
     """
-    with open(os.path.join(_folder(library, order_id), "order.json"), encoding="utf-8") as file:
+    with open(os.path.join(_folder(library, order_id), _ORDER), encoding="utf-8") as file:
         written = json.load(file)
     found = {key: FoundCounts(**counts) for key, counts in written.pop("found").items()}
     return WorkOrder(**{**written, "id": order_id}, found=found)
@@ -175,16 +177,20 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
 
     What was recorded since the order was placed is done, and what a newer capture superseded need not be.
     """
-    path = os.path.join(_folder(library, order_id), "rows.parquet")
+    path = os.path.join(_folder(library, order_id), _ROWS)
     rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
     left = _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
     return without_superseded(library, left)
 
 
 def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> int:
-    """How many variants of an order are still to be made, or were at an earlier moment."""
-    rows = pl.read_parquet(os.path.join(_folder(library, order_id), "rows.parquet"), glob=False)
-    return _undone(library, rows, read(library, order_id), at=at).height
+    """How many variants of an order are still to be made, or were at an earlier moment; none of one that is gone."""
+    try:
+        rows = pl.read_parquet(os.path.join(_folder(library, order_id), _ROWS), glob=False)
+        order = read(library, order_id)
+    except FileNotFoundError:
+        return 0
+    return _undone(library, rows, order, at=at).height
 
 
 def is_given_up(library: Library, order_id: str) -> bool:
@@ -201,7 +207,10 @@ def unfinished(library: Library, asked: str) -> str | None:
 
 def placed(library: Library) -> list[WorkOrder]:
     """The orders that are being carried out or were stopped, the latest first."""
-    orders = [read(library, name) for name in _names(library) if is_placed(library, name)]
+    orders = []
+    for name in _names(library):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # carried out meanwhile, or no order at all
+            orders.append(read(library, name))
     return sorted(orders, key=lambda order: order.placed_at, reverse=True)
 
 
@@ -216,8 +225,11 @@ def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder, *, at: datet
 
 
 def discard(library: Library, order_id: str) -> None:
-    """Removes an order that was carried out."""
-    shutil.rmtree(_folder(library, order_id), ignore_errors=True)
+    """Removes an order that was carried out; from the first moment on, none is placed, however far this gets."""
+    folder = _folder(library, order_id)
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, _ORDER))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def discard_abandoned(library: Library) -> None:
@@ -239,7 +251,7 @@ def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
     """
     parts = [pl.DataFrame(schema=CLAIMED)]
     for name in _names(library):
-        rows = os.path.join(_folder(library, name), "rows.parquet")
+        rows = os.path.join(_folder(library, name), _ROWS)
         if (name in live_runs or _is_at_work(library, name)) and is_placed(library, name):
             with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
                 parts.append(pl.read_parquet(rows, columns=list(CLAIMED), glob=False))

@@ -1,9 +1,14 @@
 """Orders of work on disk: what is left of them while other things happen, and when they go."""
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
 import polars as pl
 import pytest
 
-from thumb_pipeline.stages import work_orders
+from thumb_pipeline.stages import activity, work_orders
 from thumb_pipeline.stages.next_newest import render_rows
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.test_policy import FIRST, LATEST_ONLY, SECOND, THIRD, small_of, smalls
@@ -87,3 +92,41 @@ def test_a_newer_capture_supersedes_nothing_where_all_have_the_variant(archive: 
     rows = work_orders.chunk_rows(archive.library, "bulk", 0)
     assert sorted(rows.filter(pl.col("variant") == "small")["timelapse"]) == [OTHER]
     assert rows.filter(variant="thumbnail").height == 2
+
+
+@pytest.fixture
+def orders(done: Archive) -> list[str]:
+    """The ids of many orders that are placed."""
+    work_orders.place(done.library, done.plan(force=True), "0")
+    folder = Path(done.library.plans)
+    for number in range(1, 200):
+        shutil.copytree(folder / "0", folder / str(number))
+    return [str(number) for number in range(200)]
+
+
+def test_orders_that_are_carried_out_meanwhile_are_passed_over(done: Archive, orders: list[str]) -> None:
+    library = done.library
+    with ThreadPoolExecutor(1) as others:
+        gone = others.submit(lambda: [work_orders.discard(library, order_id) for order_id in orders])
+        seen = [activity.orders(library, now=datetime.now(UTC))]
+        while seen[-1]:
+            seen.append(activity.orders(library, now=datetime.now(UTC)))
+        gone.result()
+    assert {order.n_variants for order in seen[0]} == {4}
+
+
+def test_nothing_is_left_of_an_order_that_is_gone(done: Archive) -> None:
+    work_orders.place(done.library, done.plan(force=True), "order")
+    assert work_orders.n_left(done.library, "order") == 4
+    work_orders.discard(done.library, "order")
+    assert work_orders.n_left(done.library, "order") == 0
+
+
+def test_an_order_whose_folder_cannot_be_removed_is_none_any_more(done: Archive, tmp_path: Path) -> None:
+    library = done.library
+    work_orders.place(library, done.plan(force=True), "order")
+    folder = Path(library.plans, "order")
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")  # no tree is removed through a link
+    work_orders.discard(library, "order")
+    assert not work_orders.is_placed(library, "order")
