@@ -5,6 +5,7 @@ stays until it is carried out, so that a run that failed can be resumed from it.
 """
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -124,8 +125,9 @@ def place(
     os.makedirs(folder, exist_ok=True)
     if lease is not None:
         publish_durably(os.fsencode(os.path.join(folder, _LEASE)), lease.id.encode())
-    plan_rows = _chunked(plan.rows, order.n_chunks)
-    plan_rows.write_parquet(os.path.join(folder, _ROWS), compression="zstd")
+    plan_rows = io.BytesIO()
+    _chunked(plan.rows, order.n_chunks).write_parquet(plan_rows, compression="zstd")
+    publish_durably(os.fsencode(os.path.join(folder, _ROWS)), plan_rows.getvalue())
     publish_durably(os.fsencode(os.path.join(folder, SETTINGS_NAME)), library.written)
     publish_durably(os.fsencode(os.path.join(folder, _ORDER)), json.dumps(asdict(order)).encode())
     _discard_old(library)

@@ -1,5 +1,6 @@
 """Orders of work on disk: what is left of them while other things happen, and when they go."""
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -130,3 +131,18 @@ def test_an_order_whose_folder_cannot_be_removed_is_none_any_more(done: Archive,
     folder.symlink_to(tmp_path / "elsewhere")  # no tree is removed through a link
     work_orders.discard(library, "order")
     assert not work_orders.is_placed(library, "order")
+
+
+def test_all_of_an_order_is_on_the_disk_when_it_is_placed(done: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced, fsync = set[int](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with done.library.lease() as lease:
+        work_orders.place(done.library, done.plan(force=True), "order", lease=lease)
+    files = list(Path(done.library.plans, "order").iterdir())
+    assert {path.name for path in files} == {"lease", "rows.parquet", "thumbs.toml", "order.json"}
+    assert {path.name for path in files if path.stat().st_ino not in synced} == set()
