@@ -115,7 +115,8 @@ def place(
 ) -> WorkOrder:
     """Writes a plan down; newest captures are in the first chunk, and no source is in two.
 
-    With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay a week.
+    With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay until
+    nobody has worked at them for a week.
     What was `asked` is how `unfinished` finds it.
     """
     order = describe(library, plan, order_id)
@@ -143,7 +144,7 @@ def read(library: Library, order_id: str) -> WorkOrder:
     """An order that was placed.
 
     Raises:
-        FileNotFoundError: it was carried out, or is older than a week.
+        FileNotFoundError: it was carried out, or nobody has worked at it for a week.
     """
     with open(os.path.join(_folder(library, order_id), _ORDER), encoding="utf-8") as file:
         written = json.load(file)
@@ -175,10 +176,11 @@ def _recipes(library: Library) -> tuple[object, ...]:
 
 
 def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
-    """The plan rows of one chunk that are still to be done.
+    """The plan rows of one chunk that are still to be done, for whoever does them now.
 
     What was recorded since the order was placed is done, and what a newer capture superseded need not be.
     """
+    _note_work(library, order_id)
     path = os.path.join(_folder(library, order_id), _ROWS)
     rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
     left = _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
@@ -320,10 +322,20 @@ def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
 
 
 def _discard_old(library: Library) -> None:
+    """Removes the orders at which nobody has worked for a week, and nobody does."""
     for name in _names(library):
-        folder = os.path.join(library.plans, name)
-        if time.time() - os.stat(folder).st_mtime > _KEEP_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            idle_s = time.time() - os.stat(_folder(library, name)).st_mtime
+        except FileNotFoundError:
+            continue  # carried out meanwhile
+        if idle_s > _KEEP_S and not _is_at_work(library, name):
+            discard(library, name)
+
+
+def _note_work(library: Library, order_id: str) -> None:
+    """Notes that an order is worked at: by its folder's mtime, as its run has no lease that the order could name."""
+    with contextlib.suppress(OSError):
+        os.utime(_folder(library, order_id))
 
 
 def _names(library: Library) -> list[str]:

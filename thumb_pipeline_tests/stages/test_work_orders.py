@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,3 +147,51 @@ def test_all_of_an_order_is_on_the_disk_when_it_is_placed(done: Archive, monkeyp
     files = list(Path(done.library.plans, "order").iterdir())
     assert {path.name for path in files} == {"lease", "rows.parquet", "thumbs.toml", "order.json"}
     assert {path.name for path in files if path.stat().st_ino not in synced} == set()
+
+
+def let_a_week_pass(archive: Archive) -> None:
+    """Ages all orders by eight days."""
+    then = time.time() - 8 * 24 * 3600
+    for folder in Path(archive.library.plans).iterdir():
+        os.utime(folder, (then, then))
+
+
+def placed_ids(archive: Archive) -> set[str]:
+    return {order.id for order in work_orders.placed(archive.library)}
+
+
+def test_an_order_at_which_nobody_worked_for_a_week_goes_with_the_next(done: Archive) -> None:
+    work_orders.place(done.library, done.plan(force=True), "forgotten")
+    let_a_week_pass(done)
+    work_orders.place(done.library, done.plan(force=True), "next")
+    assert placed_ids(done) == {"next"}
+
+
+def test_an_old_order_stays_while_a_run_goes_from_chunk_to_chunk(done: Archive) -> None:
+    work_orders.place(done.library, done.plan(force=True), "long")
+    let_a_week_pass(done)
+    work_orders.chunk_rows(done.library, "long", 0)
+    work_orders.place(done.library, done.plan(force=True), "next")
+    assert placed_ids(done) == {"long", "next"}
+
+
+def test_an_old_order_stays_while_its_command_lives_and_no_longer(done: Archive) -> None:
+    library = done.library
+    with library.lease() as lease:
+        work_orders.place(library, done.plan(force=True), "command", lease=lease)
+        let_a_week_pass(done)
+        work_orders.place(library, done.plan(force=True), "next")
+        assert placed_ids(done) == {"command", "next"}
+    let_a_week_pass(done)
+    work_orders.place(library, done.plan(force=True), "last")
+    assert placed_ids(done) == {"last"}
+
+
+def test_orders_that_go_meanwhile_stop_no_other_from_being_placed(done: Archive, orders: list[str]) -> None:
+    plan, library = done.plan(force=True), done.library
+    with ThreadPoolExecutor(1) as others:
+        gone = others.submit(lambda: [work_orders.discard(library, order_id) for order_id in orders])
+        for number in range(20):
+            work_orders.place(library, plan, f"new-{number}")
+        gone.result()
+    assert placed_ids(done) == {f"new-{number}" for number in range(20)}
