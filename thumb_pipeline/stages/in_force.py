@@ -136,7 +136,7 @@ def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
 def _state_folders(root: str) -> Iterator[str]:
     """Where the state may be while the file that names its folder cannot be used, the likeliest first."""
     with (
-        contextlib.suppress(OSError, ValueError, KeyError, TypeError),
+        contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError),
         open(os.path.join(root, SETTINGS_NAME), "rb") as f,
     ):
         yield resolved(root, tomllib.load(f)["storage"]["state"])

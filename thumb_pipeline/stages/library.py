@@ -6,10 +6,11 @@ cannot be used is refused; services, which go on with the last usable one, open 
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from thumb_pipeline.datasets.schemas import (
     CHECKED,
@@ -43,6 +44,11 @@ __all__ = [
     "opened_with",
     "publish_durably",
 ]
+
+
+_MOST_LEVELS = 20
+_TOO_LARGE = "it has a number of more than 64 bits"
+_TOO_DEEP = f"it has tables or lists in one another, more than {_MOST_LEVELS} of them"
 
 
 class Refused(Exception):
@@ -324,11 +330,44 @@ def initialise(root: str) -> bool:
 
 def _parsed(written: bytes, path: str) -> Settings:
     try:
-        return parse_settings(tomllib.loads(written.decode()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = _toml(written)
+    except ValueError as error:
         raise SettingsUnusable(f"{path} is not TOML: {error}; correct that line") from error
+    try:
+        return parse_settings(tables)
     except SettingsError as error:
         raise SettingsUnusable("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+
+
+def _toml(written: bytes) -> dict[str, Any]:
+    """The tables that a text of settings holds.
+
+    Raises:
+        ValueError: it is no TOML, or what no reader of TOML has to take and nobody means: numbers that not even a
+            message could show, tables in tables without end.
+    """
+    try:
+        tables = tomllib.loads(written.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError as error:  # Python reads no decimal number of more than 4,300 digits
+        raise ValueError(_TOO_LARGE) from error
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level: list[object] = [tables]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ValueError(_TOO_LARGE)
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return tables
+
+
+def _inside(value: object) -> Collection[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def resolved(root: str, written: str) -> str:

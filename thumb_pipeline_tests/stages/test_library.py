@@ -62,6 +62,31 @@ def test_settings_that_are_no_toml_are_refused_with_their_line(tmp_path: Path, s
     assert "is not TOML" in refusal(library(tmp_path, settings))
 
 
+@pytest.mark.parametrize("number", ["9" * 5000, "0x" + "f" * 5000, f"-{2**63 + 1}", str(2**63)])
+@pytest.mark.parametrize("line", ["settle_interval_s = {}", "retries.delays_s = [1.0, {}]", "zzz = {}"])
+def test_a_number_that_nobody_could_read_is_refused(tmp_path: Path, line: str, number: str) -> None:
+    assert "is not TOML: it has a number of more than 64 bits" in refusal(library(tmp_path, line.format(number)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(f"{opening * n}1{closing * n}" for opening, closing in [("[", "]"), ("{a = ", "}")] for n in (20, 3_000)),
+        f"{'a.' * 20_000}b",
+    ],
+    ids=["lists", "many lists", "tables", "many tables", "many keys"],
+)
+def test_settings_nested_without_end_are_refused(tmp_path: Path, settings: str) -> None:
+    text = f"{settings} = 1" if settings.endswith("b") else f"zzz = {settings}"
+    assert "is not TOML: it has tables or lists in one another" in refusal(library(tmp_path, text))
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 300])
+def test_a_large_number_that_is_one_is_judged_by_its_meaning(tmp_path: Path, number: int) -> None:
+    opened = open_library(str(library(tmp_path, f"verification.rolling_bytes = {number}")))
+    assert opened.settings.verification.rolling_bytes == number
+
+
 def test_settings_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
     (tmp_path / "thumbs.toml").write_bytes(b"# \xff\n")
     assert "is not TOML" in refusal(tmp_path)
