@@ -138,7 +138,6 @@ def carry_out(
     done: Summary,
     *,
     statistics: bool,
-    lane: str = "captures",
 ) -> str | None:
     """Runs an order of work, adds what it did to `done`, and returns why it stopped part-way, if it did."""
     from thumb_pipeline.cli import runs
@@ -150,7 +149,6 @@ def carry_out(
             lease,
             on_source=lambda n: progress.show(n, order.n_sources),
             statistics=statistics,
-            lane=lane,
         )
     for counts in outcome.done.by_timelapse.values():
         done.rendered += counts.rendered

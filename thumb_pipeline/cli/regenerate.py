@@ -84,7 +84,7 @@ def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, lis
         order = _resumed(library, wanted, run_id) or _placed(library, wanted, lease, done, run_id)
         if order is not None:
             done.sources = done.sources or order.n_sources
-            stopped = carry_out(library, order, run_id, lease, done, statistics=True, lane="regeneration")
+            stopped = carry_out(library, order, run_id, lease, done, statistics=True)
             run_ids.append(run_id)
     done.duration_s = round(time.monotonic() - started, 3)
     return done, run_ids, stopped

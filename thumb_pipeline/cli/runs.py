@@ -210,9 +210,8 @@ def carry_out(
     *,
     on_source: Callable[[int], None],
     statistics: bool,
-    lane: str,
 ) -> RunOutcome:
-    """Runs the job `generate` over the order of work placed under `run_id`, in this process."""
+    """Runs the job `generate` over the order of work placed under `run_id`, in this process and in the job's lane."""
     outcome = RunOutcome(run_id=run_id)
     results: list[ChunkResult] = []
     definitions = build_definitions(library=library.root, on_source=on_source, on_chunk=results.append)
@@ -223,7 +222,6 @@ def carry_out(
             run_id,
             lease,
             {"report_order": {"config": {"statistics": statistics}}},
-            {LANE_TAG: lane},
         )
         outcome.stopped = None if result.success else _reason(result)
     finally:
@@ -253,14 +251,19 @@ def carry_out_job(
         tags: of the run.
     """
     definition = build_definitions(library=library.root).resolve_job_def(job)
-    result = _executed(library, definition, run_id, lease, {op: {"config": config}}, tags or {})
+    result = _executed(library, definition, run_id, lease, {op: {"config": config}}, tags)
     if not result.success:
         return JobOutcome(run_id=run_id, stopped=_reason(result), is_refused=_is_refused(result))
     return JobOutcome(run_id=run_id, output=result.output_for_node(op))
 
 
 def _executed(
-    library: Library, job: dg.JobDefinition, run_id: str, lease: Lease, ops: dict[str, Any], tags: dict[str, str]
+    library: Library,
+    job: dg.JobDefinition,
+    run_id: str,
+    lease: Lease,
+    ops: dict[str, Any],
+    tags: dict[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     with instance_of(library) as instance:
         end_lost_runs(library, instance)
@@ -269,7 +272,7 @@ def _executed(
             instance=instance,
             run_id=run_id,
             tags={
-                **tags,
+                **(tags or {}),
                 COMMAND_TAG: run_id,
                 recovery.LEASE_TAG: recovery.lease_tag(lease, run_id),
                 "dagster/max_retries": "0",

@@ -48,7 +48,7 @@ def test_a_working_command_is_shown_with_its_progress_and_can_be_cancelled(
     archive: Archive, run: Run, working: "subprocess.Popen[bytes]"
 ) -> None:
     (live,) = run("status", "--library", archive.root, "--json").json["runs"]
-    assert (live["job"], live["status"], live["lane"]) == ("generate", "started", "captures")
+    assert (live["job"], live["status"], live["lane"]) == ("generate", "started", "regeneration")
     assert live["progress"]["n_variants"] == 2 * N_FRAMES
 
     cancelled = run("cancel", live["run_id"], "--library", archive.root, "--json")
