@@ -18,10 +18,13 @@ from thumb_pipeline.defs.batches import backfill_policy
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.control import (
+    ASSETS_JOB,
+    BACKFILL_TAG,
     BackfillState,
     call_cancelled,
     end_process,
     live_backfills,
+    refuse_unstoppable,
     runs_of,
     stop_backfill,
     stop_run,
@@ -41,6 +44,8 @@ from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.render import ChunkResult
 
 __all__ = [
+    "ASSETS_JOB",
+    "BACKFILL_TAG",
     "COMMAND_TAG",
     "LANE_TAG",
     "REFUSED",
@@ -52,6 +57,7 @@ __all__ = [
     "end_lost_runs",
     "end_process",
     "live_backfills",
+    "refuse_unstoppable",
     "runs_of",
     "stop_backfill",
     "stop_run",

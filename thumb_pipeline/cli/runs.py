@@ -19,6 +19,8 @@ from thumb_pipeline.cli.console import STOPPED
 from thumb_pipeline.cli.half_made import discard_half_made
 from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
 from thumb_pipeline.definitions import (
+    ASSETS_JOB,
+    BACKFILL_TAG,
     COMMAND_TAG,
     LANE_TAG,
     REFUSED,
@@ -29,6 +31,7 @@ from thumb_pipeline.definitions import (
     end_lost_runs,
     end_process,
     live_backfills,
+    refuse_unstoppable,
     runs_of,
     stop_backfill,
     stop_run,
@@ -38,7 +41,15 @@ from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.work_orders import fold
 
-__all__ = ["BackfillState", "end_lost_runs", "live_backfills", "runs_of", "stop_backfill"]
+__all__ = [
+    "ASSETS_JOB",
+    "BackfillState",
+    "end_lost_runs",
+    "live_backfills",
+    "refuse_unstoppable",
+    "runs_of",
+    "stop_backfill",
+]
 
 _INTERRUPTED = {dg.DagsterExecutionInterruptedError.__name__, "Stopped", KeyboardInterrupt.__name__}
 
@@ -136,7 +147,17 @@ def _complete_instance() -> dg.DagsterInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """One run that waits, works or ended badly; its order of work has the id of the first run that it repeats."""
+    """One run that waits, works or ended badly.
+
+    Attributes:
+        run_id: as the UI shows it.
+        order_id: of its order of work: the id of the first run that it repeats.
+        job: Dagster's name of it.
+        status: Dagster's word in small letters.
+        lane: its lane; "-" for a run of assets that waits.
+        since: when it began, or was asked for if it did not.
+        backfill_id: of the backfill that it is part of, or None.
+    """
 
     run_id: str
     order_id: str
@@ -144,6 +165,7 @@ class RunState:
     status: str
     lane: str
     since: datetime
+    backfill_id: str | None
 
 
 def unfinished_runs(library: Library, instance: dg.DagsterInstance) -> list[RunState]:
@@ -160,11 +182,7 @@ def failed_runs(instance: dg.DagsterInstance, *, limit: int) -> list[RunState]:
 
 
 def cancel(library: Library, instance: dg.DagsterInstance, run_ids: list[str]) -> list[str]:
-    """Stops runs: asks them, and kills the processes of those that go on; returns those that have not ended even so.
-
-    Raises:
-        Refused: one cannot be stopped; the message says why.
-    """
+    """Stops runs: asks them, and kills the processes of those that go on; returns those that have not ended even so."""
     for run_id in run_ids:
         stop_run(library, instance, run_id)
     left = wait_for_end(instance, run_ids, timeout_s=_STOP_WITHIN_S)
@@ -200,6 +218,7 @@ def _state(record: dg.RunRecord) -> RunState:
         status=run.status.value.lower(),
         lane=run.tags.get(LANE_TAG, "-"),
         since=datetime.fromtimestamp(began, UTC),
+        backfill_id=run.tags.get(BACKFILL_TAG),
     )
 
 

@@ -10,6 +10,7 @@ from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
     LibraryOption,
+    command_line,
     complain,
     library_in_force,
     print_json,
@@ -24,11 +25,16 @@ from thumb_pipeline.stages.library import Library, Refused
 
 if TYPE_CHECKING:
     from thumb_pipeline.cli.runs import BackfillState, RunState
-    from thumb_pipeline.stages.activity import Activity, OrderProgress
+    from thumb_pipeline.stages.activity import Activity, OrderProgress, Pace
     from thumb_pipeline.stages.library import SettingsTrouble
 
 _DAY = timedelta(days=1)
 _N_FAILED_RUNS = 5
+_NOTHING = "nothing runs and nothing waits"
+_AT_WORK = "started"
+_WAITING = {"queued", "not_started", "starting"}
+_CAPTURES_JOB = "new_captures"
+_BACKFILL_WORDS = {"requested": "under way", "canceling": "being cancelled", "failing": "failing"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +45,25 @@ class _Seen:
     failed: "list[RunState]"
     backfills: "list[BackfillState]"
     progress: "dict[str, OrderProgress]" = field(default_factory=dict)
+    stopped: "list[OrderProgress]" = field(default_factory=list)
     found: "Activity | None" = None
     trouble: str | None = None
 
-    @property
-    def stopped(self) -> "list[OrderProgress]":
-        """Orders that nobody works on and that somebody may go on with."""
-        at_work = {run.order_id for run in self.live}
-        return [order for order in self.progress.values() if order.run_id not in at_work]
+    def pace(self, backfill: "BackfillState", now: datetime) -> "Pace":
+        """How fast a backfill goes; one that is being stopped goes nowhere."""
+        from thumb_pipeline.stages.activity import Pace, pace
+
+        if backfill.working_since is None or backfill.status != "requested":
+            return Pace()
+        mine = [run.order_id for run in self.live if run.backfill_id == backfill.backfill_id]
+        return pace(
+            n_timelapses=backfill.n_timelapses,
+            n_requested=backfill.n_requested,
+            n_runs=backfill.n_runs,
+            n_ended=backfill.n_ended,
+            at_work=[self.progress[order_id] for order_id in mine if order_id in self.progress],
+            took_s=(now - backfill.working_since).total_seconds(),
+        )
 
 
 def status(library: LibraryOption = None, json: JsonOption = False) -> None:
@@ -56,7 +73,7 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
     settle_run_database(opened)
     seen = _seen(opened, now)
     if json:
-        print_json({"settings": _settings(opened.trouble), **_document(seen)})
+        print_json({"settings": _settings(opened.trouble), **_document(seen, now)})
     else:
         if opened.trouble is not None:
             typer.echo(str(opened.trouble))
@@ -75,16 +92,22 @@ def _seen(library: Library, now: datetime) -> _Seen:
         live = runs.unfinished_runs(library, instance)
         failed = runs.failed_runs(instance, limit=_N_FAILED_RUNS)
         backfills = runs.live_backfills(instance)
-    try:
-        progress = {order.run_id: order for order in orders(library, now=now)}
-        found = activity(library, now=now, within=_DAY)
-    except REFUSALS as refused:
-        return _Seen(live=live, failed=failed, backfills=backfills, trouble=str(refused))
-    return _Seen(live=live, failed=failed, backfills=backfills, progress=progress, found=found)
+        begun = {run.order_id: run.since for run in live if run.status == _AT_WORK}
+        try:
+            progress = {order.run_id: order for order in orders(library, now=now, begun=begun)}
+            found = activity(library, now=now, within=_DAY)
+        except REFUSALS as refused:
+            return _Seen(live=live, failed=failed, backfills=backfills, trouble=str(refused))
+        later = runs.unfinished_runs(library, instance)  # what began meanwhile was not stopped
+    taken = {run.order_id for run in [*live, *later]}
+    stopped = [order for order in progress.values() if order.run_id not in taken and not order.is_held]
+    return _Seen(live=live, failed=failed, backfills=backfills, progress=progress, stopped=stopped, found=found)
 
 
 def cancel(
-    run_id: Annotated[list[str] | None, typer.Argument(metavar="[RUN_ID]…", help="As status shows them.")] = None,
+    run_id: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN_ID]…", help="Of runs or backfills, as status shows them.")
+    ] = None,
     everything: AllOption = False,
     library: LibraryOption = None,
     json: JsonOption = False,
@@ -94,40 +117,46 @@ def cancel(
 
     opened = library_in_force(library)
     say_trouble(opened)
-    if not run_id and not everything:
-        raise Refused("say which run: RUN_ID as status shows it, or --all")
+    if bool(run_id) == everything:
+        raise Refused("say which run or backfill: its id as status shows it, or --all, and not both")
     settle_run_database(opened)
     with runs.instance_of(opened) as instance:
+        live = runs.unfinished_runs(opened, instance)
+        for each in run_id or ():
+            runs.refuse_unstoppable(instance, each)
         if not run_id:
-            run_id = [each.backfill_id for each in runs.live_backfills(instance)]
-            run_id += [each.run_id for each in runs.unfinished_runs(opened, instance)]
+            run_id = [*(each.backfill_id for each in runs.live_backfills(instance)), *(each.run_id for each in live)]
         backfills = [each for each in run_id if runs.stop_backfill(instance, each)]
         chosen = [each for each in run_id if each not in backfills]
         chosen += [each for one in backfills for each in runs.runs_of(instance, one) if each not in chosen]
         left = runs.cancel(opened, instance, chosen)
     _tell_cancelled(chosen, left, backfills, json=json)
-
-
-def _tell_cancelled(chosen: list[str], left: list[str], backfills: list[str], *, json: bool) -> None:
-    if json:
-        cancelled = [each for each in chosen if each not in left]
-        print_json({"cancelled": cancelled, "left": left, "backfills": backfills})
-    else:
-        typer.echo(f"{counted(len(chosen) - len(left), 'run')} cancelled")
-        if backfills:
-            typer.echo(f"{counted(len(backfills), 'backfill')} cancelled")
+    if any(run.job == _CAPTURES_JOB for run in live if run.run_id in chosen):
+        say("up starts another run for new captures; to rest, switch new_captures_sensor off in the UI (Automation)")
     if left:
         say(f"still stopping: {', '.join(left)}; look again with status")
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _document(seen: _Seen) -> dict[str, object]:
+def _tell_cancelled(chosen: list[str], left: list[str], backfills: list[str], *, json: bool) -> None:
+    cancelled = [each for each in chosen if each not in left]
+    if json:
+        print_json({"cancelled": cancelled, "left": left, "backfills": backfills})
+    elif backfills:
+        typer.echo(f"{counted(len(backfills), 'backfill')} and {counted(len(cancelled), 'run')} cancelled")
+    elif chosen:
+        typer.echo(f"{counted(len(cancelled), 'run')} cancelled")
+    else:
+        typer.echo(_NOTHING)
+
+
+def _document(seen: _Seen, now: datetime) -> dict[str, object]:
     found = seen.found
     failures = () if found is None else found.failures.iter_rows(named=True)
     return {
         "runs": [{**_plain(run), "progress": _progress(seen.progress.get(run.order_id))} for run in seen.live],
-        "backfills": [_plain(backfill) for backfill in seen.backfills],
-        "stopped": [asdict(order) for order in seen.stopped],
+        "backfills": [{**_plain(one), **asdict(seen.pace(one, now))} for one in seen.backfills],
+        "stopped": [_progress(order) for order in seen.stopped],
         "pending": None if found is None else found.n_pending,
         "failed": None if found is None else found.n_failed,
         "failed_24h": None if found is None else found.n_newly_failed,
@@ -144,31 +173,58 @@ def _settings(trouble: "SettingsTrouble | None") -> dict[str, object] | None:
 
 
 def _plain(state: "RunState | BackfillState") -> dict[str, object]:
-    return {**asdict(state), "since": state.since.isoformat()}
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(state).items()}
 
 
 def _progress(order: "OrderProgress | None") -> dict[str, object] | None:
-    return None if order is None else asdict(order)
+    if order is None:
+        return None
+    told = asdict(order)
+    del told["asked"], told["is_held"]
+    return {**told, "command": _command(order)}
 
 
 def _print(seen: _Seen, now: datetime) -> None:
-    if not seen.live:
-        typer.echo("nothing runs and nothing waits")
+    if not seen.live and not seen.backfills:
+        typer.echo(_NOTHING)
     for run in seen.live:
-        typer.echo(f"{run.run_id}  {run.job}  {run.status}  lane {run.lane}  {_since(run, now)}")
-        if run.order_id in seen.progress:
-            typer.echo(f"  {_words(seen.progress[run.order_id])}")
+        _print_run(run, seen.progress.get(run.order_id), now)
     for backfill in seen.backfills:
-        typer.echo(
-            f"{backfill.backfill_id}  backfill  {backfill.status}  {counted(backfill.n_runs, 'run')} started, "
-            f"{backfill.n_ended:,} ended  began {_ago(backfill.since, now)}"
-        )
+        _print_backfill(backfill, seen.pace(backfill, now), now)
     for order in seen.stopped:
         typer.echo(f"{order.run_id}  stopped  {_done(order)}; {_how_to_go_on(order)}")
     if seen.found is not None:
         _print_found(seen.found, now)
     for run in seen.failed:
-        typer.echo(f"  run {run.run_id} ({run.job}) failed {_ago(run.since, now)}")
+        typer.echo(f"  run {run.run_id} ({_what(run)}) failed {_ago(run.since, now)}")
+
+
+def _print_run(run: "RunState", order: "OrderProgress | None", now: datetime) -> None:
+    lane = "" if run.lane == "-" else f"  lane {run.lane}"
+    since = "was asked for" if run.status in _WAITING else "began"
+    typer.echo(f"{run.run_id}  {_what(run)}  {run.status.replace('_', ' ')}{lane}  {since} {_ago(run.since, now)}")
+    if order is not None:
+        typer.echo(f"  {_words(order)}")
+    elif run.job == _CAPTURES_JOB and run.status == _AT_WORK:
+        typer.echo("  watches for new frames and renders them as they come")
+
+
+def _what(run: "RunState") -> str:
+    from thumb_pipeline.cli.runs import ASSETS_JOB
+
+    job = "assets" if run.job == ASSETS_JOB else run.job
+    return job if run.backfill_id is None else f"{job} of backfill {run.backfill_id}"
+
+
+def _print_backfill(backfill: "BackfillState", pace: "Pace", now: datetime) -> None:
+    typer.echo(
+        f"{backfill.backfill_id}  backfill of {counted(backfill.n_timelapses, 'timelapse')}  "
+        f"{_BACKFILL_WORDS[backfill.status]}  was launched {_ago(backfill.since, now)}"
+    )
+    n_left = backfill.n_timelapses - backfill.n_done - backfill.n_failed
+    runs = f"{counted(backfill.n_runs, 'run')} so far, {backfill.n_ended:,} ended" if backfill.n_runs else "no run yet"
+    rate = f", {_rate(pace)}" if backfill.status == "requested" else ""
+    typer.echo(f"  {backfill.n_done:,} done, {backfill.n_failed:,} failed, {n_left:,} to go{rate}; {runs}")
 
 
 def _print_found(found: "Activity", now: datetime) -> None:
@@ -184,23 +240,33 @@ def _print_found(found: "Activity", now: datetime) -> None:
 
 
 def _words(order: "OrderProgress") -> str:
-    left = "unknown" if order.left_s is None else human_seconds(order.left_s)
-    return f"{_done(order)}, {order.per_s:.1f}/s, {left} left"
+    if order.n_done == order.n_variants:
+        return f"{_done(order)}; reports what it did"
+    return f"{_done(order)}, {_rate(order)}"
+
+
+def _rate(pace: "OrderProgress | Pace") -> str:
+    if pace.left_s is None:
+        return "time left not known yet"
+    rate = f"{pace.per_s:.1f}/s" if pace.per_s >= 1 else f"{60 * pace.per_s:.1f}/min"
+    return f"{rate}, {human_seconds(pace.left_s)} left"
 
 
 def _done(order: "OrderProgress") -> str:
-    return f"{order.n_done:,} of {order.n_variants:,} variants"
+    return f"{order.n_done:,} of {counted(order.n_variants, 'variant')}"
 
 
 def _how_to_go_on(order: "OrderProgress") -> str:
-    if order.goes_on_by_command:
-        return "the same command goes on with it"
-    return "re-executed in the UI, it goes on"
+    command = _command(order)
+    return "re-executed in the UI, it goes on" if command is None else f"to go on: {command}"
+
+
+def _command(order: "OrderProgress") -> str | None:
+    """What its user typed, where that goes on with an order."""
+    from thumb_pipeline.stages.regenerate import options_for
+
+    return command_line("regenerate", *options_for(order.asked)) if order.goes_on_by_command else None
 
 
 def _ago(then: datetime, now: datetime) -> str:
     return f"{human_seconds(max(0.0, (now - then).total_seconds()))} ago"
-
-
-def _since(run: "RunState", now: datetime) -> str:
-    return f"{'was asked for' if run.status == 'queued' else 'began'} {_ago(run.since, now)}"

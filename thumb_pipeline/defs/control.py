@@ -6,6 +6,7 @@ What a run does when it is asked is in `storage.stopping`.
 import contextlib
 import os
 import signal
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,9 +17,13 @@ from thumb_pipeline.defs.lost_runs import end_lost_runs, lease_of
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Library, Refused
 
-_BACKFILL_TAG = "dagster/backfill"
+ASSETS_JOB = "__ASSET_JOB"
+"""What Dagster calls every run of assets that is launched by hand or by a backfill."""
+
+BACKFILL_TAG = "dagster/backfill"
 _MAX_RETRIES_TAG = "dagster/max_retries"
 _MOST_BACKFILLS = 50
+_PARTS = ("target", "requested", "materialized", "failed_and_downstream")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,11 @@ class BackfillState:
         since: when it was launched.
         n_runs: runs that it has started so far.
         n_ended: of these, those at their end.
+        n_timelapses: of its plan.
+        n_requested: of these, handed to runs so far.
+        n_done: of these, finished, as the daemon counted them last; it counts every 30 s.
+        n_failed: of these, those whose run failed, counted at the same time.
+        working_since: when its first run began; None before.
     """
 
     backfill_id: str
@@ -38,6 +48,11 @@ class BackfillState:
     since: datetime
     n_runs: int
     n_ended: int
+    n_timelapses: int
+    n_requested: int
+    n_done: int
+    n_failed: int
+    working_since: datetime | None
 
 
 def live_backfills(instance: dg.DagsterInstance) -> list[BackfillState]:
@@ -62,23 +77,36 @@ def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
 
 def runs_of(instance: dg.DagsterInstance, backfill_id: str) -> list[str]:
     """Ids of a backfill's runs that wait or work."""
-    mine = dg.RunsFilter(statuses=UNFINISHED, tags={_BACKFILL_TAG: backfill_id})
+    mine = dg.RunsFilter(statuses=UNFINISHED, tags={BACKFILL_TAG: backfill_id})
     return [run.run_id for run in instance.get_runs(mine)]
 
 
-def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
-    """Takes a run out of the queue, or asks its process to stop.
-
-    Its lease names that process; before it has one, the run is its launcher's.
+def refuse_unstoppable(instance: dg.DagsterInstance, run_or_backfill_id: str) -> None:
+    """Stops at an id of nothing that waits or works.
 
     Raises:
-        Refused: it cannot be stopped; the message says why.
+        Refused: there is nothing to stop; the message says why.
+    """
+    run = instance.get_run_by_id(run_or_backfill_id)
+    backfill = None if run is not None else instance.get_backfill(run_or_backfill_id)
+    if run is None and backfill is None:
+        raise Refused(
+            f"no run or backfill {run_or_backfill_id}; thumb-pipeline status lists those that can be cancelled"
+        )
+    if run is not None and run.is_finished:
+        raise Refused(f"run {run.run_id} has ended already ({run.status.value})")
+    if backfill is not None and backfill.status.value not in BACKFILL_GOES_ON:
+        raise Refused(f"backfill {backfill.backfill_id} has ended already ({backfill.status.value})")
+
+
+def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
+    """Takes a run out of the queue, or asks its process to stop; one that has just ended stays as it is.
+
+    Its lease names that process; before it has one, the run is its launcher's.
     """
     run = instance.get_run_by_id(run_id)
-    if run is None:
-        raise Refused(f"no run {run_id}; thumb-pipeline status lists those that can be cancelled")
-    if run.is_finished:
-        raise Refused(f"run {run_id} has ended already ({run.status.value})")
+    if run is None or run.is_finished:
+        return
     instance.add_run_tags(run_id, {_MAX_RETRIES_TAG: "0"})  # however it ends, nobody wants it repeated
     pid = _process(library, run)
     if pid is not None:
@@ -120,11 +148,28 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 def _state(instance: dg.DagsterInstance, backfill: object) -> BackfillState:
     backfill_id = str(getattr(backfill, "backfill_id"))  # noqa: B009 -- its type is private to Dagster
-    n_runs = instance.get_runs_count(dg.RunsFilter(tags={_BACKFILL_TAG: backfill_id}))
+    mine = dg.RunsFilter(tags={BACKFILL_TAG: backfill_id})
+    n_runs = instance.get_runs_count(mine)
+    first = instance.get_run_records(mine, limit=1, ascending=True)
+    began = first[0].start_time if first else None
+    data = getattr(backfill, "asset_backfill_data", None)
+    planned, requested, done, failed = (_timelapses(data, f"{part}_subset") for part in _PARTS)
     return BackfillState(
         backfill_id=backfill_id,
         status=str(getattr(backfill, "status").value).lower(),  # noqa: B009
         since=datetime.fromtimestamp(getattr(backfill, "backfill_timestamp"), UTC),  # noqa: B009
         n_runs=n_runs,
         n_ended=n_runs - len(runs_of(instance, backfill_id)),
+        n_timelapses=len(planned),
+        n_requested=len(requested),
+        n_done=sum(done[key] == n_assets for key, n_assets in planned.items()),
+        n_failed=len(failed),
+        working_since=None if began is None else datetime.fromtimestamp(began, UTC),
     )
+
+
+def _timelapses(data: object, name: str) -> Counter[str]:
+    """The timelapses in a part of a backfill, each with the number of its assets there; nothing of other backfills."""
+    subset = getattr(data, name, None)
+    parts = () if subset is None else subset.iterate_asset_partitions()
+    return Counter(part.partition_key for part in parts if part.partition_key is not None)

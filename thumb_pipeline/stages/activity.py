@@ -3,6 +3,8 @@
 Everything is read from the records. Which runs exist is Dagster's knowledge (`cli.runs`).
 """
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,6 +16,7 @@ from thumb_pipeline.stages.work_orders import WorkOrder
 
 _N_FAILURES = 5
 _RATE_OVER = timedelta(minutes=1)
+_SHORTEST = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +27,11 @@ class OrderProgress:
         run_id: of its run.
         n_variants: to be made in all.
         n_done: recorded since it was placed.
-        per_s: variants a second in the last minute.
-        left_s: seconds the rest should take at that rate; None while there is none.
+        per_s: variants a second in the last minute, or since it was taken up; 0 while it rests.
+        left_s: seconds the rest should take at that rate; None while nothing tells, 0 when nothing is left.
         goes_on_by_command: whether the command that asked for it, repeated, goes on with it.
+        asked: what that command asked for, as `stages.regenerate` writes it down; empty for others.
+        is_held: whether a living command is about it, be its run not there yet.
     """
 
     run_id: str
@@ -35,6 +40,21 @@ class OrderProgress:
     per_s: float
     left_s: float | None
     goes_on_by_command: bool
+    asked: str
+    is_held: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast something goes that many runs do together.
+
+    Attributes:
+        per_s: timelapses a second, since the first run began.
+        left_s: seconds the rest should take at that rate; None while nothing tells.
+    """
+
+    per_s: float = 0.0
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,45 +76,96 @@ class Activity:
     failures: pl.DataFrame
 
 
-def orders(library: Library, *, now: datetime) -> list[OrderProgress]:
-    """The orders that are being carried out or can be gone on with, the latest first."""
-    kept = [order for order in work_orders.placed(library) if not work_orders.is_given_up(library, order.id)]
-    return [_progress(library, order, now) for order in kept]
+def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) -> list[OrderProgress]:
+    """The orders that are being carried out or can be gone on with, the latest first.
+
+    Args:
+        library: the library.
+        now: what was recorded later is left out, so that all figures are of one moment.
+        begun: the orders that are worked on, and since when; the others rest.
+    """
+    found = []
+    for order in work_orders.placed(library):
+        if not work_orders.is_given_up(library, order.id):
+            with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
+                found.append(_progress(library, order, now, begun.get(order.id)))
+    return found
 
 
-def _progress(library: Library, order: WorkOrder, now: datetime) -> OrderProgress:
-    n_left = work_orders.n_left(library, order.id)
-    elapsed_s = (now - datetime.fromisoformat(order.placed_at)).total_seconds()
-    n_before = work_orders.n_left(library, order.id, at=now - _RATE_OVER)
-    per_s = (n_before - n_left) / max(1.0, min(elapsed_s, _RATE_OVER.total_seconds()))
+def _progress(library: Library, order: WorkOrder, now: datetime, begun: datetime | None) -> OrderProgress:
+    n_left = work_orders.n_left(library, order.id, at=now)
+    per_s = 0.0 if begun is None else _per_s(library, order, n_left, now, begun)
     return OrderProgress(
         run_id=order.id,
         n_variants=order.n_variants,
         n_done=order.n_variants - n_left,
-        per_s=round(per_s, 1),
-        left_s=n_left / per_s if per_s else None,
+        per_s=round(per_s, 3),
+        left_s=_left_s(n_left, per_s),
         goes_on_by_command=bool(order.asked),
+        asked=order.asked,
+        is_held=work_orders.is_held(library, order.id),
     )
+
+
+def _per_s(library: Library, order: WorkOrder, n_left: int, now: datetime, begun: datetime) -> float:
+    """The rate of the last minute, or since the work began; of an order that was stopped, since it was taken up."""
+    since = max(begun, datetime.fromisoformat(order.placed_at), now - _RATE_OVER)
+    n_before = work_orders.n_left(library, order.id, at=since)
+    return (n_before - n_left) / max(_SHORTEST, now - since).total_seconds()
+
+
+def _left_s(n_left: float, per_s: float) -> float | None:
+    if not n_left:
+        return 0.0
+    return round(n_left / per_s, 1) if per_s > 0 else None
+
+
+def pace(
+    *, n_timelapses: int, n_requested: int, n_runs: int, n_ended: int, at_work: Sequence[OrderProgress], took_s: float
+) -> Pace:
+    """How fast a backfill goes: its runs have about as many timelapses each, and those at work have done a part.
+
+    Args:
+        n_timelapses: of its plan.
+        n_requested: of these, handed to runs.
+        n_runs: those runs.
+        n_ended: of these, at their end.
+        at_work: the orders of others.
+        took_s: seconds since the first of them began.
+    """
+    parts = [order.n_done / order.n_variants for order in at_work if order.n_variants]
+    n_done = n_requested / max(1, n_runs) * (n_ended + sum(parts))
+    per_s = n_done / max(_SHORTEST.total_seconds(), took_s)
+    return Pace(per_s=round(per_s, 3), left_s=_left_s(max(0.0, n_timelapses - n_done), per_s))
 
 
 def activity(library: Library, *, now: datetime, within: timedelta) -> Activity:
     """What was done within a stretch of time, and what stands."""
-    manifest = library.manifest
-    keys = manifest.keys()
-    failed = pl.col("state") == "failed"
-    columns = ("timelapse", "source_name", "reason", "detail", "recorded_at")
-    refused = manifest.query(
-        keys, lambda rows: rows.filter(failed).select(columns).unique(["timelapse", "source_name"], keep="any")
-    )
-    recent = (pl.col("state") == "made") & (pl.col("recorded_at") >= now - within) & (pl.col("origin") == "rendered")
-    made = manifest.query(keys, lambda rows: rows.select(n=recent.sum()))
+    keys = library.manifest.keys()
+    since = now - within
+    refused = _refused(library, keys)
     pending = library.inventory.query(
         library.inventory.keys(), lambda rows: rows.select(n=(pl.col("state") == "pending").sum())
     )
     return Activity(
-        n_pending=int(pending.item() or 0),
+        n_pending=int(pending.item()),
         n_failed=refused.height,
-        n_newly_failed=refused.filter(pl.col("recorded_at") >= now - within).height,
-        n_made=int(made.item() or 0),
+        n_newly_failed=refused.filter(pl.col("recorded_at") >= since).height,
+        n_made=_n_made(library, keys, since),
         failures=refused.sort("recorded_at", descending=True).head(_N_FAILURES),
     )
+
+
+def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
+    """The sources that are refused, each once, with what was said of it last."""
+    columns = ["timelapse", "source_name", "reason", "detail", "recorded_at"]
+    failed = pl.col("state") == "failed"
+    rows = library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))
+    return rows.sort("recorded_at").unique(["timelapse", "source_name"], keep="last")
+
+
+def _n_made(library: Library, keys: Sequence[str], since: datetime) -> int:
+    """Variants that were rendered since then; one that was only recorded anew took no time to render."""
+    is_rendered = (pl.col("origin") == "rendered") & pl.col("render_ms").is_not_null()
+    is_recent = (pl.col("state") == "made") & (pl.col("recorded_at") >= since)
+    return int(library.manifest.query(keys, lambda rows: rows.select(n=(is_recent & is_rendered).sum())).item())

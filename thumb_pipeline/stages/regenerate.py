@@ -18,6 +18,15 @@ from thumb_pipeline.stages.plan import Plan, PlanPart, make_plan
 from thumb_pipeline.stages.selection import Selection, refuse_unknown
 
 _WHO = ["timelapse", "source_name"]
+_OPTIONS = {
+    "--timelapse": "timelapses",
+    "--camera": "cameras",
+    "--source": "sources",
+    "--variant": "variants",
+    "--since": "since",
+    "--failed": "failed",
+    "--limit": "limit",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,20 @@ class Regeneration:
     def asked(self) -> str:
         """The same for equal questions: an unfinished answer to one is resumed by asking again."""
         return json.dumps({"regenerate": asdict(self)}, sort_keys=True, default=str)
+
+
+def options_for(asked: str) -> list[str]:
+    """The options of `regenerate` that ask for this (`Regeneration.asked`)."""
+    wanted = json.loads(asked)["regenerate"]
+    chosen = [(option, value) for option, name in _OPTIONS.items() for value in _as_list(wanted.get(name))]
+    told = [part for option, value in chosen for part in (option, str(value))]
+    return told if any(option != "--limit" for option, _ in chosen) else ["--all", *told]
+
+
+def _as_list(value: object) -> list[object]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def plan_regeneration(

@@ -187,20 +187,28 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     return without_superseded(library, left)
 
 
+def rows_left(library: Library, order_id: str, *, at: datetime | None = None) -> pl.DataFrame:
+    """The plan rows of an order that are still to be done, or were at an earlier moment.
+
+    Raises:
+        FileNotFoundError: it was carried out, or is older than a week.
+    """
+    rows = pl.read_parquet(os.path.join(_folder(library, order_id), _ROWS), glob=False)
+    return _undone(library, rows, read(library, order_id), at=at)
+
+
 def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> int:
     """How many variants of an order are still to be made, or were at an earlier moment; none of one that is gone."""
     try:
-        rows = pl.read_parquet(os.path.join(_folder(library, order_id), _ROWS), glob=False)
-        order = read(library, order_id)
+        return rows_left(library, order_id, at=at).height
     except FileNotFoundError:
         return 0
-    return _undone(library, rows, order, at=at).height
 
 
 def is_given_up(library: Library, order_id: str) -> bool:
     """Whether nobody goes on with an order: it was worth nothing without its process, and that has ended."""
     has_process = os.path.exists(os.path.join(_folder(library, order_id), _LEASE))
-    return has_process and not _is_at_work(library, order_id)
+    return has_process and not is_held(library, order_id)
 
 
 def unfinished(library: Library, asked: str) -> str | None:
@@ -256,13 +264,14 @@ def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=CLAIMED)]
     for name in _names(library):
         rows = os.path.join(_folder(library, name), _ROWS)
-        if (name in live_runs or _is_at_work(library, name)) and is_placed(library, name):
+        if (name in live_runs or is_held(library, name)) and is_placed(library, name):
             with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
                 parts.append(pl.read_parquet(rows, columns=list(CLAIMED), glob=False))
     return pl.concat(parts).unique()
 
 
-def _is_at_work(library: Library, order_id: str) -> bool:
+def is_held(library: Library, order_id: str) -> bool:
+    """Whether the process lives without which an order is worth nothing."""
     try:
         with open(os.path.join(_folder(library, order_id), _LEASE), encoding="ascii") as file:
             return not recovery.is_abandoned(library, file.read())
@@ -328,7 +337,7 @@ def _discard_old(library: Library) -> None:
             idle_s = time.time() - os.stat(_folder(library, name)).st_mtime
         except FileNotFoundError:
             continue  # carried out meanwhile
-        if idle_s > _KEEP_S and not _is_at_work(library, name):
+        if idle_s > _KEEP_S and not is_held(library, name):
             discard(library, name)
 
 

@@ -1,18 +1,41 @@
-"""`status` and `cancel` beside a command that works."""
+"""`status` and `cancel` beside a command that works, and beside a backfill of a daemon."""
 
+import dataclasses
+import json
 import os
+import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+from thumb_pipeline.cli.runs import BackfillState
+from thumb_pipeline.stages.activity import Pace
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, first_port, jpeg
+from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders, started, until
 
 pytestmark = pytest.mark.slow
 
 N_FRAMES = 800
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+KEYS = [f"camera-1/timelapse-{number}" for number in (1, 2, 3)]
+
+
+def keys_in(document: Any) -> set[str]:
+    """Every key of a document."""
+    if isinstance(document, list):
+        return set().union(*map(keys_in, document))
+    return set(document).union(*map(keys_in, document.values())) if isinstance(document, dict) else set()
+
+
+def documented_keys() -> set[str]:
+    (row,) = re.findall(r"^\| `thumb-pipeline status` \|.*\|(.*)\|$", README, re.MULTILINE)
+    return set(re.findall(r"`(\w+)`", row))
 
 
 @pytest.fixture
@@ -42,6 +65,7 @@ def test_a_library_that_rests_says_so(archive: Archive, run: Run) -> None:
     found = run("status", "--library", archive.root, "--json").json
     assert (found["completed_24h"], found["failed"], found["pending"], found["runs"]) == (4, 1, 0, [])
     assert found["last_failures"][0]["reason"] == "not_an_image"
+    assert keys_in(found) <= documented_keys()
 
 
 def test_a_working_command_is_shown_with_its_progress_and_can_be_cancelled(
@@ -50,6 +74,14 @@ def test_a_working_command_is_shown_with_its_progress_and_can_be_cancelled(
     (live,) = run("status", "--library", archive.root, "--json").json["runs"]
     assert (live["job"], live["status"], live["lane"]) == ("generate", "started", "regeneration")
     assert live["progress"]["n_variants"] == 2 * N_FRAMES
+    document = run("status", "--library", archive.root, "--json").json
+    of_backfills = {field.name for kind in (BackfillState, Pace) for field in dataclasses.fields(kind)}
+    of_rows = {"faults", "in_force_since", "timelapse", "source_name", "reason", "detail", "recorded_at"}
+    assert documented_keys() == keys_in(document) | of_backfills | of_rows | {"stopped", "left_s"}
+    assert document["stopped"] == []
+    refused = run("cancel", live["run_id"], "no-such-run", "--library", archive.root)
+    assert (refused.code, working.poll()) == (2, None)
+    assert "no run or backfill no-such-run" in refused.err
 
     cancelled = run("cancel", live["run_id"], "--library", archive.root, "--json")
 
@@ -70,5 +102,65 @@ def test_a_working_command_is_shown_with_its_progress_and_can_be_cancelled(
 
 def test_cancel_without_a_run_is_refused_and_all_of_nothing_is_nothing(archive: Archive, run: Run) -> None:
     assert run("cancel", "--library", archive.root).code == 2
-    assert run("cancel", "--all", "--library", archive.root).code == 0
+    assert run("cancel", "--all", "00000000", "--library", archive.root).code == 2
+    nothing = run("cancel", "--all", "--library", archive.root)
+    assert (nothing.code, nothing.out) == (0, "nothing runs and nothing waits\n")
     assert "no run" in run("cancel", "0" * 8, "--library", archive.root).err
+
+
+@contextmanager
+def up(archive: Archive) -> Iterator[str]:
+    with started("up", "--library", str(archive.root), "--port", str(first_port(3900)), "--json") as process:
+        assert process.stdout is not None
+        document = b"".join(iter(process.stdout.readline, b"}\n")) + b"}"
+        yield str(json.loads(document)["url"])
+
+
+@pytest.fixture
+def to_backfill(archive: Archive, run: Run) -> Archive:
+    """Three timelapses whose thumbnails are gone, which nobody looks for before the night; each is a run."""
+    settings = archive.root / "thumbs.toml"
+    text = settings.read_text().replace("keep_warm = true", "keep_warm = false")
+    settings.write_text(text.replace("timelapses_per_run = 250", "timelapses_per_run = 1"))
+    frame = jpeg((1920, 1080))
+    for key in KEYS:
+        for number in range(60):
+            archive.add(f"{number}.jpg", frame, key=key)
+    assert run("generate", "--library", archive.root).code == 0
+    for path in archive.root.glob("cameras/*/*/thumbnails/*"):
+        path.unlink()
+    return archive
+
+
+def test_a_backfill_is_shown_against_its_plan_while_one_of_its_runs_stands_still(
+    to_backfill: Archive, run: Run
+) -> None:
+    def backfill() -> dict[str, Any]:
+        (found,) = run("status", "--library", to_backfill.root, "--json").json["backfills"]
+        return dict(found)
+
+    with up(to_backfill) as url:
+        backfill_id = launch_backfill(url, KEYS)
+        planned = backfill()
+        assert (planned["n_timelapses"], planned["n_done"], planned["left_s"]) == (3, 0, None)
+        until(lambda: lease_holders(to_backfill), "its first run")
+        os.kill(min(map(int, lease_holders(to_backfill))), signal.SIGSTOP)
+        until(lambda: backfill()["n_done"] == 2, "the others, and the daemon's next count")
+
+        found = backfill()
+        assert (found["n_requested"], found["n_failed"], found["n_runs"], found["n_ended"]) == (3, 0, 3, 2)
+        assert found["per_s"] > 0
+        assert found["left_s"] > 0
+        (live,) = run("status", "--library", to_backfill.root, "--json").json["runs"]
+        assert (live["lane"], live["backfill_id"]) == ("regeneration", backfill_id)
+        said = run("status", "--library", to_backfill.root).out
+        assert f"{live['run_id']}  assets of backfill {backfill_id}  started  lane regeneration  began" in said
+        assert f"{backfill_id}  backfill of 3 timelapses  under way  was launched" in said
+        assert re.search(r"  2 done, 0 failed, 1 to go, [\d.]+/\w+, .* left; 3 runs so far, 2 ended", said)
+
+        cancelled = run("cancel", backfill_id, "--library", to_backfill.root)
+        assert cancelled.out == "1 backfill and 1 run cancelled\n"
+        until(lambda: "nothing runs" in run("status", "--library", to_backfill.root).out, "its end")
+        again = run("cancel", backfill_id, "--library", to_backfill.root)
+        assert again.code == 2
+        assert f"backfill {backfill_id} has ended already (CANCELED)" in again.err
