@@ -24,8 +24,11 @@ from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.library import Lease, Library, Refused
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.regenerate import Regeneration
+    from thumb_pipeline.stages.regenerate import Forecast, Regeneration
     from thumb_pipeline.stages.work_orders import WorkOrder
+
+
+_CHOICES = "--timelapse, --camera, --source, --variant, --since, --failed"
 
 
 def regenerate(
@@ -64,11 +67,21 @@ def regenerate(
         failed=failed,
         limit=limit,
     )
-    if not everything and wanted == Regeneration():
-        raise Refused(
-            "say what to render again: --all, or --timelapse, --camera, --source, --variant, --since, --failed"
-        )
+    _refuse_unclear(wanted, everything=everything)
     conclude(opened, *_regenerated(opened, wanted), json=json)
+
+
+def _refuse_unclear(wanted: "Regeneration", *, everything: bool) -> None:
+    """Has the user say either what to render again or that it is everything; a limit goes with both.
+
+    Raises:
+        Refused: neither, or both, were said.
+    """
+    if everything and wanted.is_narrowed:
+        raise Refused(f"--all is the whole library: leave it out, or leave out {_CHOICES}")
+    if not everything and not wanted.is_narrowed:
+        limit = "" if wanted.limit is None else f"; --limit {wanted.limit} only says how many of these"
+        raise Refused(f"say what to render again: --all, or {_CHOICES}{limit}")
 
 
 def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, list[str], str | None]:
@@ -93,19 +106,21 @@ def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, lis
 def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "WorkOrder | None":
     """What is left of the last time the same was asked for, if that did not get to its end."""
     from thumb_pipeline.stages import work_orders
+    from thumb_pipeline.stages.regenerate import forecast_left
 
     earlier = work_orders.unfinished(library, wanted.asked)
     if earlier is None:
         return None
-    left = work_orders.n_left(library, earlier)
     order = work_orders.hand_over(library, earlier, run_id)
-    say(f"going on with run {earlier}, of {order.placed_at}: {left:,} of {order.n_variants:,} variants are left")
+    left = forecast_left(library, order)
+    say(f"going on with run {earlier}, of {order.placed_at}: {left.n_variants:,} of {order.n_variants:,} variants left")
+    _announce(left)
     return order
 
 
 def _placed(library: Library, wanted: "Regeneration", lease: Lease, done: Summary, run_id: str) -> "WorkOrder | None":
     from thumb_pipeline.stages import recording, work_orders
-    from thumb_pipeline.stages.regenerate import plan_regeneration
+    from thumb_pipeline.stages.regenerate import forecast, plan_regeneration
 
     with gauge("examining") as progress:
         plan = plan_regeneration(library, wanted, lease, on_progress=progress.show)
@@ -114,9 +129,14 @@ def _placed(library: Library, wanted: "Regeneration", lease: Lease, done: Summar
     if plan.rows.is_empty():
         return None
     order = work_orders.place(library, plan, run_id, asked=wanted.asked)
-    say(
-        f"{counted(order.n_variants, 'variant')} of {counted(order.n_sources, 'source')}: reads "
-        f"{human_bytes(order.n_bytes)}, writes about {human_bytes(order.n_variants * plan.bytes_per_variant)}, takes "
-        f"about {human_seconds(order.predicted_s)} here; Ctrl-C stops it, the same command goes on"
-    )
+    _announce(forecast(plan, order))
     return order
+
+
+def _announce(work: "Forecast") -> None:
+    """How many, how many bytes, how long: said before anything is replaced."""
+    say(
+        f"{counted(work.n_variants, 'variant')} of {counted(work.n_sources, 'source')}: reads "
+        f"{human_bytes(work.n_bytes)}, writes about {human_bytes(work.n_bytes_written)}, takes about "
+        f"{human_seconds(work.predicted_s)} here; Ctrl-C stops it, the same command goes on"
+    )

@@ -29,7 +29,8 @@ from thumb_pipeline.stages.selection import (
 from thumb_pipeline.storage.leases import Lease
 
 _DEFAULT_VARIANT_MS = 30.0
-_DEFAULT_VARIANT_BYTES = 20_000.0
+DEFAULT_VARIANT_BYTES = 20_000.0
+"""Where none is recorded yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,7 @@ class Plan:
     def bytes_per_variant(self) -> float:
         """What a variant has, in the mean of the recorded ones."""
         cost = sum((part.cost for part in self.parts), Cost())
-        return cost.n_bytes / cost.n if cost.n_bytes else _DEFAULT_VARIANT_BYTES
+        return cost.n_bytes / cost.n if cost.n_bytes else DEFAULT_VARIANT_BYTES
 
 
 def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progress: Progress | None = None) -> Plan:

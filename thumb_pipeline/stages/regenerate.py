@@ -11,11 +11,13 @@ import polars as pl
 
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import parse_key
+from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.examine import Progress
 from thumb_pipeline.stages.library import Lease, Library, Refused
 from thumb_pipeline.stages.listing import discover
-from thumb_pipeline.stages.plan import Plan, PlanPart, make_plan
+from thumb_pipeline.stages.plan import DEFAULT_VARIANT_BYTES, Plan, PlanPart, make_plan
 from thumb_pipeline.stages.selection import Selection, refuse_unknown
+from thumb_pipeline.stages.work_orders import WorkOrder
 
 _WHO = ["timelapse", "source_name"]
 _OPTIONS = {
@@ -52,9 +54,65 @@ class Regeneration:
     limit: int | None = None
 
     @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but a limit narrows it."""
+        return replace(self, limit=None) != Regeneration()
+
+    @property
     def asked(self) -> str:
         """The same for equal questions: an unfinished answer to one is resumed by asking again."""
         return json.dumps({"regenerate": asdict(self)}, sort_keys=True, default=str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a regeneration amounts to, before it begins.
+
+    Attributes:
+        n_variants: to be rendered.
+        n_sources: to be read.
+        n_bytes: of these sources.
+        n_bytes_written: about, as far as the recorded variants tell.
+        predicted_s: wall time it should take here.
+    """
+
+    n_variants: int
+    n_sources: int
+    n_bytes: int
+    n_bytes_written: float
+    predicted_s: float
+
+
+def forecast(plan: Plan, order: WorkOrder) -> Forecast:
+    """What an order that was just placed amounts to."""
+    return Forecast(
+        n_variants=order.n_variants,
+        n_sources=order.n_sources,
+        n_bytes=order.n_bytes,
+        n_bytes_written=order.n_variants * plan.bytes_per_variant,
+        predicted_s=order.predicted_s,
+    )
+
+
+def forecast_left(library: Library, order: WorkOrder) -> Forecast:
+    """What is left of an order that was stopped; a variant takes as long as it was planned to."""
+    rows = work_orders.rows_left(library, order.id)
+    sources = rows.unique(_WHO)
+    return Forecast(
+        n_variants=rows.height,
+        n_sources=sources.height,
+        n_bytes=int(sources["source_n_bytes"].sum()),
+        n_bytes_written=rows.height * _bytes_per_variant(library, rows),
+        predicted_s=order.predicted_s * rows.height / max(1, order.n_variants),
+    )
+
+
+def _bytes_per_variant(library: Library, rows: pl.DataFrame) -> float:
+    """What a variant has, in the mean of those recorded in the same timelapses."""
+    is_alike = (pl.col("state") == "made") & pl.col("variant").is_in(rows["variant"].unique().to_list())
+    keys = rows["timelapse"].unique().to_list()
+    found = library.manifest.query(keys, lambda recorded: recorded.select(pl.col("n_bytes").filter(is_alike).mean()))
+    return found.item() or DEFAULT_VARIANT_BYTES
 
 
 def options_for(asked: str) -> list[str]:
