@@ -3,17 +3,20 @@
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 from PIL import Image
 
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
 
 COMMAND = str(Path(sys.executable).with_name("thumb-pipeline"))
 
@@ -34,7 +37,7 @@ class Ended:
 Run = Callable[..., Ended]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run() -> Run:
     """Runs `thumb-pipeline ARGS` to its end."""
 
@@ -44,7 +47,7 @@ def run() -> Run:
             capture_output=True,
             env=clean_environment(),
             cwd=cwd,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return Ended(process.returncode, process.stdout.decode(), process.stderr.decode())
@@ -61,6 +64,12 @@ def clean_environment() -> dict[str, str]:
     """The environment without anything that would choose a library or an instance, but for a test's own database."""
     ours = ("DAGSTER", "THUMB_PIPELINE")
     return {k: v for k, v in os.environ.items() if k == POSTGRES_VARIABLE or not k.startswith(ours)}
+
+
+def dagster_environment() -> dict[str, str]:
+    """The same for Dagster's own programs, which need the driver named in the address."""
+    address = chosen_address()
+    return clean_environment() | ({} if address is None else {POSTGRES_VARIABLE: driver_address(address)})
 
 
 def jpeg(size: tuple[int, int] = (320, 240), color: tuple[int, int, int] = (200, 80, 40)) -> bytes:
@@ -98,6 +107,26 @@ class Archive:
     def leftovers(self) -> list[Path]:
         """Unfinished files anywhere below the library, its state included."""
         return list(self.root.rglob(".tp-*")) + list(self.root.rglob("*.lease"))
+
+
+def copied(template: Archive, root: Path) -> Archive:
+    """A library as another one is: frames and variants are links, the records are its own, and no run is known."""
+    shutil.copytree(template.root, root, copy_function=_linked_or_copied)
+    shutil.rmtree(root / ".thumb_pipeline" / "dagster")
+    return Archive(root)
+
+
+def _linked_or_copied(source: str, target: str) -> None:
+    os.link(source, target) if "/cameras/" in source else shutil.copy2(source, target)
+
+
+@contextmanager
+def dagster_instance(archive: Archive) -> Iterator[dg.DagsterInstance]:
+    """The library's own instance, wherever its runs are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(POSTGRES_VARIABLE, dagster_environment().get(POSTGRES_VARIABLE, ""))
+        with dg.DagsterInstance.from_config(str(archive.root / ".thumb_pipeline" / "dagster")) as instance:
+            yield instance
 
 
 @pytest.fixture

@@ -5,13 +5,10 @@ import signal
 import sqlite3
 import subprocess
 import time
-from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, dagster_instance, jpeg
 
 pytestmark = pytest.mark.slow
 
@@ -101,18 +98,9 @@ def _wait_for_variants(archive: Archive, count: int) -> None:
 
 
 def _run_statuses(archive: Archive) -> set[str]:
-    home = archive.root / ".thumb_pipeline/dagster"
-    if not (home / "dagster.yaml").exists():
+    if not (archive.root / ".thumb_pipeline/dagster/dagster.yaml").exists():
         return set()
-    with pytest.MonkeyPatch.context() as patch:
-        address = chosen_address()
-        if address is not None:
-            patch.setenv(POSTGRES_VARIABLE, driver_address(address))
-        return _statuses_in(home)
-
-
-def _statuses_in(home: Path) -> set[str]:
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with dagster_instance(archive) as instance:
         return {run.status.value for run in instance.get_runs()}
 
 
