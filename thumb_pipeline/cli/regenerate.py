@@ -111,11 +111,29 @@ def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "WorkOrde
     earlier = work_orders.unfinished(library, wanted.asked)
     if earlier is None:
         return None
+    _refuse_under_way(library, earlier)
     order = work_orders.hand_over(library, earlier, run_id)
     left = forecast_left(library, order)
     say(f"going on with run {earlier}, of {order.placed_at}: {left.n_variants:,} of {order.n_variants:,} variants left")
     _announce(left)
     return order
+
+
+def _refuse_under_way(library: Library, order_id: str) -> None:
+    """Leaves an order to the run that is carrying it out.
+
+    Raises:
+        Refused: there is one.
+    """
+    from thumb_pipeline.cli import runs
+
+    with runs.instance_of(library) as instance:
+        at_work = [run.run_id for run in runs.unfinished_runs(library, instance) if run.order_id == order_id]
+    if at_work:
+        raise Refused(
+            f"run {at_work[0]} is about the same: thumb-pipeline status says how far it is, and "
+            f"thumb-pipeline cancel {at_work[0]} stops it; then this command goes on with it"
+        )
 
 
 def _placed(library: Library, wanted: "Regeneration", lease: Lease, done: Summary, run_id: str) -> "WorkOrder | None":

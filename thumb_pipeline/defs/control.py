@@ -113,8 +113,16 @@ def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> Non
         if run.status != dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceling(run)
         _signal(pid, signal.SIGINT)
-    elif not instance.run_coordinator.cancel_run(run_id):
+    elif not _is_taken_over(instance, run_id):
         end_lost_runs(library, instance)
+
+
+def _is_taken_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether queue or code server see to the stop; one that was killed sees to nothing."""
+    try:
+        return instance.run_coordinator.cancel_run(run_id)
+    except dg.DagsterError:
+        return False
 
 
 def end_process(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:

@@ -239,3 +239,22 @@ def _wait_until(is_true: object) -> None:
     while not is_true():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_the_same_asked_for_while_it_is_under_way_is_refused_and_disturbs_nothing(archive: Archive, run: Run) -> None:
+    frame = jpeg((1920, 1080))
+    for index in range(N_FRAMES):
+        archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
+    run("generate", "--library", archive.root)
+    before = mtimes(archive)
+    command = [COMMAND, "regenerate", "--all", "--library", str(archive.root), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment())
+    _wait_until(lambda: _n_newer(archive, before) >= 10)
+    process.send_signal(signal.SIGSTOP)  # as slow as a large library
+    second = run("regenerate", "--all", "--library", archive.root)
+    process.send_signal(signal.SIGCONT)
+    assert second.code == 2
+    assert re.search(r"run \S+ is about the same: thumb-pipeline status", second.err)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert json.loads(out)["rendered"] == 2 * N_FRAMES
