@@ -4,19 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS
-from thumb_pipeline.cli.runs import instance_of
+from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.jobs import generate_graph
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
-from thumb_pipeline.stages.library import initialise, open_library
+from thumb_pipeline.stages.library import initialise
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive, clean_environment, jpeg
 from thumb_pipeline_tests.postgres import Postgres
@@ -38,13 +36,10 @@ def archive(tmp_path: Path) -> Archive:
 
 
 @pytest.fixture
-def instance(archive: Archive, storage: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """The library's own instance, as commands open it, on each kind of storage."""
-    monkeypatch.setenv("DAGSTER_HOME", "")  # opening sets it; the test's end puts it back
-    with instance_of(open_library(str(archive.root))) as made:
-        assert (storage == "postgres") == type(made.event_log_storage).__module__.startswith("dagster_postgres")
-        made.add_dynamic_partitions("timelapse", list(KEYS))
-        yield made
+def instance(instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The library's own, which knows its timelapses."""
+    instance.add_dynamic_partitions("timelapse", list(KEYS))
+    return instance
 
 
 def materialize(
@@ -169,12 +164,13 @@ def multiprocess_job() -> dg.JobDefinition:
 
 
 @pytest.mark.slow
-def test_another_executor_can_run_the_ops(archive: Archive, tmp_path: Path) -> None:
+def test_another_executor_can_run_the_ops(archive: Archive, storage: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "dagster.yaml").write_text(INSTANCE_SETTINGS)
+    (home / "dagster.yaml").write_text((POSTGRES_STORAGE if storage == "postgres" else "") + INSTANCE_SETTINGS)
     environment = {
         **clean_environment(),
+        POSTGRES_VARIABLE: os.environ.get(POSTGRES_VARIABLE, "").replace("postgresql:", "postgresql+psycopg2:"),
         "DAGSTER_HOME": str(home),
         "THUMB_PIPELINE_LIBRARY": str(archive.root),
         "PYTHONPATH": str(REPOSITORY),

@@ -1,13 +1,11 @@
-"""Which finished runs are forgotten, and that nothing the UI shows goes with them; on SQLite and on PostgreSQL."""
+"""Which finished runs are forgotten, and that nothing the UI shows goes with them."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.runs import instance_of
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import kept_runs
 from thumb_pipeline.defs.settings_trouble import SETTINGS_CHECK
@@ -22,15 +20,9 @@ LATER_S = 91 * 86_400
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "library")
-
-
-@pytest.fixture
-def instance(archive: Archive, storage: str) -> Iterator[dg.DagsterInstance]:
-    with instance_of(archive.library) as opened:
-        opened.add_dynamic_partitions("timelapse", [FIRST, SECOND])
-        yield opened
+def instance(instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    instance.add_dynamic_partitions("timelapse", [FIRST, SECOND])
+    return instance
 
 
 def run(instance: dg.DagsterInstance, *keys: str | None, fails: bool = False, check: bool = False) -> str:

@@ -1,14 +1,12 @@
-"""Runs whose process is gone, on an instance with the settings of ours; leases are real files that nobody holds."""
+"""Runs whose process is gone; leases are real files that nobody holds."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS
 from thumb_pipeline.definitions import build_definitions, end_lost_runs
 from thumb_pipeline.defs import lost_runs
 from thumb_pipeline.defs.in_flight import unfinished_run_ids
@@ -19,21 +17,6 @@ from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.stages.archives import Archive
 
 Status = dg.DagsterRunStatus
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "library")
-
-
-@pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text(INSTANCE_SETTINGS)
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    with dg.DagsterInstance.from_config(str(home)) as configured:
-        yield configured
 
 
 @pytest.fixture
@@ -139,7 +122,8 @@ def test_what_was_refused_is_not_repeated(archive: Archive, instance: dg.Dagster
 
 def test_a_library_that_is_gone_fails_the_run_with_its_words(archive: Archive, instance: dg.DagsterInstance) -> None:
     root = archive.library.root
-    shutil.rmtree(root)
+    shutil.rmtree(archive.root / "cameras")
+    (archive.root / "thumbs.toml").unlink()  # the state folder stays: Dagster's records may be in it
     definition = build_definitions(library=root).resolve_job_def("verify")
     done = definition.execute_in_process(instance=instance, run_config=QUIET, raise_on_error=False)
     (failed,) = [event for event in done.all_events if event.is_step_failure]

@@ -8,9 +8,9 @@ import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.maintenance import FORCED_TAG, MAINTENANCE_JOBS
+from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.stages.archives import Archive
 
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 OPS = {"sweep": "sweep_orphans", "purge": "purge_variants", "restore": "restore_removed"}
 
 
@@ -37,12 +37,13 @@ def why(result: dg.ExecuteInProcessResult) -> str:
 
 
 @pytest.mark.parametrize("job", ["sweep", "purge"])
-def test_a_job_without_config_is_a_dry_run_with_a_report(archive: Archive, job: str) -> None:
+def test_a_job_without_config_is_a_dry_run_with_a_report(
+    archive: Archive, instance: dg.DagsterInstance, job: str
+) -> None:
     before = archive.variant_files()
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = launched(archive, instance, job)
-        assert result.success
-        [report] = [event for event in result.all_events if event.is_step_materialization]
+    result = launched(archive, instance, job)
+    assert result.success
+    [report] = [event for event in result.all_events if event.is_step_materialization]
     materialization = report.step_materialization_data.materialization
     assert materialization.asset_key == dg.AssetKey(f"{job}_report")
     shown = [record.data["variant_path"] for record in materialization.metadata["files"].records]
@@ -51,42 +52,40 @@ def test_a_job_without_config_is_a_dry_run_with_a_report(archive: Archive, job: 
     assert archive.variant_files() == before
 
 
-def test_a_sweep_is_applied_and_restored_by_its_run_id(archive: Archive) -> None:
+def test_a_sweep_is_applied_and_restored_by_its_run_id(archive: Archive, instance: dg.DagsterInstance) -> None:
     before = archive.variant_files()
-    with dg.DagsterInstance.ephemeral() as instance:
-        done = launched(archive, instance, "sweep", apply=True)
-        assert done.output_for_node("sweep_orphans")["removed"] == 2
-        assert done.output_for_node("sweep_orphans")["run_id"] == done.run_id
-        dry = launched(archive, instance, "restore", run_id=done.run_id)
-        assert dry.output_for_node("restore_removed")["restored"] == 0
-        assert len(archive.variant_files()) == 2
-        back = launched(archive, instance, "restore", run_id=done.run_id, apply=True)
-        assert back.output_for_node("restore_removed")["restored"] == 2
+    done = launched(archive, instance, "sweep", apply=True)
+    assert done.output_for_node("sweep_orphans")["removed"] == 2
+    assert done.output_for_node("sweep_orphans")["run_id"] == done.run_id
+    dry = launched(archive, instance, "restore", run_id=done.run_id)
+    assert dry.output_for_node("restore_removed")["restored"] == 0
+    assert len(archive.variant_files()) == 2
+    back = launched(archive, instance, "restore", run_id=done.run_id, apply=True)
+    assert back.output_for_node("restore_removed")["restored"] == 2
     assert archive.variant_files() == before
 
 
-def test_a_brake_fails_the_run_with_the_numbers_and_a_forced_run_is_tagged(archive: Archive) -> None:
+def test_a_brake_fails_the_run_with_the_numbers_and_a_forced_run_is_tagged(
+    archive: Archive, instance: dg.DagsterInstance
+) -> None:
     archive.path("b.jpg").unlink()
-    with dg.DagsterInstance.ephemeral() as instance:
-        refused = launched(archive, instance, "sweep", apply=True)
-        assert "2 sources recorded, 0 found" in why(refused)
-        assert len(archive.variant_files()) == 4
-        forced = launched(archive, instance, "sweep", apply=True, force=True)
-        assert forced.success
-        run = instance.get_run_by_id(forced.run_id)
+    refused = launched(archive, instance, "sweep", apply=True)
+    assert "2 sources recorded, 0 found" in why(refused)
+    assert len(archive.variant_files()) == 4
+    forced = launched(archive, instance, "sweep", apply=True, force=True)
+    assert forced.success
+    run = instance.get_run_by_id(forced.run_id)
     assert run is not None
     assert run.tags[FORCED_TAG] == "true"
     assert archive.variant_files() == set()
 
 
-def test_what_is_not_in_the_trash_fails_a_restore_with_words(archive: Archive) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert "no run in the trash" in why(launched(archive, instance, "restore", run_id="nothing", apply=True))
+def test_what_is_not_in_the_trash_fails_a_restore_with_words(archive: Archive, instance: dg.DagsterInstance) -> None:
+    assert "no run in the trash" in why(launched(archive, instance, "restore", run_id="nothing", apply=True))
 
 
-def test_only_the_chosen_variants_are_purged(archive: Archive) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        done = launched(archive, instance, "purge", apply=True, variants=["small"])
+def test_only_the_chosen_variants_are_purged(archive: Archive, instance: dg.DagsterInstance) -> None:
+    done = launched(archive, instance, "purge", apply=True, variants=["small"])
     assert done.output_for_node("purge_variants")["removed"] == 2
     assert archive.variant_files() == {"thumbnails/a.jpg_thumb.jpg", "thumbnails/b.jpg_thumb.jpg"}
 
@@ -104,9 +103,8 @@ def test_maintenance_queues_behind_captures_and_every_field_is_described(job: dg
     assert all(schedule.default_status is dg.DefaultScheduleStatus.STOPPED for schedule in schedules)
 
 
-def test_the_trash_job_empties_what_is_older_than_it_is_kept(archive: Archive) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        launched(archive, instance, "purge", apply=True)
-        assert launched(archive, instance, "trash").output_for_node("empty_expired")["emptied"] == 0
-        archive.settings(more="[trash]\nkeep_days = 0.0")
-        assert launched(archive, instance, "trash").output_for_node("empty_expired")["n_files"] == 4
+def test_the_trash_job_empties_what_is_older_than_it_is_kept(archive: Archive, instance: dg.DagsterInstance) -> None:
+    launched(archive, instance, "purge", apply=True)
+    assert launched(archive, instance, "trash").output_for_node("empty_expired")["emptied"] == 0
+    archive.settings(more="[trash]\nkeep_days = 0.0")
+    assert launched(archive, instance, "trash").output_for_node("empty_expired")["n_files"] == 4

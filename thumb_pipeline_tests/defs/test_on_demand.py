@@ -1,7 +1,6 @@
-"""`generate_on_demand` on an ephemeral instance: named sources and no others, at once, whatever else runs."""
+"""`generate_on_demand`: named sources and no others, at once, whatever else runs."""
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,12 +16,6 @@ def archive(tmp_path: Path) -> Archive:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         archive.frame(name)
     return archive
-
-
-@pytest.fixture
-def instance() -> Any:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 def asked(archive: Archive, instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessResult:

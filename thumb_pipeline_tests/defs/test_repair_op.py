@@ -7,9 +7,8 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.stages.archives import Archive
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture
@@ -23,24 +22,25 @@ def archive(tmp_path: Path) -> Archive:
     return made
 
 
-def executed(archive: Archive, **config: Any) -> dg.ExecuteInProcessResult:
+def executed(archive: Archive, instance: dg.DagsterInstance, **config: Any) -> dg.ExecuteInProcessResult:
     job = build_definitions(library=str(archive.root)).resolve_job_def("repair")
-    with dg.DagsterInstance.ephemeral() as instance:
-        run_config = {"ops": {"repair_library": {"config": config}}, **QUIET}
-        return job.execute_in_process(run_config=run_config, instance=instance, raise_on_error=False)
+    run_config = {"ops": {"repair_library": {"config": config}}, **QUIET}
+    return job.execute_in_process(run_config=run_config, instance=instance, raise_on_error=False)
 
 
-def test_without_apply_nothing_is_changed_and_the_numbers_are_the_same(archive: Archive) -> None:
+def test_without_apply_nothing_is_changed_and_the_numbers_are_the_same(
+    archive: Archive, instance: dg.DagsterInstance
+) -> None:
     before = archive.files()
-    planned = executed(archive).output_for_node("repair_library")
+    planned = executed(archive, instance).output_for_node("repair_library")
     assert archive.files() == before
     assert planned["files_matched"] == planned["files_moved"] == 2
-    assert executed(archive, apply=True).output_for_node("repair_library") == planned
+    assert executed(archive, instance, apply=True).output_for_node("repair_library") == planned
     assert archive.files() != before
 
 
-def test_the_report_shows_what_was_moved_where(archive: Archive) -> None:
-    events = executed(archive, apply=True).all_events
+def test_the_report_shows_what_was_moved_where(archive: Archive, instance: dg.DagsterInstance) -> None:
+    events = executed(archive, instance, apply=True).all_events
     [report] = [event.materialization for event in events if event.is_step_materialization]
     metadata = report.metadata
     assert metadata["orphaned_files_found"].value == 2
@@ -48,9 +48,9 @@ def test_the_report_shows_what_was_moved_where(archive: Archive) -> None:
     assert [record.data["to_path"] for record in moved] == ["smalls/c.jpg_small.jpg", "thumbnails/c.jpg_thumb.jpg"]
 
 
-def test_a_refusal_is_a_failure_that_says_so(archive: Archive) -> None:
+def test_a_refusal_is_a_failure_that_says_so(archive: Archive, instance: dg.DagsterInstance) -> None:
     archive.frames().rename(archive.root / "elsewhere")
-    result = executed(archive, apply=True)
+    result = executed(archive, instance, apply=True)
     [failure] = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
     assert "--accept-shrink" in failure.description
     assert "refused_before_anything_changed" in failure.metadata

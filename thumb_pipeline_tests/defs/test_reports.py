@@ -1,11 +1,13 @@
 """The reports, the job `verify` and the checks, on an instance and real files."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from thumb_pipeline.cli.instance import INSTANCE_SETTINGS
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages.health import Question
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
@@ -108,9 +110,10 @@ def test_the_job_reports_each_timelapse_once_and_again_when_something_is_new(loc
     assert located.n_reported() == 5
 
 
-def test_another_instance_is_told_everything(located: Located) -> None:
+def test_another_instance_is_told_everything(located: Located, tmp_path: Path) -> None:
     located.job("verify")
-    with dg.DagsterInstance.ephemeral() as another:
+    (tmp_path / "dagster.yaml").write_text(INSTANCE_SETTINGS)
+    with dg.DagsterInstance.from_config(str(tmp_path)) as another:
         Located(located.archive, another).job("verify")
         assert Located(located.archive, another).n_reported() == 3
 

@@ -1,9 +1,8 @@
-"""Ticks of the sensor on an ephemeral instance and real folders; what it asks for and what it leaves alone."""
+"""Ticks of the sensor on real instances and folders; what it asks for and what it leaves alone."""
 
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,6 +14,7 @@ from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.domain import watching
 from thumb_pipeline.stages import recovery, watch_memory
+from thumb_pipeline_tests.defs.conftest import ticks_until_asked
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
 OTHER = "camera-2/timelapse-2"
@@ -25,12 +25,6 @@ def archive(tmp_path: Path) -> Archive:
     archive = Archive(tmp_path / "library")
     archive.settings(more="[captures]\nlinger_s = 0.3\nkeep_warm = false")
     return archive
-
-
-@pytest.fixture
-def instance() -> Any:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +39,12 @@ def tick(archive: Archive, instance: dg.DagsterInstance, cursor: str | None = No
         result = sensors.new_captures_sensor(context)
     assert isinstance(result, dg.SensorResult)
     return result
+
+
+def asking(archive: Archive, instance: dg.DagsterInstance) -> dg.SensorResult:
+    """A tick that asks for a run."""
+    with ticks_until_asked():
+        return tick(archive, instance)
 
 
 def partition_changes(result: dg.SensorResult) -> list[tuple[str, list[str]]]:
@@ -73,7 +73,7 @@ def materialized(result: dg.ExecuteInProcessResult) -> set[tuple[str, str | None
 def test_one_run_is_asked_for_however_many_timelapses_moved(archive: Archive, instance: dg.DagsterInstance) -> None:
     archive.frame("a.jpg")
     archive.frame("b.jpg", key=OTHER)
-    result = tick(archive, instance)
+    result = asking(archive, instance)
     assert result.run_requests is not None
     assert len(result.run_requests) == 1
     assert partition_changes(result) == [("Add", [KEY, OTHER])]
@@ -84,7 +84,7 @@ def test_the_run_renders_what_it_was_told_and_reports_each_timelapse(
 ) -> None:
     archive.frame("a.jpg")
     archive.frame("b.jpg", key=OTHER)
-    (request,) = tick(archive, instance).run_requests or []
+    (request,) = asking(archive, instance).run_requests or []
     result = carried_out(archive, instance, request)
     assets = ("image_inventory", "missing_thumbnails", "thumbnails")
     assert materialized(result) == {(asset, key) for asset in assets for key in (KEY, OTHER)}
@@ -101,7 +101,7 @@ def test_nothing_is_asked_for_when_all_is_rendered(done_library: Archive, instan
 
 def test_a_run_that_was_just_asked_for_is_not_asked_for_again(archive: Archive, instance: dg.DagsterInstance) -> None:
     archive.frame("a.jpg")
-    assert tick(archive, instance).run_requests
+    assert asking(archive, instance).run_requests
     assert not tick(archive, instance, cursor=None).run_requests  # a second daemon, or a lost cursor
 
 
@@ -126,7 +126,7 @@ def test_a_run_whose_time_is_over_is_followed_by_one_that_waits_for_its_end(
     monkeypatch.setattr(watching, "RUN_LASTS_S", 0.0)
     archive.frame("a.jpg")
     run = instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTING)
-    (request,) = tick(archive, instance).run_requests or []
+    (request,) = asking(archive, instance).run_requests or []
     assert request.run_key == f"after-{run.run_id}"
     next_run = instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTING)
     assert not tick(archive, instance).run_requests
@@ -145,7 +145,7 @@ def test_a_run_whose_process_was_killed_is_failed_and_followed_by_another(
         assert not tick(archive, instance).run_requests
     assert not tick(archive, instance).run_requests  # a lease that was given back: its run is about to end
     killed_lease(archive, lease.id)
-    assert tick(archive, instance).run_requests
+    assert asking(archive, instance).run_requests
     after = instance.get_run_by_id(run.run_id)
     assert after is not None
     assert after.status == dg.DagsterRunStatus.FAILURE
@@ -153,7 +153,7 @@ def test_a_run_whose_process_was_killed_is_failed_and_followed_by_another(
 
 def test_a_run_cleans_up_after_one_that_was_killed(archive: Archive, instance: dg.DagsterInstance) -> None:
     archive.frame("a.jpg")
-    (request,) = tick(archive, instance).run_requests or []
+    (request,) = asking(archive, instance).run_requests or []
     smalls = archive.variant("a.jpg").parent
     smalls.mkdir(parents=True)
     killed_lease(archive, text=f"{smalls}\n")
@@ -168,7 +168,7 @@ def test_a_second_run_leaves_the_work_to_the_first(
 ) -> None:
     monkeypatch.setattr(captures, "_OTHER_WATCHER_S", 0.1)
     archive.frame("a.jpg")
-    (request,) = tick(archive, instance).run_requests or []
+    (request,) = asking(archive, instance).run_requests or []
     with watch_memory.watching(archive.library):
         assert carried_out(archive, instance, request).success
     assert not archive.variant("a.jpg").exists()
@@ -248,7 +248,7 @@ def test_a_partition_stays_while_a_run_may_count_on_it(done_library: Archive, in
 def test_the_run_config_stays_small_however_much_moved(archive: Archive, instance: dg.DagsterInstance) -> None:
     for number in range(200):
         archive.other(f"{number:04d}.jpg", b"\xff\xd8\xff" + bytes(number) + b"\xff\xd9")
-    (request,) = tick(archive, instance).run_requests or []
+    (request,) = asking(archive, instance).run_requests or []
     assert len(json.dumps(request.run_config)) < 200
 
 

@@ -14,6 +14,7 @@ from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.schedules import nightly_reconcile
 from thumb_pipeline.defs.settings_trouble import SETTINGS_CHECK, SETTINGS_TAG
 from thumb_pipeline.stages import in_force
+from thumb_pipeline_tests.defs.conftest import ticks_until_asked
 from thumb_pipeline_tests.stages.archives import Archive
 
 FAULT = "zzz = 1: unknown key"
@@ -26,19 +27,8 @@ def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def instance() -> Any:
-    with dg.DagsterInstance.ephemeral() as ephemeral:
-        yield ephemeral
-
-
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "library")
-
-
-@pytest.fixture
-def spoilt(archive: Archive) -> Archive:
-    """A library whose file was usable once and no longer is."""
+def spoilt(archive: Archive, instance: dg.DagsterInstance) -> Archive:
+    """A library whose file was usable once, when its instance was made, and no longer is."""
     archive.settings(more="[captures]\nlinger_s = 0.1\nkeep_warm = false")
     in_force.open_in_force(str(archive.root))
     path = archive.root / "thumbs.toml"
@@ -80,10 +70,13 @@ def test_a_tick_that_asks_for_nothing_says_what_is_wrong(spoilt: Archive, instan
 
 def test_a_tick_that_asks_for_a_run_asks_and_marks_it(spoilt: Archive, instance: dg.DagsterInstance) -> None:
     spoilt.frame("a.jpg")
-    (request,) = tick(spoilt, instance).run_requests or []
+    with ticks_until_asked():
+        (request,) = tick(spoilt, instance).run_requests or []
     assert "stay in force" in request.tags[SETTINGS_TAG]
     mend(spoilt)
-    (request,) = tick(spoilt, instance, json.dumps({})).run_requests or [dg.RunRequest(tags={})]
+    spoilt.frame("b.jpg")
+    with ticks_until_asked():
+        (request,) = tick(spoilt, instance, json.dumps({})).run_requests or []
     assert SETTINGS_TAG not in request.tags
 
 
