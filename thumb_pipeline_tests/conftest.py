@@ -68,9 +68,11 @@ def dagster_tables(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def database(postgres: Postgres, dagster_tables: str) -> str:
+def database(postgres: Postgres, dagster_tables: str) -> Iterator[str]:
     """The address of a database that no library has used yet."""
-    return postgres.fresh(dagster_tables)
+    address = postgres.fresh(dagster_tables)
+    yield address
+    postgres.drop(address)
 
 
 @pytest.fixture

@@ -74,6 +74,10 @@ class Postgres:
         self.newest = name
         return self.url(name)
 
+    def drop(self, address: str) -> None:
+        """Removes a database, whoever is still connected: three hundred files each are a lot to remove at the end."""
+        self.execute(f"DROP DATABASE {address.rpartition('/')[2]} WITH (FORCE)")
+
     def execute(self, statement: str, database: str = "postgres") -> None:
         """Runs one statement outside of any transaction."""
         connected = self._connect(database)
