@@ -198,11 +198,8 @@ def rows_left(library: Library, order_id: str, *, at: datetime | None = None) ->
 
 
 def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> int:
-    """How many variants of an order are still to be made, or were at an earlier moment; none of one that is gone."""
-    try:
-        return rows_left(library, order_id, at=at).height
-    except FileNotFoundError:
-        return 0
+    """How many variants of an order are still to be made, or were at an earlier moment; raises as `rows_left`."""
+    return rows_left(library, order_id, at=at).height
 
 
 def is_given_up(library: Library, order_id: str) -> bool:

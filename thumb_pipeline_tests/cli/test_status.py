@@ -124,7 +124,7 @@ def to_backfill(archive: Archive, run: Run) -> Archive:
     settings.write_text(text.replace("timelapses_per_run = 250", "timelapses_per_run = 1"))
     frame = jpeg((1920, 1080))
     for key in KEYS:
-        for number in range(60):
+        for number in range(20):
             archive.add(f"{number}.jpg", frame, key=key)
     assert run("generate", "--library", archive.root).code == 0
     for path in archive.root.glob("cameras/*/*/thumbnails/*"):

@@ -311,7 +311,6 @@ def test_a_variant_that_was_brought_to_its_place_was_not_made_though_its_record_
 
 
 def test_a_source_that_is_still_being_written_is_pending(filled: Archive) -> None:
-    filled.settings(settle_s="600.0")
-    filled.other("growing.bmp", b"BM" + bytes(50))
-    filled.run()
+    growing = filled.inventory().head(1).with_columns(state=pl.lit("pending"))
+    filled.library.inventory.merge(KEY, growing)
     assert activity(filled).n_pending == 1
