@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -18,10 +19,21 @@ from typing import Any
 import pytest
 
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Ended, Run, clean_environment, first_port, jpeg
+from thumb_pipeline_tests.cli.conftest import (
+    COMMAND,
+    Archive,
+    Ended,
+    Run,
+    clean_environment,
+    dagster_environment,
+    first_port,
+    jpeg,
+)
 from thumb_pipeline_tests.postgres import Postgres
 
 pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).parents[2]
 
 Generate = Callable[..., Ended]
 
@@ -224,6 +236,94 @@ def test_nothing_is_lost_in_a_longer_outage(
     assert len(archive.variants()) >= 2 * n_frames + 1
 
 
+# Without `up`
+
+
+@pytest.mark.usefixtures("on_postgres")
+def test_dagsters_own_services_work_with_the_instance_file_of_deploy(
+    archive: Archive, generate: Generate, tmp_path: Path
+) -> None:
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("keep_warm = true", "keep_warm = false"))
+    fill_with_work(archive, 60)
+    assert generate().code == 0  # as docs/postgres.md says: the tables, and the workspace file
+    with own_services(archive, tmp_path / "dagster-home") as url:
+        archive.add("new.jpg", jpeg())
+        wait_for_variants(archive, 61)
+        for _ in range(4):
+            launch(url, {"ops": {"take_order": {"config": {"force": True}}}})
+        seen = statuses_until_the_end(url, 4)
+    assert max(statuses.count("STARTED") for statuses in seen) == 2
+    assert any(statuses.count("QUEUED") for statuses in seen)
+    assert seen[-1] == ["SUCCESS"] * 4
+
+
+@contextmanager
+def own_services(archive: Archive, home: Path) -> Iterator[str]:
+    """Dagster's web server and daemon, started by hand as docs/postgres.md says; the address of the page."""
+    home.mkdir()
+    shutil.copy(REPOSITORY / "deploy/postgres/dagster.yaml", home)
+    environment = {
+        **dagster_environment(),
+        "DAGSTER_HOME": str(home),
+        "THUMB_PIPELINE_LIBRARY": str(archive.root),
+    }
+    workspace = ["-w", str(state(archive) / "dagster/workspace.yaml")]
+    port = str(free_port(first_port(3150)))
+    commands = [["dagster-daemon", "run"], ["dagster-webserver", "-h", "127.0.0.1", "-p", port]]
+    with (home / "log").open("wb") as log:
+        services = [
+            subprocess.Popen(
+                [str(Path(COMMAND).with_name(program)), *arguments, *workspace],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            for program, *arguments in commands
+        ]
+    try:
+        wait_for_page(url := f"http://127.0.0.1:{port}")
+        yield url
+        assert [service.poll() for service in services] == [None, None], (home / "log").read_text()
+    finally:
+        for service in services:
+            service.send_signal(signal.SIGTERM)
+        for service in services:
+            service.wait(60)  # a tick of the sensor takes up to 25 s
+
+
+def free_port(first: int) -> int:
+    """A port that nobody listens on, from this one upwards."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
+
+
+def wait_for_page(url: str) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with suppress(OSError):
+            urllib.request.urlopen(f"{url}/server_info", timeout=5).close()
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def statuses_until_the_end(url: str, count: int) -> list[list[str]]:
+    """The statuses of the newest runs of `generate`, again and again until all have ended."""
+    deadline = time.monotonic() + 300
+    query = '{ runsOrError(filter: {pipelineName: "generate"}) { ... on Runs { results { status } } } }'
+    seen: list[list[str]] = []
+    while not seen or not set(seen[-1]) <= {"SUCCESS", "FAILURE", "CANCELED"}:
+        assert time.monotonic() < deadline, seen[-1]
+        seen.append([run["status"] for run in asked(url, query)["runsOrError"]["results"]][:count])
+        time.sleep(0.1)
+    return seen
+
+
 _PATIENCE_S = 25.0  # Dagster tries to connect again for 11 s, by chance up to twice as long
 
 
@@ -261,7 +361,7 @@ def up(archive: Archive) -> Iterator[str]:
         process.communicate()
 
 
-def launch(url: str) -> str:
+def launch(url: str, config: dict[str, Any] | None = None) -> str:
     answer = asked(
         url,
         "mutation($run: ExecutionParams!) { launchRun(executionParams: $run) "
@@ -273,7 +373,7 @@ def launch(url: str) -> str:
                     "repositoryName": "__repository__",
                     "jobName": "generate",
                 },
-                "runConfigData": {},
+                "runConfigData": config or {},
             }
         },
     )
