@@ -3,24 +3,37 @@
 import io
 import json
 import os
+import random
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from PIL import Image
 
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, first_port, jpeg
+from thumb_pipeline_tests.cli.conftest import (
+    COMMAND,
+    Archive,
+    Run,
+    clean_environment,
+    dagster_environment,
+    first_port,
+    jpeg,
+)
+from thumb_pipeline_tests.cli.frame_stream import FrameStream
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
 OTHER = "camera-2/timelapse-9"
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
+TICKED = "Sensor new_captures_sensor skipped"
+N_OF_STREAM = 15
 
 
 def said_by_up(archive: Archive) -> Path:
@@ -191,28 +204,102 @@ def test_a_stopped_service_leaves_a_run_that_ended_well(archive: Archive) -> Non
         assert before == "SUCCESS"
 
 
-def test_a_second_daemon_by_mistake_loses_and_damages_nothing(restless: Archive, run: Run) -> None:
-    home = restless.root / ".thumb_pipeline" / "dagster"
-    with up(restless) as page:
+@contextmanager
+def second_daemon(archive: Archive) -> Iterator[Path]:
+    """Dagster's daemon once more on the same instance; the file with what it says. It lives until it is ended."""
+    home, log = archive.root / ".thumb_pipeline" / "dagster", archive.root.parent / "second.txt"
+    with log.open("wb") as said:
         second = subprocess.Popen(
             [str(Path(COMMAND).with_name("dagster-daemon")), "run", "-w", str(home / "workspace.yaml")],
-            env={**clean_environment(), "DAGSTER_HOME": str(home), "THUMB_PIPELINE_LIBRARY": str(restless.root)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            env={
+                **dagster_environment(),
+                "DAGSTER_HOME": str(home),
+                "THUMB_PIPELINE_LIBRARY": str(archive.root),
+                "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS": "1",
+            },
+            stdout=said,
+            stderr=said,
             start_new_session=True,
         )
-        try:
-            frames = []
-            for number in range(12):
-                frames.append(restless.add(f"{number}.jpg", key=f"camera-1/timelapse-{number % 3}"))
-                time.sleep(1.5)
-            until(lambda: all(map(is_rendered, frames)), "all frames")
-            until(lambda: set(captures_runs(page["url"])) == {"SUCCESS"}, "all runs at their end")
-        finally:
-            os.killpg(second.pid, signal.SIGTERM)
-            second.wait(60)  # a tick of its sensor takes up to 25 s
-    assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
-    assert restless.leftovers() == []
+    try:
+        yield log
+        assert second.poll() is None, log.read_text()
+    finally:
+        os.killpg(second.pid, signal.SIGTERM)
+        second.wait(60)  # a tick of its sensor takes up to 25 s
+
+
+def test_a_second_daemon_by_mistake_loses_damages_and_repeats_nothing(archive: Archive, run: Run) -> None:
+    old = [archive.add(f"{number}.jpg", key=OTHER) for number in range(20)]
+    assert run("generate", "--library", archive.root).code == 0
+    with up(archive) as page, second_daemon(archive) as log:
+        until(lambda: OTHER in partitions(page["url"]), "the partition")
+        with FrameStream(archive, random.Random(7), pause_s=0.5) as stream, Publications(old) as made:
+            backfill_id = launch_backfill(page["url"], OTHER)
+            until(lambda: made.n_least() == 2, "each picture made again by the forced backfill")
+            stream.end()
+            until(lambda: not stream.waiting(), "all frames")
+            until(lambda: backfill_status(page["url"], backfill_id) == "COMPLETED_SUCCESS", "the end of the backfill")
+        assert (stream.wrong(), stream.n_repeated()) == ([], 0)
+        assert len(stream.frames) > N_OF_STREAM
+        assert made.n_most() == 2
+        assert backfill_runs(page["url"], backfill_id) == ["SUCCESS"]
+        until(lambda: TICKED in log.read_text(), "a tick of the second daemon's sensor")
+    assert run("plan", "--library", archive.root, "--json").json["variants"] == 0
+    assert archive.leftovers() == []
+
+
+class Publications:
+    """How often each variant of some frames was published, as a look at them every moment shows. A context."""
+
+    def __init__(self, frames: list[Path]) -> None:
+        self._seen: dict[Path, set[tuple[int, int]]] = {path: set() for frame in frames for path in variants_of(frame)}
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def n_least(self) -> int:
+        return min(map(len, self._seen.values()))
+
+    def n_most(self) -> int:
+        return max(map(len, self._seen.values()))
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(0.05):
+            self._look()
+
+    def _look(self) -> None:
+        for path, seen in self._seen.items():
+            status = path.stat()
+            seen.add((status.st_ino, status.st_mtime_ns))
+
+
+def launch_backfill(url: str, key: str) -> str:
+    """Everything of a timelapse anew."""
+    force = "{ops: {thumbnails: {ops: {cut_plan: {config: {force: true}}}}}}"
+    params = f'{{assetSelection: [{{path: ["thumbnails"]}}], partitionNames: ["{key}"], runConfigData: {force}}}'
+    launch = f"launchPartitionBackfill(backfillParams: {params}) {{ ... on LaunchBackfillSuccess {{ backfillId }} }}"
+    return str(asked(url, f"mutation {{ {launch} }}")["launchPartitionBackfill"]["backfillId"])
+
+
+def backfill_status(url: str, backfill_id: str) -> str:
+    query = f'{{ partitionBackfillOrError(backfillId: "{backfill_id}") {{ ... on PartitionBackfill {{ status }} }} }}'
+    return str(asked(url, query)["partitionBackfillOrError"]["status"])
+
+
+def backfill_runs(url: str, backfill_id: str) -> list[str]:
+    """The statuses of a backfill's runs."""
+    query = f'{{ runsOrError(filter: {{tags: [{{key: "dagster/backfill", value: "{backfill_id}"}}]}}) '
+    found = asked(url, query + "{ ... on Runs { results { status } } } }")
+    return [run["status"] for run in found["runsOrError"]["results"]]
 
 
 def descendants(pid: int) -> list[int]:
