@@ -111,7 +111,7 @@ def _per_s(library: Library, order: WorkOrder, n_left: int, now: datetime, begun
     """The rate of the last minute, or since the work began; of an order that was stopped, since it was taken up."""
     since = max(begun, datetime.fromisoformat(order.placed_at), now - _RATE_OVER)
     n_before = work_orders.n_left(library, order.id, at=since)
-    return (n_before - n_left) / max(_SHORTEST, now - since).total_seconds()
+    return max(0, n_before - n_left) / max(_SHORTEST, now - since).total_seconds()
 
 
 def _left_s(n_left: float, per_s: float) -> float | None:

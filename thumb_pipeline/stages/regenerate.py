@@ -141,7 +141,11 @@ def plan_regeneration(
     if wanted.failed is not None:
         refuse_unknown("reason", wanted.failed, [reason.value for reason in FailureReason])
     selection = Selection(
-        timelapses=_timelapses(library, wanted), sources=wanted.sources, variants=wanted.variants, force=True
+        timelapses=_timelapses(library, wanted),
+        sources=wanted.sources,
+        variants=wanted.variants,
+        force=True,
+        retry_failed=wanted.failed is not None,  # a refused capture may be the newest, which alone has some variant
     )
     plan = make_plan(library, selection, lease, on_progress=on_progress)
     narrowed = replace(plan, parts=[_narrowed(library, part, wanted) for part in plan.parts])

@@ -1,6 +1,6 @@
 """Kills processes of a running `up` with SIGKILL at random moments of a stream of frames, and checks what comes of it.
 
-    .venv/bin/python -m thumb_pipeline_tests.cli.killing --kills 100 --seed 1 [--apart]
+    .venv/bin/python -m thumb_pipeline_tests.cli.killing --kills 100 --seed 1 [--apart] [--postgres]
 
 Like an operator's service manager it starts `up` again when that has ended. Nothing else is done by hand.
 """
@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import dagster as dg
-
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment, first_port
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment, dagster_instance, first_port
 from thumb_pipeline_tests.cli.frame_stream import FrameStream
+from thumb_pipeline_tests.postgres import Postgres
 
 VICTIMS = ("run", "worker", "daemon", "daemon's code server", "web UI", "web UI's code server")
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
@@ -123,9 +123,30 @@ def _parent(pid: int) -> int:
     return 0
 
 
-def kill_one(archive: Archive, chance: random.Random, operated: Operated, *, patience_s: float) -> Kill | None:
-    """Kills somebody, each kind being as likely as the others, once one of it is there; else whoever is."""
-    wanted, deadline_s = chance.choice(VICTIMS), time.monotonic() + patience_s
+class Turns:
+    """Whose turn it is: each kind once, in random order, then again. Nobody is spared for being hard to meet."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._left: list[str] = []
+
+    def next(self) -> str:
+        """The kind that is to be killed now; it stays its turn until that was done."""
+        if not self._left:
+            self._left = self._chance.sample(VICTIMS, len(VICTIMS))
+        return self._left[0]
+
+    def done(self, victim: str) -> None:
+        """One of this kind was killed, perhaps out of turn."""
+        if victim in self._left:
+            self._left.remove(victim)
+
+
+def kill_one(
+    archive: Archive, chance: random.Random, turns: Turns, operated: Operated, *, patience_s: float
+) -> Kill | None:
+    """Kills one of the kind whose turn it is, once one is there; else whoever is."""
+    wanted, deadline_s = turns.next(), time.monotonic() + patience_s
     while not (alive := processes(archive))[wanted] and time.monotonic() < deadline_s:
         _tended_for(0.2, operated)
     present = sorted(kind for kind, pids in alive.items() if pids)
@@ -135,6 +156,7 @@ def kill_one(archive: Archive, chance: random.Random, operated: Operated, *, pat
     time.sleep(chance.uniform(0.0, 2.0) if patience_s else 0.0)
     with suppress(ProcessLookupError):
         os.kill(chance.choice(alive[victim]), signal.SIGKILL)
+        turns.done(victim)
         return Kill(victim=victim, at_s=time.monotonic())
     return None
 
@@ -147,11 +169,12 @@ def run_with_kills(
     With `is_apart` a kill waits until the frames of the one before are done: that tells what one kill costs.
     """
     outcome, chance = Outcome(), random.Random(seed)
+    turns = Turns(chance)
     with Operated(archive) as operated, FrameStream(archive, random.Random(seed + 1)) as stream:
         _await(lambda: not stream.waiting() and bool(stream.frames), operated, _START_S, "the first frames", outcome)
         while len(outcome.kills) < n_kills:
             for number in range(1 if is_apart else chance.choice((1, 1, 1, 1, 1, 3))):
-                kill = kill_one(archive, chance, operated, patience_s=0.0 if number else _VICTIM_S)
+                kill = kill_one(archive, chance, turns, operated, patience_s=0.0 if number else _VICTIM_S)
                 if kill is not None and len(outcome.kills) < n_kills:
                     outcome.kills.append(kill)
                     print(f"kill {len(outcome.kills)}: {kill.victim}, {len(stream.waiting())} wait", file=sys.stderr)
@@ -203,7 +226,7 @@ def unrest(archive: Archive) -> list[str]:
 
 def statuses(archive: Archive) -> list[str]:
     """The status of each run."""
-    with dg.DagsterInstance.from_config(str(archive.root / ".thumb_pipeline" / "dagster")) as instance:
+    with dagster_instance(archive) as instance:
         return [run.status.value for run in instance.get_runs()]
 
 
@@ -265,14 +288,29 @@ def _scratch(chosen: Path | None) -> Iterator[Path]:
         yield Path(made)
 
 
+@contextmanager
+def _run_database(is_postgres: bool) -> Iterator[None]:
+    """SQLite, or a PostgreSQL of its own that runs as long."""
+    if not is_postgres:
+        yield
+        return
+    server = Postgres()
+    try:
+        os.environ[POSTGRES_VARIABLE] = server.fresh()
+        yield
+    finally:
+        server.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scratch", nargs="?", type=Path, help="where the library is made and stays")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--apart", action="store_true", help="each kill waits until the frames of the last are done")
+    parser.add_argument("--postgres", action="store_true", help="the runs are kept in a PostgreSQL, not in SQLite")
     chosen = parser.parse_args()
-    with _scratch(chosen.scratch) as scratch:
+    with _scratch(chosen.scratch) as scratch, _run_database(chosen.postgres):
         root = scratch / "library"
         subprocess.run([COMMAND, "init", str(root)], check=True, stdout=subprocess.DEVNULL)
         archive, gap_s = Archive(root), (0.0, 6.0)

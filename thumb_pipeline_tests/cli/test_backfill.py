@@ -7,19 +7,21 @@ import re
 import signal
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from thumb_pipeline_tests.cli.conftest import Archive, Run
+from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
 from thumb_pipeline_tests.cli.test_letting_it_run import until, up
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
 KEYS = ["camera-1/timelapse-1", "camera-1/timelapse-2", "camera-2/timelapse-3"]
-N_FRAMES = 40
+N_FRAMES = 60
 N_IN_FLIGHT = 4
+N_RECORDED = 8
 FORCE = {"ops": {"thumbnails": {"ops": {"cut_plan": {"config": {"force": True}}}}}}
 
 PARTITIONS = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
@@ -68,21 +70,32 @@ class Page:
         return next(int(found[1]) for found in told if found)
 
 
-@pytest.fixture
-def heavy(archive: Archive, run: Run) -> Archive:
-    """Timelapses whose frames take a while each, all of them rendered."""
+def rendered_library(root: Path, run: Run, n_frames: int) -> Archive:
+    """Timelapses whose frames take a while each, all of them rendered; from now on by one worker."""
+    archive = Archive(root)
+    assert run("init", root).code == 0
     buffer = io.BytesIO()
     Image.frombytes("RGB", (1600, 1200), os.urandom(1600 * 1200 * 3)).save(buffer, "PNG", compress_level=1)
     first = archive.add("a.png", buffer.getvalue(), KEYS[0])
     for number, key in enumerate(KEYS, 1):
         archive.frames(key).mkdir(parents=True, exist_ok=True)
-        for frame in range(N_FRAMES):
+        for frame in range(n_frames):
             os.link(first, archive.frames(key) / f"timelapse-{number}_20250422_{frame:06d}.png")
     first.unlink()
     assert run("generate", "--library", archive.root).code == 0
     settings = archive.root / "thumbs.toml"
     settings.write_text(settings.read_text().replace("workers = 0", "workers = 1"))
     return archive
+
+
+@pytest.fixture(scope="module")
+def rendered(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    return rendered_library(tmp_path_factory.mktemp("heavy") / "library", run, N_FRAMES)
+
+
+@pytest.fixture
+def heavy(rendered: Archive, tmp_path: Path) -> Archive:
+    return copied(rendered, tmp_path / "library")
 
 
 def mtimes(archive: Archive) -> dict[str, int]:
@@ -93,7 +106,13 @@ def mtimes(archive: Archive) -> dict[str, int]:
     return made
 
 
-def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy: Archive) -> None:
+def n_recorded(archive: Archive, run: Run) -> int:
+    """How many pictures of the backfill's run are recorded, as `status` tells."""
+    found = run("status", "--library", archive.root, "--json").json["runs"]
+    return sum(live["progress"]["n_done"] for live in found if live["progress"] is not None)
+
+
+def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy: Archive, run: Run) -> None:
     before = mtimes(heavy)
 
     def renewed() -> set[str]:
@@ -104,27 +123,30 @@ def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy
         until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
         params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
         first = page.ask(LAUNCH, params=params)["backfillId"]
-        until(renewed, "the first picture made again")
-        [run] = page.runs(first)
-        assert {"key": "thumb_pipeline/lane", "value": "regeneration"} in run["tags"]
+        until(lambda: n_recorded(heavy, run) >= N_RECORDED, "the first pictures made again, and recorded")
+        [killed] = page.runs(first)
+        assert {"key": "thumb_pipeline/lane", "value": "regeneration"} in killed["tags"]
 
-        os.kill(page.process_of(run["runId"]), signal.SIGKILL)
+        n_certain = n_recorded(heavy, run)
+        os.kill(page.process_of(killed["runId"]), signal.SIGKILL)
+        made = {name: at_ns for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
         until(lambda: len(page.runs(first)) == 2, "the run that goes on with the killed one")
-        n_made = len(renewed())
-        until(lambda: len(renewed()) > n_made, "its first picture")
+        until(lambda: len(renewed()) > len(made) + N_IN_FLIGHT, "its first pictures")
 
         page.ask(CANCEL, id=first)
-        page.ask(TERMINATE, ids=[run["runId"] for run in page.runs(first, "STARTED", "STARTING", "QUEUED")])
+        page.ask(TERMINATE, ids=[live["runId"] for live in page.runs(first, "STARTED", "STARTING", "QUEUED")])
         until(lambda: page.status(first) == "CANCELED", "the cancelled backfill's end")
         kept = {name: at_ns for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
         assert 0 < len(kept) < len(before)
 
         second = page.ask(REPEAT, id=first)["backfillId"]
         until(lambda: page.runs(second, "SUCCESS", "FAILURE"), "the repeated backfill's run")
-        [run] = page.runs(second)
-        assert run["status"] == "SUCCESS"
+        assert [ended["status"] for ended in page.runs(second)] == ["SUCCESS"]
         after = mtimes(heavy)
         assert all(after[name] != before[name] for name in before)
+        n_unrecorded = len(made) - n_certain  # published since the last record, and in flight: these are made twice
+        assert sum(after[name] != at_ns for name, at_ns in made.items()) <= n_unrecorded + N_IN_FLIGHT
+        assert n_unrecorded + N_IN_FLIGHT < len(made)
         assert sum(after[name] != at_ns for name, at_ns in kept.items()) <= N_IN_FLIGHT
 
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.stages.library import initialise
+from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive
 from thumb_pipeline_tests.cli.test_letting_it_run import (
     asked,
@@ -50,11 +51,16 @@ def restless_library(root: Path, **storage: Path) -> Archive:
     return Archive(root)
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, str]]:
-    """A library with `up` on it that several tests share, and the address of its page."""
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, str]]:
+    """A library with `up` on it that several tests share, and the address of its page; one for each storage of runs."""
     archive = restless_library(tmp_path_factory.mktemp("served") / "library")
-    with up(archive) as page:
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # no longer than `up` takes it over: other tests run meanwhile
+            if request.param == "postgres":
+                tables = request.getfixturevalue("dagster_tables")
+                patch.setenv(POSTGRES_VARIABLE, request.getfixturevalue("postgres").fresh(tables))
+            page = stack.enter_context(up(archive))
         first = archive.add("first.jpg", key="camera-9/timelapse-9")
         until(lambda: is_rendered(first), "the first frame")
         yield archive, page["url"]
@@ -98,6 +104,7 @@ def tick_words(url: str) -> str:
     return str(asked(url, f"{{ sensorOrError(sensorSelector: {sensor}) {{ {words} }} }}"))
 
 
+@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     "statements",
     [("BEGIN EXCLUSIVE",), ("BEGIN", "SELECT * FROM sqlite_master")],
@@ -179,6 +186,7 @@ def fill_up(disk: Path) -> Path:
     return fill
 
 
+@pytest.mark.usefixtures("storage")
 def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
     tmp_path: Path, small_disk: Path
 ) -> None:
@@ -202,6 +210,7 @@ def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
         wait_for_rest(page["url"])
 
 
+@pytest.mark.usefixtures("storage")
 @pytest.mark.parametrize(
     "is_run_caught",
     [

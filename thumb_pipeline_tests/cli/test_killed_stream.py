@@ -5,7 +5,7 @@ import pytest
 from thumb_pipeline_tests.cli.conftest import Archive
 from thumb_pipeline_tests.cli.killing import run_with_kills
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
 
 def test_every_frame_has_its_variants_whoever_was_killed(archive: Archive) -> None:
@@ -14,4 +14,6 @@ def test_every_frame_has_its_variants_whoever_was_killed(archive: Archive) -> No
     outcome = run_with_kills(archive, 6, seed=5, gap_s=(0.5, 3.0), patience_s=400.0)
     assert outcome.faults == []
     assert len(outcome.kills) == 6
+    killed = {kill.victim for kill in outcome.kills}
+    assert killed >= {"run", "daemon", "daemon's code server"}, killed
     assert outcome.n_frames > 10

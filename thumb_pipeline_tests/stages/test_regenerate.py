@@ -56,6 +56,15 @@ def test_a_reason_chooses_the_sources_that_were_refused_for_it(filled: Archive) 
     assert sources(planned(filled, failed="truncated")) == set()
 
 
+def test_a_refused_newest_capture_is_tried_again_in_the_variant_that_only_the_newest_has(archive: Archive) -> None:
+    archive.settings(more='[policy]\nsmall_generation_mode = "latest_only"')
+    archive.frame(DAYS[0])
+    archive.other(DAYS[1], b"no picture at all")
+    archive.run()
+    rows = planned(archive, failed="not_an_image").rows.select("source_name", "variant").sort("variant").rows()
+    assert rows == [(DAYS[1], "small"), (DAYS[1], "thumbnail")]
+
+
 def test_a_limit_takes_the_newest_sources_with_all_their_variants(filled: Archive) -> None:
     plan = planned(filled, timelapses=(KEY,), limit=2)
     assert sources(plan) == set(DAYS[2:])

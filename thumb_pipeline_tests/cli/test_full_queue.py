@@ -1,0 +1,98 @@
+"""A queue with more work in bulk than may run at once, and one new frame: who goes first, and how many at a time."""
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
+from thumb_pipeline_tests.cli.test_backfill import FORCE, KEYS, LAUNCH, PARTITIONS, Page, rendered_library
+from thumb_pipeline_tests.cli.test_beside import launched
+from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered, until, up
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+
+LIMITS = {"on_demand": 2, "captures": 2, "regeneration": 2, "maintenance": 1}
+"""As docs/letting-it-run.md promises them; runs of backfills share those of regeneration."""
+
+N_ENDED = 4
+"""Runs of several lanes."""
+
+LIVE = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
+
+
+def lane(run: dict[str, Any]) -> str:
+    """The lane a run takes a place of, whether it bears the tag yet or not."""
+    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    return "regeneration" if "dagster/backfill" in tags else str(tags["thumb_pipeline/lane"])
+
+
+class Sampled:
+    """How many runs of each lane were at work at once, at most, and what waited while a capture was rendered."""
+
+    def __init__(self, page: Page) -> None:
+        self.most: Counter[str] = Counter()
+        self.n_most = 0
+        self._page = page
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._is_over.wait(0.2):
+            at_work = Counter(lane(run) for run in runs(self._page, "STARTED"))
+            self.most |= at_work
+            self.n_most = max(self.n_most, at_work.total())
+
+
+def runs(page: Page, *statuses: str) -> list[dict[str, Any]]:
+    return [run for run in page.ask(LIVE)["results"] if run["status"] in statuses]
+
+
+@pytest.fixture(scope="module")
+def rendered(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Archive:
+    """Everything is made, and takes some seconds to make again; the run for captures does not stay."""
+    archive = rendered_library(tmp_path_factory.mktemp("rendered") / "library", run, 12)
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("keep_warm = true", "keep_warm = false"))
+    return archive
+
+
+@pytest.fixture
+def busy(rendered: Archive, tmp_path: Path) -> Archive:
+    return copied(rendered, tmp_path / "library")
+
+
+def test_a_new_frame_gets_a_run_while_bulk_waits_and_no_lane_takes_more_than_its_places(
+    busy: Archive, run: Run
+) -> None:
+    with up(busy) as started:
+        url, page = started["url"], Page(started["url"])
+        until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
+        params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
+        with Sampled(page) as sampled:
+            backfill = page.ask(LAUNCH, params=params)["backfillId"]
+            until(lambda: page.runs(backfill), "the backfill's run")
+            bulk = [launched(url, "generate", "take_order", {"force": True}) for _ in range(4)]
+            bulk += [launched(url, "verify", "verify_timelapses", {"deep": True}) for _ in range(3)]
+            until(lambda: len(runs(page, "STARTED")) >= LIMITS["regeneration"], "the places of bulk, taken")
+            frame = busy.add("new.jpg")
+            until(lambda: is_rendered(frame), "the new frame")
+            waiting = [one["runId"] for one in runs(page, "QUEUED")]
+            assert set(waiting) & set(bulk), "nothing had to wait any more"
+            until(lambda: len(runs(page, "SUCCESS")) >= N_ENDED, "places that were left and taken again")
+            assert run("cancel", "--all", "--library", busy.root).code == 0
+        assert all(n <= LIMITS[lane] for lane, n in sampled.most.items()), sampled.most
+        assert sampled.most.keys() >= {"captures", "regeneration", "maintenance"}
+        assert sampled.most["regeneration"] == LIMITS["regeneration"]
+        assert sampled.n_most <= 7
+        assert {one["status"] for one in page.ask(LIVE)["results"]} == {"SUCCESS", "CANCELED"}
