@@ -25,6 +25,7 @@ from thumb_pipeline.defs.reporting import (
     thumbnails_metadata,
 )
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages import recording, work_orders
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library
@@ -117,7 +118,12 @@ def _order(
     order_id = _order_id(context)
     if work_orders.is_placed(library, order_id):
         return work_orders.read(library, order_id)
-    return place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused, resumed=resumed)
+    order = place_order(library, selection, order_id, go_on_without_refused=go_on_without_refused, resumed=resumed)
+    context.log.info(
+        f"{counted(order.n_variants, 'variant')} of {counted(order.n_sources, 'source')} to be made: reads "
+        f"{human_bytes(order.n_bytes)}, takes about {human_seconds(order.predicted_s)}"
+    )
+    return order
 
 
 def _order_id(context: dg.OpExecutionContext) -> str:
