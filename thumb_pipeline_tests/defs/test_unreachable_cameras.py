@@ -40,7 +40,7 @@ def test_the_nightly_run_makes_the_others_and_names_the_camera_at_its_end(unreac
     assert work_orders.placed(unreachable.archive.library) == []
 
 
-def test_a_whole_run_that_goes_on_without_nothing_is_refused(unreachable: Located) -> None:
+def test_a_whole_run_that_was_not_told_to_go_on_is_refused(unreachable: Located) -> None:
     result = unreachable.job("generate", success=False)
     assert "camera-1 cannot be read" in why(result, "take_order")
     assert not unreachable.archive.variant("new.jpg", key=OTHER).exists()
