@@ -175,10 +175,6 @@ def _vanished(known: pl.DataFrame, compared: pl.DataFrame, settled: pl.DataFrame
     return known.select(_WHO).join(found, on=_WHO, how="anti")
 
 
-def _replaced(compared: pl.DataFrame) -> pl.DataFrame:
-    return compared.filter(pl.col("is_fresh") & (pl.col("state") == SETTLED)).select(_WHO)
-
-
 def _rows_to_write(
     library: Library, keys: Sequence[str], now: pl.DataFrame, looked_at: datetime, only: Sequence[str] | None
 ) -> pl.DataFrame:

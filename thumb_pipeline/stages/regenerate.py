@@ -14,7 +14,7 @@ from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.examine import Progress
 from thumb_pipeline.stages.library import Lease, Library, Refused
-from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.listing import discover_apart
 from thumb_pipeline.stages.plan import DEFAULT_VARIANT_BYTES, Plan, PlanPart, make_plan
 from thumb_pipeline.stages.selection import Selection, refuse_unknown
 from thumb_pipeline.stages.work_orders import WorkOrder
@@ -155,7 +155,9 @@ def plan_regeneration(
 def _timelapses(library: Library, wanted: Regeneration) -> tuple[str, ...]:
     if not wanted.cameras:
         return wanted.timelapses
-    keys = discover(library).keys
+    found = discover_apart(library)
+    found.refuse_unreadable(wanted.cameras)
+    keys = found.keys
     cameras = sorted({parse_key(key)[0] for key in keys})
     for camera in wanted.cameras:
         refuse_unknown("camera", camera, cameras)

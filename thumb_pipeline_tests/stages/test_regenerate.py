@@ -10,6 +10,7 @@ from thumb_pipeline.stages.library import Refused
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.regenerate import Regeneration, plan_regeneration
 from thumb_pipeline.stages.render import render_chunk
+from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
 OTHER = "camera-2/timelapse-2"
@@ -44,6 +45,13 @@ def test_without_a_choice_everything_is_rendered_again(filled: Archive) -> None:
 def test_a_camera_stands_for_its_timelapses_and_joins_those_that_are_named(filled: Archive) -> None:
     assert sources(planned(filled, cameras=("camera-1",))) == set(DAYS)
     assert sources(planned(filled, cameras=("camera-1",), timelapses=(OTHER,))) == {*DAYS, "b.jpg", "broken.jpg"}
+
+
+def test_a_camera_whose_disk_is_away_refuses_its_own_regeneration_only(filled: Archive) -> None:
+    (filled.root / "cameras" / "camera-3").symlink_to(filled.root / "not-mounted")
+    assert sources(planned(filled, cameras=("camera-1",))) == set(DAYS)
+    with pytest.raises(ArchiveUnavailable, match="camera-3"):
+        planned(filled, cameras=("camera-3",))
 
 
 def test_a_day_begins_at_local_midnight(filled: Archive) -> None:
