@@ -33,7 +33,7 @@ from thumb_pipeline.defs.failures import COMMAND_TAG, REFUSED
 from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
 from thumb_pipeline.defs.kept_runs import forget_runs
-from thumb_pipeline.defs.lanes import LANE_TAG
+from thumb_pipeline.defs.lanes import LANE_TAG, RENDER_POOL
 from thumb_pipeline.defs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.on_demand import generate_on_demand
@@ -49,6 +49,7 @@ __all__ = [
     "COMMAND_TAG",
     "LANE_TAG",
     "REFUSED",
+    "RENDER_POOL",
     "UNFINISHED",
     "BackfillState",
     "build_definitions",

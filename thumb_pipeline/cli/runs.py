@@ -24,6 +24,7 @@ from thumb_pipeline.definitions import (
     COMMAND_TAG,
     LANE_TAG,
     REFUSED,
+    RENDER_POOL,
     UNFINISHED,
     BackfillState,
     build_definitions,
@@ -137,11 +138,18 @@ def _opened(library: Library) -> dg.DagsterInstance:
 
 
 def _complete_instance() -> dg.DagsterInstance:
-    """The instance with all of its tables."""
+    """The instance with all of its tables, and with the pool that the queue counts by.
+
+    Dagster learns of a pool when it first sees a run of it in the queue, and does not yet hold back what waits beside
+    that one.
+    """
     instance = dg.DagsterInstance.get()
     instance.get_runs(limit=1)
     instance.get_dynamic_partitions("timelapse")
     instance.all_instigator_state()
+    events = instance.event_log_storage
+    if RENDER_POOL not in events.get_concurrency_keys():
+        events.initialize_concurrency_limit_to_default(RENDER_POOL)
     return instance
 
 

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import dagster as dg
@@ -298,6 +299,11 @@ def launch_backfill(url: str, keys: list[str]) -> str:
     return str(answer["launchPartitionBackfill"]["backfillId"])
 
 
+def partitions(url: str) -> list[str]:
+    query = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
+    return list(asked(url, query)["assetNodeOrError"].get("partitionKeys", []))
+
+
 def run_statuses(url: str) -> dict[str, str]:
     answer = asked(url, "{ runsOrError { ... on Runs { results { runId status } } } }")
     return {run["runId"]: run["status"] for run in answer["runsOrError"]["results"]}
@@ -348,8 +354,14 @@ def test_a_deep_verification_is_stopped_in_the_ui(many: Archive) -> None:
     with up(many) as url:
         run_id = launch(url, "verify", {"ops": {"verify_timelapses": {"config": {"deep": True}}}})
         until(lambda: len(lease_holders(many)) > 1, "its workers")
+        terminate = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
+        asking = Thread(
+            target=asked, args=(url, terminate), kwargs={"id": run_id}
+        )  # answered when the run has heard it
         with standing_still(many):
-            asked(url, "mutation($id: String!) { terminateRun(runId: $id) { __typename } }", id=run_id)
+            asking.start()
+            until(lambda: "CANCELING" in statuses(many), "that it is asked to stop")
+        asking.join()
         until(lambda: run_statuses(url)[run_id] not in ("STARTED", "CANCELING"), "its end")
         assert run_statuses(url)[run_id] == "CANCELED", "it ended by itself"
         assert_stopped_in_time(many, [run_id])
@@ -359,6 +371,7 @@ def test_cancelling_everything_ends_a_backfill_with_its_runs(bulky: Archive, run
     for path in Path(bulky.root).glob("cameras/*/*/thumbnails/*"):
         path.unlink()
     with up(bulky) as url:
+        until(lambda: set(partitions(url)) == set(SLOW_KEYS), "the code, loaded, and the partitions")
         backfill_id = launch_backfill(url, SLOW_KEYS)
         until(lambda: lease_holders(bulky), "its first run")
         (seen,) = status(run, bulky)["backfills"]

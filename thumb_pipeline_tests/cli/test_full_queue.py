@@ -90,7 +90,7 @@ def test_a_new_frame_gets_a_run_while_bulk_waits_and_no_lane_takes_more_than_its
             waiting = [one["runId"] for one in runs(page, "QUEUED")]
             assert set(waiting) & set(bulk), "nothing had to wait any more"
             until(lambda: len(runs(page, "SUCCESS")) >= N_ENDED, "places that were left and taken again")
-            assert run("cancel", "--all", "--library", busy.root).code == 0
+        assert run("cancel", "--all", "--library", busy.root).code == 0
         assert all(n <= LIMITS[lane] for lane, n in sampled.most.items()), sampled.most
         assert sampled.most.keys() >= {"captures", "regeneration", "maintenance"}
         assert sampled.most["regeneration"] == LIMITS["regeneration"]

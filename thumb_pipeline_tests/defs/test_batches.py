@@ -7,6 +7,7 @@ import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.batches import timelapses_per_run
+from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.stages import in_force
 
 
@@ -45,3 +46,8 @@ def test_no_library_gives_the_default(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("THUMB_PIPELINE_LIBRARY", raising=False)
     assert timelapses_per_run() == 250
+
+
+def test_the_pool_that_bulk_is_counted_by_is_known_before_the_first_run_waits(instance: dg.DagsterInstance) -> None:
+    limits = {pool.name: pool.limit for pool in instance.event_log_storage.get_pool_limits()}
+    assert limits == {RENDER_POOL: 2}
