@@ -29,13 +29,13 @@ Color = tuple[int, ...]
 
 @dataclass(slots=True, kw_only=True)
 class Frame:
-    """One version of one frame: what was written, when (monotonic and wall clock), when both variants showed it."""
+    """One version of one frame: what was written, when it was closed (monotonic) and was whole, when it was shown."""
 
     path: Path
     data: bytes
     colors: tuple[Color, Color]
     closed_s: float = 0.0
-    closed_ns: int = 0
+    complete_ns: int = 0
     done_s: float | None = None
 
     def variants(self) -> list[tuple[Path, tuple[int, int]]]:
@@ -46,7 +46,7 @@ class Frame:
     def is_shown(self) -> bool:
         """Whether both variants are there and no older than this version."""
         try:
-            return all(path.stat().st_mtime_ns >= self.closed_ns for path, _ in self.variants())
+            return all(path.stat().st_mtime_ns >= self.complete_ns for path, _ in self.variants())
         except OSError:
             return False
 
@@ -144,10 +144,10 @@ class FrameStream:
         n_pieces = 5 if way == "slowly" else 1
         with target.open("wb") as file:
             for start in range(0, len(frame.data), len(frame.data) // n_pieces + 1):
+                frame.complete_ns = time.time_ns()  # at the last piece: with its end marker a frame may be rendered
                 file.write(frame.data[start : start + len(frame.data) // n_pieces + 1])
                 file.flush()
                 self._is_over.wait(0.3 if n_pieces > 1 else 0.0)
-        frame.closed_ns = time.time_ns()
         if target != path:
             target.rename(path)
         frame.closed_s = time.monotonic()
