@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -227,7 +227,8 @@ def standing_still(archive: Archive) -> Iterator[None]:
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # whoever goes on first may have ended the others already
+                os.kill(pid, signal.SIGCONT)
 
 
 def stop_by_cancel(archive: Archive, run: Run, process: "subprocess.Popen[bytes]") -> None:
