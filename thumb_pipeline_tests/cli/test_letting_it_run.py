@@ -237,11 +237,11 @@ def test_a_second_daemon_by_mistake_loses_damages_and_repeats_nothing(archive: A
         with FrameStream(archive, random.Random(7), pause_s=0.5) as stream, Publications(old) as made:
             backfill_id = launch_backfill(page["url"], OTHER)
             until(lambda: made.n_least() == 2, "each picture made again by the forced backfill")
+            until(lambda: len(stream.frames) > N_OF_STREAM, "a stream that is worth the name")
             stream.end()
             until(lambda: not stream.waiting(), "all frames")
             until(lambda: backfill_status(page["url"], backfill_id) == "COMPLETED_SUCCESS", "the end of the backfill")
         assert (stream.wrong(), stream.n_repeated()) == ([], 0)
-        assert len(stream.frames) > N_OF_STREAM
         assert made.n_most() == 2
         assert backfill_runs(page["url"], backfill_id) == ["SUCCESS"]
         until(lambda: TICKED in log.read_text(), "a tick of the second daemon's sensor")

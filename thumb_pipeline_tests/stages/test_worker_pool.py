@@ -32,14 +32,17 @@ def frame(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def slow_picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound PNG that takes seconds: 64 MP, which a PNG decoder cannot shrink while it loads."""
-    path = tmp_path_factory.mktemp("slow") / "slow.png"
-    noise = Image.effect_noise((1000, 1000), 60).convert("RGB")
-    large = Image.new("RGB", (8000, 8000))
-    for x in range(8):
-        for y in range(8):
-            large.paste(noise, (x * 1000, y * 1000))
-    large.save(path, compress_level=1)
+    """A sound JPEG 2000 of 4 MP, which takes about a second of a core: its decoder is slow on every machine."""
+    path = tmp_path_factory.mktemp("slow") / "slow.jp2"
+    Image.effect_noise((2000, 2000), 60).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture
+def large_picture(tmp_path: Path) -> Path:
+    """A sound PNG of 64 MP, which takes 192 MB: its decoder cannot shrink it while it loads."""
+    path = tmp_path / "large.png"
+    Image.new("RGB", (8000, 8000)).save(path, compress_level=1)
     return path
 
 
@@ -98,7 +101,7 @@ def test_a_picture_that_takes_too_long_costs_its_row_only(tmp_path: Path, frame:
 def test_a_worker_that_yields_is_refused_by_the_time_it_used_a_core(
     tmp_path: Path, frame: Path, slow_picture: Path
 ) -> None:
-    with pool_in(tmp_path, deadline_s=0.5, is_yielding=True) as pool:
+    with pool_in(tmp_path, deadline_s=0.3, is_yielding=True) as pool:
         found = answers(pool, [task_for(slow_picture, tmp_path), task_for(frame, tmp_path)])
     refused = found[os.fsencode(slow_picture)]
     assert isinstance(refused, Failure)
@@ -111,8 +114,8 @@ def test_a_worker_that_yields_may_wait_for_a_core_past_its_deadline(tmp_path: Pa
     with pool_in(tmp_path, n_workers=1, deadline_s=5.0, is_yielding=True) as pool:
         pool.warm_up(1)
         (worker,) = children() - others
-        waiting = threading.Timer(1.0, os.kill, (worker, signal.SIGSTOP))
-        going_on = threading.Timer(7.0, os.kill, (worker, signal.SIGCONT))
+        waiting = threading.Timer(0.2, os.kill, (worker, signal.SIGSTOP))
+        going_on = threading.Timer(6.2, os.kill, (worker, signal.SIGCONT))
         waiting.start()
         going_on.start()
         found = answers(pool, [task_for(slow_picture, tmp_path)])
@@ -134,10 +137,10 @@ def test_workers_yield_if_they_are_told_and_their_parent_never_does(
     assert os.getpriority(os.PRIO_PROCESS, 0) == ours
 
 
-def test_memory_past_the_limit_costs_its_row_only(tmp_path: Path, frame: Path, slow_picture: Path) -> None:
+def test_memory_past_the_limit_costs_its_row_only(tmp_path: Path, frame: Path, large_picture: Path) -> None:
     with pool_in(tmp_path, max_memory_bytes=256 * MEBIBYTE) as pool:
-        found = answers(pool, [task_for(slow_picture, tmp_path), task_for(frame, tmp_path)])
-    refused = found[os.fsencode(slow_picture)]
+        found = answers(pool, [task_for(large_picture, tmp_path), task_for(frame, tmp_path)])
+    refused = found[os.fsencode(large_picture)]
     assert isinstance(refused, RenderAnswer)  # the worker lives on
     assert {variant.reason for variant in refused.variants} == {FailureReason.OUT_OF_MEMORY}
     assert is_made(found[os.fsencode(frame)])
