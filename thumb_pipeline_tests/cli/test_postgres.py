@@ -291,6 +291,8 @@ def own_services(archive: Archive, home: Path) -> Iterator[str]:
             service.send_signal(signal.SIGTERM)
         for service in services:
             service.wait(60)  # a tick of the sensor takes up to 25 s
+            with suppress(ProcessLookupError):
+                os.killpg(service.pid, signal.SIGKILL)  # a code server whose database goes first never ends
 
 
 def free_port(first: int) -> int:

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -38,8 +39,11 @@ def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]
         document = json.loads(printed)
         assert document["url"] != f"http://127.0.0.1:{port}"
         yield process, document
-        process.kill()
-        process.communicate()
+        process.terminate()
+        process.communicate(timeout=30)
+        for pid in document["pids"].values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # runs outlive an `up` that a test has killed
 
 
 @pytest.mark.usefixtures("storage")
