@@ -75,7 +75,7 @@ def build_definitions(
 
     Args:
         library: folder of the library; empty takes it from the environment when a run needs it.
-        on_source: told by chunks rendered in this process how many of their sources are done.
+        on_source: told by chunks rendered in this process how many sources are done, those of earlier chunks included.
         on_chunk: given what each of them did.
     """
     by_timelapse = (image_inventory, missing_thumbnails, thumbnails, verification)

@@ -138,8 +138,12 @@ def carry_out(
     done: Summary,
     *,
     statistics: bool,
+    n_before: int = 0,
 ) -> str | None:
-    """Runs an order of work, adds what it did to `done`, and returns why it stopped part-way, if it did."""
+    """Runs an order of work, adds what it did to `done`, and returns why it stopped part-way, if it did.
+
+    `n_before` of its sources were done when it was stopped the last time.
+    """
     from thumb_pipeline.cli import runs
 
     with gauge("rendering") as progress:
@@ -147,7 +151,7 @@ def carry_out(
             library,
             run_id,
             lease,
-            on_source=lambda n: progress.show(n, order.n_sources),
+            on_source=lambda n: progress.show(n_before + n, order.n_sources),
             statistics=statistics,
         )
     for counts in outcome.done.by_timelapse.values():

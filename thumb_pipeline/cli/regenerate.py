@@ -94,17 +94,18 @@ def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, lis
         clean_up_after_killed(library)
         done = Summary(sources=0)
         run_id = runs.new_run_id()
-        order = _resumed(library, wanted, run_id) or _placed(library, wanted, lease, done, run_id)
+        resumed = _resumed(library, wanted, run_id)
+        order, n_before = resumed or (_placed(library, wanted, lease, done, run_id), 0)
         if order is not None:
             done.sources = done.sources or order.n_sources
-            stopped = carry_out(library, order, run_id, lease, done, statistics=True)
+            stopped = carry_out(library, order, run_id, lease, done, statistics=True, n_before=n_before)
             run_ids.append(run_id)
     done.duration_s = round(time.monotonic() - started, 3)
     return done, run_ids, stopped
 
 
-def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "WorkOrder | None":
-    """What is left of the last time the same was asked for, if that did not get to its end."""
+def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "tuple[WorkOrder, int] | None":
+    """The order of the last time the same was asked for, if that was stopped, and how many sources are done of it."""
     from thumb_pipeline.stages import work_orders
     from thumb_pipeline.stages.regenerate import forecast_left
 
@@ -116,7 +117,7 @@ def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "WorkOrde
     left = forecast_left(library, order)
     say(f"going on with run {earlier}, of {order.placed_at}: {left.n_variants:,} of {order.n_variants:,} variants left")
     _announce(left)
-    return order
+    return order, order.n_sources - left.n_sources
 
 
 def _refuse_under_way(library: Library, order_id: str) -> None:

@@ -119,23 +119,33 @@ def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> 
 
 
 class ProgressResource:
-    """Tells somebody how many sources of a chunk are done; in a plain run, Dagster's log, every ten seconds."""
+    """Tells somebody how many sources are done, of all chunks; in a plain run, Dagster's log, every ten seconds."""
 
     def __init__(
         self, tell: Callable[[int], None] | None = None, keep: Callable[[ChunkResult], None] | None = None
     ) -> None:
         self._tell = tell
         self._keep = keep
+        self._n_told = 0
         self._told_at = time.monotonic()
 
     def listener(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
-        """A function to call with the number of sources done, out of `n_sources`."""
-        return self._tell or self._logger(log, n_sources)
+        """A function to call with the number of sources done of a chunk, out of its `n_sources`."""
+        return self._logger(log, n_sources) if self._tell is None else self._teller(self._tell)
 
     def finished(self, result: ChunkResult) -> None:
         """Hands on what a chunk did to a caller in the same process."""
         if self._keep is not None:
             self._keep(result)
+
+    def _teller(self, told: Callable[[int], None]) -> Callable[[int], None]:
+        n_before = self._n_told
+
+        def tell(n_done: int) -> None:
+            self._n_told = n_before + n_done
+            told(self._n_told)
+
+        return tell
 
     def _logger(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
         def tell(n_done: int) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 
 import pytest
@@ -49,6 +50,25 @@ def kill_and_repeat(archive: Archive, run: Run, after_s: float, whole_group: boo
     assert not any(status in _run_statuses(archive) for status in ("STARTED", "STARTING", "CANCELING"))
     assert _workers_on(archive) == []
     assert run("generate", "--library", archive.root, "--json").json["unchanged"] == 2 * N_FRAMES
+
+
+STOPPED_WHILE_ITS_MODULES_GO = """
+import functools, os, sys
+from thumb_pipeline.cli import main
+
+class Late:
+    __del__ = staticmethod(functools.partial(os.kill, os.getpid(), {number}))
+
+late = Late()
+sys.argv = ["thumb-pipeline", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_when_everything_is_done_changes_no_exit_code(how: signal.Signals) -> None:
+    program = STOPPED_WHILE_ITS_MODULES_GO.format(number=int(how))
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

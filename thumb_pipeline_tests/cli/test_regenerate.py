@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from thumb_pipeline.cli import console
 from thumb_pipeline.cli.app import app
 from thumb_pipeline.domain.quantities import human_bytes
 from thumb_pipeline.stages.library import Refused
@@ -188,7 +189,11 @@ def test_everything_is_rendered_again_and_said_before_it_starts(archive: Archive
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_or_killed_and_repeated_it_does_nothing_twice(archive: Archive, run: Run, how: signal.Signals) -> None:
+def test_stopped_or_killed_and_repeated_it_does_nothing_twice(
+    archive: Archive, run: Run, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = archive.root / "thumbs.toml"
+    settings.write_text(settings.read_text().replace("chunk_s = 60.0", "chunk_s = 0.2"))
     frame = jpeg((1920, 1080))
     for index in range(N_FRAMES):
         archive.add(f"timelapse-1_20250422_{index:06d}.jpg", frame)
@@ -205,16 +210,21 @@ def test_stopped_or_killed_and_repeated_it_does_nothing_twice(archive: Archive, 
     halfway = mtimes(archive)
     assert 0 < _n_newer(archive, before) < 2 * N_FRAMES
 
-    again = run("regenerate", "--all", "--library", archive.root, "--json")
+    monkeypatch.setattr(console, "_PLAIN_LINE_EVERY_S", 0.0)
+    again = CliRunner().invoke(app, ["regenerate", "--all", "--library", str(archive.root), "--json"])
 
-    assert again.code == 0, again.err
-    assert f"going on with run {order}" in again.err
-    said = FORECAST.search(again.err)
+    assert again.exit_code == 0, again.stderr
+    assert f"going on with run {order}" in again.stderr
+    said = FORECAST.search(again.stderr)
     assert said is not None
     assert int(said["variants"]) == 2 * N_FRAMES - recorded
+    n_before = N_FRAMES - int(said["sources"])
+    assert n_before > 0 or how is signal.SIGKILL  # which loses the note of the last five seconds
+    shown = re.findall(r"rendering: (\d+) of (\d+)", again.stderr)
+    assert [(int(n), int(of)) for n, of in shown] == [(n + 1, N_FRAMES) for n in range(n_before, N_FRAMES)]
     after = mtimes(archive)
     assert all(after[path] > before[path] for path in before)
-    assert again.json["rendered"] == 2 * N_FRAMES - recorded
+    assert json.loads(again.stdout)["rendered"] == 2 * N_FRAMES - recorded
     assert sum(after[path] == halfway[path] for path in after) == recorded
     assert archive.leftovers() == []
     assert "going on" not in run("regenerate", "--all", "--limit", "1", "--library", archive.root).err
