@@ -15,6 +15,7 @@ from thumb_pipeline.defs.render_ops import cut_plan, fold_chunks, render_chunk
 def thumbnails(missing_thumbnails):  # type: ignore[no-untyped-def]  # graph inputs are Dagster's own placeholders
     """Every variant of every source, rendered from a fresh inventory and plan.
 
-    With `force` in the config of `cut_plan`, everything is rendered again.
+    With `force` in the config of `cut_plan`, everything is rendered again. How complete and intact they are, the checks
+    of `verification_report` tell.
     """
     return fold_chunks(cut_plan(missing_thumbnails).map(render_chunk).collect())
