@@ -119,7 +119,10 @@ def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> 
 
 
 class ProgressResource:
-    """Tells somebody how many sources are done, of all chunks; in a plain run, Dagster's log, every ten seconds."""
+    """Tells somebody how many sources of all chunks are done.
+
+    In a plain run it tells Dagster's log, of each chunk by itself and every ten seconds.
+    """
 
     def __init__(
         self, tell: Callable[[int], None] | None = None, keep: Callable[[ChunkResult], None] | None = None

@@ -1,4 +1,4 @@
-"""A queue with more work in bulk than may run at once, and one new frame: who goes first, and how many at a time."""
+"""A queue with more work in bulk than may run at once, and new frames: who goes first, and how many at a time."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ N_BULK = 8
 """Runs of `generate`: more than are done by the time the new frames are."""
 
 N_NEW = 6
-"""New frames, one after the other."""
+"""New frames at most, one after the other, until one of them got a run."""
 
 N_ENDED = 4
 """Runs of several lanes."""
