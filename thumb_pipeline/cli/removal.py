@@ -44,6 +44,11 @@ def show(library: Library, removal: Removal) -> None:
         typer.echo(f"  … and {removal.files.height - _SHOWN_FILES:,} more")
     if not removal.files.is_empty():
         typer.echo(_where_they_go(library, removal))
+    if removal.n_foreign:
+        say(
+            f"{counted(removal.n_foreign, 'file')} of the form .tp-… stay: no process that this library knows has "
+            "written them. If nothing else writes here, delete them by hand; orphan_report and verify name them"
+        )
     if removal.n_by_policy:
         only = [part for key in removal.wish.timelapses for part in ("--timelapse", key)]
         say(

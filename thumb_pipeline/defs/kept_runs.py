@@ -7,7 +7,6 @@ do not rest on Dagster's.
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
@@ -19,8 +18,11 @@ from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.domain.identifiers import is_run_id
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import in_force, work_orders
 from thumb_pipeline.stages.library import Library
+from thumb_pipeline.storage.removing import remove_files
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _ENDED_BACKFILLS = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
@@ -113,10 +115,18 @@ def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Deletes a run with its events, and what Dagster leaves of it: its logs, its steps' values, its SQLite file."""
+    """Deletes a run with its events, and what Dagster leaves of it: its logs, its steps' values, its SQLite file.
+
+    Whoever made a run may have chosen its id: one of another form names no file.
+    """
     instance.delete_run(run_id)
+    if not is_run_id(run_id):
+        return
     instance.compute_log_manager.delete_logs(prefix=[run_id])
-    shutil.rmtree(os.path.join(instance.storage_directory(), run_id), ignore_errors=True)
+    values = inside(os.path.realpath(instance.storage_directory()), run_id)
+    for folder, _, _ in os.walk(values, topdown=False):
+        with contextlib.suppress(OSError):
+            remove_files(folder, lambda _: True)
     path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
     if path_for_shard is not None:
         for suffix in ("", "-wal", "-shm"):

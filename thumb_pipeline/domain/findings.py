@@ -42,4 +42,5 @@ class OrphanKind(StrEnum):
     SPEC_RETIRED = "spec_retired"  # the settings know no such variant (any more)
     POLICY = "policy"  # source and variant exist; the policy asks for no such variant of this capture
     UNPARSABLE_NAME = "unparsable_name"
-    TEMPORARY = "temporary"  # an unfinished file whose writer is gone
+    TEMPORARY = "temporary"  # an unfinished file whose writer was killed
+    FOREIGN_TEMPORARY = "foreign_temporary"  # looks like one, and no process that this library knows has written it

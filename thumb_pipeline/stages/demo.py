@@ -17,6 +17,8 @@ from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.storage import publishing
 
+_BY_TIME, _BY_DAY, _PORTRAITS = "camera-1/timelapse-1", "camera-1/timelapse-2", "camera-2/timelapse-3"
+
 _MIDNIGHT = datetime(2025, 4, 22, tzinfo=UTC)
 _LANDSCAPE, _PORTRAIT = (1920, 1080), (1080, 1920)
 _LYING = 6
@@ -64,7 +66,7 @@ def make_demo_frames(library: Library, lease: Lease, *, on_progress: Callable[[i
     folders = sorted({os.path.dirname(root / frame.path) for frame in frames})
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
-    recovery.announce(library, lease, folders)
+    recovery.announce(library, lease, [(key, layout.FRAMES_FOLDER) for key in (_BY_TIME, _BY_DAY, _PORTRAITS)])
     missing = [frame for frame in frames if not os.path.lexists(root / frame.path)]
     _draw(root, missing, lease.id, on_progress or (lambda _done, _total: None))
     return len(missing)
@@ -101,14 +103,14 @@ def _encoded(frame: DemoFrame) -> bytes:
 
 
 def _every_ten_minutes() -> Iterator[DemoFrame]:
-    folder = _frames_folder("camera-1/timelapse-1")
+    folder = _frames_folder(_BY_TIME)
     for step in range(144):
         taken_at = _MIDNIGHT + timedelta(minutes=10 * step)
         yield DemoFrame(path=f"{folder}/timelapse-1_{taken_at:%Y%m%d_%H%M%S}.jpg", taken_at=taken_at, seed=1)
 
 
 def _hourly_on_numbered_days() -> Iterator[DemoFrame]:
-    folder = _frames_folder("camera-1/timelapse-2")
+    folder = _frames_folder(_BY_DAY)
     for hour in range(96):
         taken_at = _MIDNIGHT + timedelta(hours=hour)
         name = f"timelapse-2_day{hour // 24 + 1:03}_{taken_at:%H%M%S}.jpg"
@@ -116,7 +118,7 @@ def _hourly_on_numbered_days() -> Iterator[DemoFrame]:
 
 
 def _portraits() -> Iterator[DemoFrame]:
-    folder = _frames_folder("camera-2/timelapse-3")
+    folder = _frames_folder(_PORTRAITS)
     for step in range(72):
         yield DemoFrame(
             path=f"{folder}/IMG_{step + 12:04}.JPG",

@@ -13,7 +13,7 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.stages.examine import Progress, variant_file, worker_orders
+from thumb_pipeline.stages.examine import Progress, worker_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import DigestAnswer, DigestTask, Evidence, EvidenceAnswer, EvidenceTask
@@ -70,7 +70,7 @@ def read_evidence(
 
 def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
     listed = files.select("timelapse", "variant_path", "n_bytes", "mtime_ns").rows()
-    paths = [variant_file(library, key, path) for key, path, *_ in listed]
+    paths = [library.variant_file(key, path) for key, path, *_ in listed]
     tasks = [EvidenceTask(files=tuple(piece)) for piece in _pieces(paths)]
     first_of = {id(task): number * _FILES_A_TASK for number, task in enumerate(tasks)}
     deadly: list[int] = []

@@ -3,7 +3,6 @@
 Which files are doubtful follows from `analytics.states`; the rule for one file is `domain.plans.judge`.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -50,6 +49,7 @@ def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
     rendering = library.settings.rendering
     return WorkerOrders(
         writer=lease.id,
+        cameras=library.cameras,
         deadline_s=rendering.deadline_s,
         max_pixels=int(rendering.max_megapixels * 1_000_000),
         max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
@@ -154,18 +154,12 @@ def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) ->
             frame_at=library.settings.frame_at.text,
             source_digest=digest,
         )
-        files.append((variant_file(library, key, path), expectation))
+        files.append((library.variant_file(key, path), expectation))
         if len(files) == _FILES_A_TASK:
             yield ExamineTask(files=tuple(files), trust_existing=trust_existing)
             files = []
     if files:
         yield ExamineTask(files=tuple(files), trust_existing=trust_existing)
-
-
-def variant_file(library: Library, key: str, variant_path: str) -> bytes:
-    """The absolute path of a variant, as the disk wants it."""
-    folder, _, name = variant_path.partition("/")
-    return os.path.join(os.fsencode(library.variants(key)), folder.encode(), names.to_bytes(name))
 
 
 def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:

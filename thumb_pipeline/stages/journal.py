@@ -9,22 +9,27 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import AwareDatetime, BeforeValidator, Field, TypeAdapter
 
 from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.documents import TimelapseKey
+from thumb_pipeline.domain.identifiers import is_run_id
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library import Lease, Library, Refused, publish_durably
 from thumb_pipeline.stages.orphans import ORPHANS
 from thumb_pipeline.stages.removal import Removal, RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout
-from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder
-from thumb_pipeline.storage.removing import remove_tree
+from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder, writer_of
+from thumb_pipeline.storage.removing import remove_files
 
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _OPERATION, _RESULT, _FILES, _RECORDS = "operation.json", "result.json", "files.parquet", "records.parquet"
 
 
@@ -38,9 +43,9 @@ class Journal:
         wish: the arguments.
         forced: whether the brakes were to be overruled.
         overruled: what they had said.
-        started_at: when it was written, ISO, UTC.
+        started_at: when it was written.
         lease: of the process that wrote it.
-        trash: folder that the files are moved to; None where they are unlinked.
+        uses_trash: whether the files are moved to the trash; else they are unlinked.
         keys: the timelapses.
         n_files: planned.
         n_bytes: of those.
@@ -53,10 +58,10 @@ class Journal:
     wish: RemovalWish
     forced: bool
     overruled: list[str]
-    started_at: str
+    started_at: Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)]
     lease: str
-    trash: str | None
-    keys: list[str]
+    uses_trash: bool
+    keys: list[TimelapseKey]
     n_files: int
     n_bytes: int
     n_sources: dict[str, int] = field(default_factory=dict)
@@ -65,7 +70,15 @@ class Journal:
     @property
     def began_at(self) -> datetime:
         """The time it was written."""
-        return datetime.fromisoformat(self.started_at)
+        return self.started_at
+
+
+def _of_any_version(written: Any) -> Any:
+    """The fields of a journal; earlier versions named the folder in the trash, by its path at that time."""
+    return {"uses_trash": written.get("trash") is not None, **written} if isinstance(written, dict) else written
+
+
+_JOURNALS = TypeAdapter(Annotated[Journal, BeforeValidator(_of_any_version)])
 
 
 @contextmanager
@@ -79,7 +92,7 @@ def alone(library: Library) -> Iterator[None]:
     with ExitStack() as held:
         try:
             os.makedirs(library.journals, exist_ok=True)
-            held.enter_context(library.locked(os.path.join(library.journals, ".lock")))
+            held.enter_context(library.locked(inside(library.journals, ".lock")))
         except LockTimeout:
             raise LockTimeout(
                 f"another sweep, purge, restore or repair is at work on {library.root}; repeat when it has ended"
@@ -92,9 +105,9 @@ def alone(library: Library) -> Iterator[None]:
 
 def _discard_halves(library: Library) -> None:
     """Journals that a kill left half written, or half discarded: nothing was moved yet, or nothing is left to undo."""
-    for entry in os.scandir(library.journals):
-        if entry.is_dir(follow_symlinks=False) and not is_placed(library, entry.name):
-            remove_tree(entry.path)
+    for name in filter(is_run_id, os.listdir(library.journals)):
+        if not is_placed(library, name):
+            remove_files(library.journal_folder(name), _is_ours)
 
 
 def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Journal:
@@ -109,9 +122,9 @@ def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Jour
         wish=removal.wish,
         forced=removal.is_forced,
         overruled=removal.objections,
-        started_at=datetime.now(UTC).isoformat(),
+        started_at=datetime.now(UTC),
         lease=lease.id,
-        trash=os.path.join(library.trash, run_id) if removal.wish.use_trash else None,
+        uses_trash=removal.wish.use_trash,
         keys=removal.keys,
         n_files=removal.files.height,
         n_bytes=removal.n_bytes,
@@ -121,7 +134,7 @@ def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Jour
     try:
         _publish(library, run_id, _FILES, _parquet(removal.files))
         _publish(library, run_id, _RECORDS, _parquet(removal.records))
-        _publish(library, run_id, _OPERATION, json.dumps(asdict(journal), indent=2).encode())
+        _publish(library, run_id, _OPERATION, _JOURNALS.dump_json(journal, indent=2))
         sync_folder(library.journals)
     except (CannotWrite, OSError) as error:
         discard(library, run_id)
@@ -142,14 +155,10 @@ def read(library: Library, run_id: str) -> Journal:
     """
     path = _path(library, run_id, _OPERATION)
     try:
-        with open(path, encoding="utf-8") as file:
-            written: dict[str, Any] = json.load(file)
-        wish: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in written["wish"].items()
-        }
-        told = {**written, "operation": Operation(written["operation"]), "wish": RemovalWish(**wish)}
-        return Journal(**told)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        with open(path, "rb") as file:
+            written = _JOURNALS.validate_json(file.read())
+        return replace(written, run_id=run_id)
+    except (OSError, ValueError) as error:
         raise SliceDamaged(
             f"{path} cannot be read ({error}); what it removed lies in {library.trash}/{run_id} and can be moved back "
             "by hand, or emptied"
@@ -192,19 +201,23 @@ def kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
 def run_ids(library: Library) -> list[str]:
     """The ids of all journals."""
     try:
-        return sorted(name for name in os.listdir(library.journals) if is_placed(library, name))
+        return sorted(name for name in filter(is_run_id, os.listdir(library.journals)) if is_placed(library, name))
     except FileNotFoundError:
         return []
 
 
 def discard(library: Library, run_id: str) -> None:
-    """Removes a journal; its first file to go is the one that makes it one."""
+    """Removes a journal, our files alone; the first to go is the one that makes it one."""
     for name in (_OPERATION, _RESULT):
         try:
             os.unlink(_path(library, run_id, name))
         except FileNotFoundError:
             continue
-    remove_tree(os.path.join(library.journals, run_id))
+    remove_files(library.journal_folder(run_id), _is_ours)
+
+
+def _is_ours(name: str) -> bool:
+    return name in (_OPERATION, _RESULT, _FILES, _RECORDS) or writer_of(os.fsencode(name)) is not None
 
 
 def _publish(library: Library, run_id: str, name: str, data: bytes) -> None:
@@ -226,4 +239,4 @@ def _parquet(rows: pl.DataFrame) -> bytes:
 
 
 def _path(library: Library, run_id: str, name: str) -> str:
-    return os.path.join(library.journals, run_id, name)
+    return inside(library.journal_folder(run_id), name)

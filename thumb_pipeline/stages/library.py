@@ -25,11 +25,22 @@ from thumb_pipeline.datasets.schemas import (
     TableSchema,
 )
 from thumb_pipeline.datasets.slices import Table
-from thumb_pipeline.domain.layout import CAMERAS_FOLDER, FRAMES_FOLDER, SETTINGS_NAME, TRASH_FOLDER, timelapse_folder
+from thumb_pipeline.domain.identifiers import is_run_id
+from thumb_pipeline.domain.layout import (
+    CAMERAS_FOLDER,
+    FRAMES_FOLDER,
+    SETTINGS_NAME,
+    TRASH_FOLDER,
+    parse_key,
+    split_variant_path,
+)
+from thumb_pipeline.domain.names import to_bytes
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable
+from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
 from thumb_pipeline.storage.leases import Lease
 
 __all__ = [
@@ -108,37 +119,62 @@ class Library:
     @property
     def cameras(self) -> str:
         """The folder of all cameras."""
-        return os.path.join(self.root, CAMERAS_FOLDER)
+        return inside(self.root, CAMERAS_FOLDER)
 
     @property
     def lease_folder(self) -> str:
         """The folder of the leases of running processes."""
-        return os.path.join(self.state, "leases")
+        return inside(self.state, "leases")
 
     @property
     def plans(self) -> str:
         """The folder of the plans of running and finished runs."""
-        return os.path.join(self.state, "plans")
+        return inside(self.state, "plans")
+
+    def order_folder(self, run_id: str) -> str:
+        """The folder of the order of work that was placed under a run's id.
+
+        Raises:
+            Refused: that is no id of a run.
+        """
+        return inside(self.plans, checked_run_id(run_id))
 
     @property
     def journals(self) -> str:
         """The folder of the journals of sweeps and purges."""
-        return os.path.join(self.state, "trash")
+        return inside(self.state, "trash")
+
+    def journal_folder(self, run_id: str) -> str:
+        """The folder of the journal of a removal; raises as `order_folder`."""
+        return inside(self.journals, checked_run_id(run_id))
 
     @property
     def trash(self) -> str:
         """The folder that removed variants are moved to, on the variants' own file system."""
-        return os.path.join(self.variants_root, TRASH_FOLDER)
+        return inside(self.variants_root, TRASH_FOLDER)
+
+    def trash_folder(self, run_id: str) -> str:
+        """The folder in the trash that holds what one removal took; raises as `order_folder`."""
+        return inside(self.trash, checked_run_id(run_id))
+
+    def in_trash(self, run_id: str, key: str, folder: str) -> str:
+        """The folder in the trash that holds what one removal took out of a variant folder."""
+        return inside(self.trash_folder(run_id), CAMERAS_FOLDER, *parse_key(key), folder)
+
+    def file_in_trash(self, run_id: str, key: str, variant_path: str) -> bytes:
+        """The path in the trash of a variant that one removal took, as the disk wants it."""
+        folder, name = split_variant_path(variant_path)
+        return inside(os.fsencode(self.in_trash(run_id, key, folder)), to_bytes(name))
 
     @property
     def watch(self) -> str:
         """The folder of what a watcher remembers."""
-        return os.path.join(self.state, "watch")
+        return inside(self.state, "watch")
 
     @property
     def dagster_home(self) -> str:
         """The folder of this library's own Dagster instance."""
-        return os.path.join(self.state, "dagster")
+        return inside(self.state, "dagster")
 
     @property
     def inventory(self) -> Table:
@@ -192,11 +228,25 @@ class Library:
 
     def frames(self, key: str) -> str:
         """The folder of a timelapse's sources."""
-        return os.path.join(self.root, timelapse_folder(key), FRAMES_FOLDER)
+        return inside(self.root, CAMERAS_FOLDER, *parse_key(key), FRAMES_FOLDER)
 
     def variants(self, key: str) -> str:
         """The folder that holds a timelapse's variant folders."""
-        return os.path.join(self.variants_root, timelapse_folder(key))
+        return inside(self.variants_root, CAMERAS_FOLDER, *parse_key(key))
+
+    def source_file(self, key: str, name: str) -> bytes:
+        """The path of a source, as the disk wants it; its name as text."""
+        return inside(os.fsencode(self.frames(key)), to_bytes(name))
+
+    def variant_file(self, key: str, variant_path: str) -> bytes:
+        """The path of a variant, as the disk wants it."""
+        folder, name = split_variant_path(variant_path)
+        return inside(os.fsencode(self.variants(key)), os.fsencode(folder), to_bytes(name))
+
+    @property
+    def frames_guard(self) -> FramesGuard:
+        """What tells the folders of sources from those of variants, whatever their names."""
+        return guard_of(self.cameras)
 
     @contextmanager
     def lease(self) -> Iterator[Lease]:
@@ -243,14 +293,26 @@ class Library:
         Raises:
             ArchiveUnavailable: the library is gone since it was opened.
         """
-        path = os.path.join(self.root, SETTINGS_NAME)
+        path = inside(self.root, SETTINGS_NAME)
         if not os.path.isfile(path):
             raise ArchiveUnavailable(f"{path} is gone since this began; check the disk and its mount, then repeat")
 
     def _table(self, schema: TableSchema) -> Table:
-        return Table(
-            schema=schema, root=os.path.join(self.state, "datasets"), publish=publish_into_state, locked=self.locked
+        return Table(schema=schema, root=inside(self.state, "datasets"), publish=publish_into_state, locked=self.locked)
+
+
+def checked_run_id(text: str) -> str:
+    """A run's id that is to name a folder.
+
+    Raises:
+        Refused: it is none.
+    """
+    if not is_run_id(text):
+        raise Refused(
+            f"{text[:80]!r} is not the id of a run; an id looks like 4f9c1478-8d0c-4d3e-9f43-0f6b2b9c7a11. Launch the "
+            "job without naming another run, or re-execute a run from its own page"
         )
+    return text
 
 
 def publish_durably(target: bytes, data: bytes) -> None:
@@ -271,7 +333,7 @@ def open_library(root: str) -> Library:
         Refused: there is no library, or it is not initialised.
     """
     root = os.path.realpath(root)
-    path = os.path.join(root, SETTINGS_NAME)
+    path = inside(root, SETTINGS_NAME)
     if not os.path.isdir(root):
         raise Refused(f"{root} is not there; check the path, and the mount if it is on another disk")
     if not os.path.isfile(path):
@@ -297,7 +359,7 @@ def opened_with(root: str, written: bytes) -> Library:
     Raises:
         SettingsUnusable: such settings cannot be used.
     """
-    path = os.path.join(root, SETTINGS_NAME)
+    path = inside(root, SETTINGS_NAME)
     settings = _parsed(written, path)
     library = Library(
         root=root,
@@ -316,7 +378,7 @@ def initialise(root: str) -> bool:
     Raises:
         Refused: `root` is a file or cannot be written, or the `thumbs.toml` in it cannot be used.
     """
-    path = os.path.join(os.path.realpath(root), SETTINGS_NAME)
+    path = inside(os.path.realpath(root), SETTINGS_NAME)
     if os.path.exists(path):
         open_library(root)
         return False

@@ -4,6 +4,7 @@ What changed since is `inventory`'s question, what is missing `plan`'s.
 """
 
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,8 +13,17 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import is_source_name
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_camera_folder, timelapse_key
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library, Refused
-from thumb_pipeline.storage.folders import ArchiveUnavailable, FolderListing, list_files, list_subfolders, look_at
+from thumb_pipeline.storage.folders import (
+    ArchiveUnavailable,
+    FolderListing,
+    list_files,
+    list_subfolders,
+    look_at,
+    unavailable,
+)
+from thumb_pipeline.storage.frames_guard import HoldsFrames
 
 LISTED = {"timelapse": pl.String, "source_name": pl.String, "n_bytes": pl.Int64, "mtime_ns": pl.Int64}
 """A listing of files as a table."""
@@ -198,13 +208,21 @@ def variant_folder(library: Library, key: str, folder: str) -> str:
     """The path of a variant folder, which must be one: through a link, variants could overwrite sources.
 
     Raises:
-        Refused: it is a link, or the frames folder itself under another name (a bind mount).
+        Refused: it is a link, or shows the sources of some timelapse under another name (a bind mount).
     """
-    path = os.path.join(library.variants(key), folder)
-    frames = library.frames(key)
-    if os.path.islink(path) or (os.path.exists(path) and os.path.exists(frames) and os.path.samefile(path, frames)):
+    path = inside(library.variants(key), folder)
+    try:
+        status = os.lstat(path)
+        library.frames_guard.admit_seen(status, os.fsencode(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return path
+    except HoldsFrames as holds:
+        raise Refused(str(holds)) from holds
+    except OSError as error:
+        raise unavailable(path, error) from error
+    if stat.S_ISLNK(status.st_mode):
         raise Refused(
-            f"{path} is a link or the frames folder itself, and variants are only written into folders of their own; "
+            f"{path} is a link, and variants are only written into folders of their own; "
             "remove it, and name another disk as storage.variants in thumbs.toml, or mount it there"
         )
     return path

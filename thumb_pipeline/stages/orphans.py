@@ -15,6 +15,7 @@ from thumb_pipeline.analytics.orphans import explained
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.compare import Comparison, folder_usage
 from thumb_pipeline.stages.inventory import Survey
@@ -120,18 +121,20 @@ def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, fil
 
 
 def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, list[bytes]]) -> pl.DataFrame:
-    """Unfinished files whose writers are gone; those of living writers are nobody's business."""
+    """Unfinished files whose writers were killed or are unknown; those of living writers are nobody's business."""
     owners = {library.variants(key): key for key in keys}
     rows = []
     for folder, found in temporaries.items():
         key = owners[os.path.dirname(folder)]
-        for name in recovery.abandoned_files(library, found):
+        kinds = dict.fromkeys(recovery.abandoned_files(library, found), OrphanKind.TEMPORARY)
+        kinds |= dict.fromkeys(recovery.foreign_files(library, found), OrphanKind.FOREIGN_TEMPORARY)
+        for name, kind in kinds.items():
             try:
-                status = os.lstat(os.path.join(os.fsencode(folder), name))
+                status = os.lstat(inside(os.fsencode(folder), name))
             except FileNotFoundError:
                 continue  # cleaned up meanwhile
             if not stat.S_ISREG(status.st_mode):
                 continue  # we make files only
             path = f"{os.path.basename(folder)}/{names.to_text(name)}"
-            rows.append((key, path, status.st_size, mtime_ns(status), "", "", "name", OrphanKind.TEMPORARY.value))
+            rows.append((key, path, status.st_size, mtime_ns(status), "", "", "name", kind.value))
     return pl.DataFrame(rows, schema=ORPHANS, orient="row")

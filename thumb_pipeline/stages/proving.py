@@ -18,7 +18,7 @@ from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.findings import SourceFinding
 from thumb_pipeline.domain.plans import Expectation, Reason
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.stages.examine import Progress, variant_file
+from thumb_pipeline.stages.examine import Progress
 from thumb_pipeline.stages.known_digests import with_known_digest
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.worker_pool import WorkerPool
@@ -264,4 +264,4 @@ def _variant(
         height_px=row["height_px"],
         is_trusted=row["is_trusted"],
     )
-    return variant_file(library, row["timelapse"], row["variant_path"]), expected, recorded
+    return library.variant_file(row["timelapse"], row["variant_path"]), expected, recorded

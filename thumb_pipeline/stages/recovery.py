@@ -6,10 +6,19 @@ runs is corrected where Dagster is allowed (`defs.lost_runs`).
 
 import contextlib
 import os
+from collections.abc import Sequence
 
+from thumb_pipeline.domain.identifiers import is_lease_id
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable, unavailable
+from thumb_pipeline.storage.leases import LeaseState
+from thumb_pipeline.storage.removing import WrongFolder, open_folder, remove_file
+
+Place = tuple[str, str]
+"""A timelapse's key, and the name of a folder in it."""
 
 LEASE_TAG = "thumb_pipeline/lease"
 """The tag by which a Dagster run names the lease of its process (`lease_tag`)."""
@@ -26,12 +35,13 @@ def lease_tag(lease: leases.Lease, run_id: str) -> str:
 def tagged_lease(tag: str, run_id: str) -> str | None:
     """The lease that a run's tag names; None where the tag is another run's, or there is none."""
     lease_id, _, owner = tag.partition("@")
-    return lease_id if owner == run_id else None
+    return lease_id if owner == run_id and is_lease_id(lease_id) else None
 
 
-def announce(library: Library, lease: leases.Lease, folders: list[str]) -> None:
+def announce(library: Library, lease: leases.Lease, folders: Sequence[Place]) -> None:
     """Notes in our lease, before the first file is written, which folders we are about to write to."""
-    leases.note(library.lease_folder, lease.id, "\n".join(folders))
+    lines = [f"{key}/{folder}" for key, folder in folders]
+    leases.note(library.lease_folder, lease.id, "\n".join(lines))
 
 
 def dead_leases(library: Library) -> list[str]:
@@ -56,30 +66,56 @@ def clean_up(library: Library) -> int:
     `forget` is called: what else hangs on them is corrected in between.
     """
     n_removed = 0
-    for folders in leases.abandoned(library.lease_folder).values():
-        for folder in dict.fromkeys(folders):  # a run that follows cameras announces them again and again
+    for lines in leases.abandoned(library.lease_folder).values():
+        for path in _announced(library, lines):
             with contextlib.suppress(ArchiveUnavailable):
-                n_removed += clean_folder(library, folder, _temporaries(folder))
+                n_removed += clean_folder(library, path, _temporaries(path))
     return n_removed
 
 
-def discard_own(lease: leases.Lease, folders: list[str]) -> None:
+def discard_own(library: Library, lease: leases.Lease, folders: Sequence[Place]) -> None:
     """Removes what our own workers left unfinished in some folders when they were stopped."""
-    for folder in folders:
-        with contextlib.suppress(ArchiveUnavailable):  # what stopped us may be that disk; our successor looks again
-            mine = [name for name in _temporaries(folder) if publishing.writer_of(name) == lease.id]
-            publishing.remove_temporaries(folder, mine)
+    for key, folder in folders:
+        path = inside(library.variants(key), folder)
+        with contextlib.suppress(ArchiveUnavailable, OSError):  # what stopped us may be that disk
+            _remove(path, [name for name in _temporaries(path) if publishing.writer_of(name) == lease.id])
 
 
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
-    """Removes those unfinished files of one folder whose writers are gone, whatever their age."""
+    """Removes those unfinished files of one folder whose writers were killed, whatever their age."""
     free = abandoned_files(library, temporaries)
-    return publishing.remove_temporaries(folder, free) if free else 0
+    return _remove(folder, free) if free else 0
 
 
 def abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
-    """Those of some unfinished files whose writers are gone."""
-    return [name for name in temporaries if leases.is_free(library.lease_folder, publishing.writer_of(name))]
+    """Those of some unfinished files whose writers are known to this library, and were killed."""
+    return [name for name in temporaries if _state(library, name) is LeaseState.ABANDONED]
+
+
+def foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
+    """Those that only look like unfinished files of ours: no process that this library knows has written them.
+
+    Somebody else has, on another machine perhaps, and may be about to finish them.
+    """
+    return [name for name in temporaries if _state(library, name) is LeaseState.UNKNOWN]
+
+
+def _state(library: Library, temporary: bytes) -> LeaseState:
+    writer = publishing.writer_of(temporary)
+    return LeaseState.UNKNOWN if writer is None else leases.lease_state(library.lease_folder, writer)
+
+
+def _remove(folder: str, temporaries: list[bytes]) -> int:
+    """Removes unfinished files of a folder; returns how many went."""
+    n_removed = 0
+    try:
+        with open_folder(os.path.realpath(folder)) as opened:
+            for name in temporaries:
+                with contextlib.suppress(OSError):
+                    n_removed += remove_file(name, folder=opened)
+    except WrongFolder:
+        return 0
+    return n_removed
 
 
 def forget(library: Library, lease_ids: list[str]) -> None:
@@ -89,8 +125,23 @@ def forget(library: Library, lease_ids: list[str]) -> None:
     """
     announced = leases.abandoned(library.lease_folder)
     for lease_id in lease_ids:
-        if all(_is_readable(folder) for folder in dict.fromkeys(announced.get(lease_id, []))):
+        if all(_is_readable(folder) for folder in _announced(library, announced.get(lease_id, []))):
             leases.forget(library.lease_folder, lease_id)
+
+
+def _announced(library: Library, lines: Sequence[str]) -> list[str]:
+    """The folders that the lines of a lease name, each once; a line that names none of this library is passed over.
+
+    A lease names folders as this library has them, whatever its path: in a copy it means the copy's. Earlier versions
+    wrote whole paths; those that lie in this library are taken up.
+    """
+    found = []
+    for line in dict.fromkeys(lines):  # a run that follows cameras announces them again and again
+        own = line.removeprefix(f"{library.variants_root}/{CAMERAS_FOLDER}/")
+        key, _, folder = own.rpartition("/")
+        with contextlib.suppress(ValueError):
+            found.append(inside(library.variants(key), folder))
+    return found
 
 
 def _is_readable(folder: str) -> bool:

@@ -13,7 +13,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
 from thumb_pipeline.domain.variants import RENDER_REVISION
-from thumb_pipeline.stages.examine import ADOPTED, variant_file
+from thumb_pipeline.stages.examine import ADOPTED
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import variant_folder
 from thumb_pipeline.storage import moving, stopping
@@ -109,13 +109,14 @@ def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
 
 def _is_ready(library: Library, move: _Move) -> bool:
     """Whether the file is as listed, and its place empty."""
-    source = variant_file(library, move["timelapse"], move["variant_path"])
+    source = library.variant_file(move["timelapse"], move["variant_path"])
     return moving.is_unchanged(source, move["n_bytes"], move["mtime_ns"]) and moving.is_free(_target(library, move))
 
 
 def _move(library: Library, move: _Move) -> bool:
-    return moving.move(variant_file(library, move["timelapse"], move["variant_path"]), _target(library, move))
+    source = library.variant_file(move["timelapse"], move["variant_path"])
+    return moving.move(source, _target(library, move), library.frames_guard)
 
 
 def _target(library: Library, move: _Move) -> bytes:
-    return variant_file(library, move["to_timelapse"], move["to_path"])
+    return library.variant_file(move["to_timelapse"], move["to_path"])

@@ -18,7 +18,7 @@ from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.domain.telling_names import hints
 from thumb_pipeline.stages.dating import implied_by_exif
 from thumb_pipeline.stages.evidence import read_digests, read_evidence
-from thumb_pipeline.stages.examine import Progress, variant_file
+from thumb_pipeline.stages.examine import Progress
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.settling import SETTLED
 from thumb_pipeline.storage import moving
@@ -93,7 +93,7 @@ def match(
         lease: ours.
         on_progress: told of files looked into.
     """
-    readable = orphans.filter(pl.col("kind") != OrphanKind.TEMPORARY.value)
+    readable = orphans.filter(~pl.col("kind").is_in([OrphanKind.TEMPORARY.value, OrphanKind.FOREIGN_TEMPORARY.value]))
     evidence = read_evidence(library, readable, lease, on_progress=on_progress)
     ours, foreign = evidence.filter(pl.col("variant") != ""), evidence.filter(pl.col("variant") == "")
     complete = sources.filter(pl.col("state") == SETTLED)
@@ -266,6 +266,6 @@ def _moves(files: pl.DataFrame, pairs: pl.DataFrame, sources: pl.DataFrame, plac
 
 
 def _can_go(library: Library, move: dict[str, str]) -> bool:
-    here = variant_file(library, move["timelapse"], move["variant_path"])
-    there = variant_file(library, move["to_timelapse"], move["to_path"])
+    here = library.variant_file(move["timelapse"], move["variant_path"])
+    there = library.variant_file(move["to_timelapse"], move["to_path"])
     return moving.is_free(there) and moving.is_movable(here, there)

@@ -50,6 +50,8 @@ class Removal:
         n_sources: sources that were listed, by timelapse.
         n_listed: files in the variant folders, by timelapse; of a sweep.
         n_by_policy: files that a sweep leaves, as only a policy asks for them no more; 0 where it was to take them.
+        n_foreign: files that a sweep leaves, as they may be somebody's unfinished ones: no process that is known here
+            has written them.
         objections: what the brakes say, in sentences; empty when they say nothing.
     """
 
@@ -61,6 +63,7 @@ class Removal:
     n_sources: dict[str, int] = field(default_factory=dict)
     n_listed: dict[str, int] = field(default_factory=dict)
     n_by_policy: int = 0
+    n_foreign: int = 0
     objections: list[str] = field(default_factory=list)
 
     @property

@@ -15,7 +15,8 @@ import polars as pl
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
-from thumb_pipeline.domain.layout import split_variant_path, timelapse_folder
+from thumb_pipeline.domain.layout import split_variant_path
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.stages import journal, verdicts
 from thumb_pipeline.stages.inventory import accept
@@ -105,7 +106,7 @@ def refuse_other_file_systems(library: Library, removal: Removal) -> None:
     strange = [
         path
         for key, name in removal.files.select("timelapse", folder).unique().sort("timelapse", "folder").iter_rows()
-        if _is_elsewhere(path := os.path.join(library.variants(key), name), here)
+        if _is_elsewhere(path := inside(library.variants(key), name), here)
     ]
     if strange:
         raise Refused(
@@ -172,8 +173,8 @@ def _since(library: Library, key: str) -> Callable[[_Row], KeptReason]:
     """Why a file that was an orphan is none any more: it went, or something expects it."""
 
     def reason(row: _Row) -> KeptReason:
-        path = os.path.join(os.fsencode(library.variants(key)), names.to_bytes(row["variant_path"]))
-        return KeptReason.EXPECTED if os.path.lexists(path) else KeptReason.GONE
+        is_there = os.path.lexists(library.variant_file(key, row["variant_path"]))
+        return KeptReason.EXPECTED if is_there else KeptReason.GONE
 
     return reason
 
@@ -204,11 +205,11 @@ def _move_folder(
     result: Removed,
 ) -> None:
     """Moves the files of one variant folder, each after a last look; synced before anybody forgets their records."""
-    path = os.path.join(library.variants(key), folder)
-    target = None if written.trash is None else os.path.join(written.trash, timelapse_folder(key), folder)
+    path = inside(library.variants(key), folder)
+    target = library.in_trash(written.run_id, key, folder) if written.uses_trash else None
     try:
         with ExitStack() as opened:
-            here = opened.enter_context(own_folder(path, frames=library.frames(key)))
+            here = opened.enter_context(own_folder(path, library.frames_guard))
             there = None if target is None else opened.enter_context(trash_folder(target))
             for row in files:
                 name = names.to_bytes(split_variant_path(row["variant_path"])[1])
@@ -260,13 +261,14 @@ def _conclude(library: Library, written: Journal, touched: list[str], result: Re
         except (ArchiveUnavailable, Refused):
             result.is_verified = False
     result.is_verified &= renew_verdicts(library, touched, lease)
-    if written.trash is not None:
-        remove_empty(written.trash)
+    trash = library.trash_folder(written.run_id) if written.uses_trash else None
+    if trash is not None:
+        remove_empty(trash)
         tidy(library)
     if not result.n_removed and not result.n_forgotten:
         journal.discard(library, result.run_id)
         return
-    result.trash = written.trash
+    result.trash = trash
     journal.finish(library, result.run_id, {**result.document(), "kept_by_reason": result.kept_by_reason()})
 
 

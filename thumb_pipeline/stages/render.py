@@ -20,7 +20,7 @@ from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.disproofs import forget_made
-from thumb_pipeline.stages.examine import variant_file, worker_orders
+from thumb_pipeline.stages.examine import worker_orders
 from thumb_pipeline.stages.inventory import fill_in
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.retries import merge_outcomes
@@ -125,7 +125,7 @@ def render_chunk(
     """
     started = time.monotonic()
     recorder = _Recorder(library, run_id)
-    folders = _folders(library, rows)
+    folders = _folders(rows)
     recovery.announce(library, lease, folders)  # for our successor, should we be killed
     jobs = {id(job.task): job for job in _jobs(library, rows)}
     n_done = 0
@@ -140,7 +140,7 @@ def render_chunk(
             recorder.flush()
             recorder.result.duration_s = time.monotonic() - started
             if n_done < len(jobs):  # we are being stopped, and our workers were in the middle of something
-                recovery.discard_own(lease, folders)
+                recovery.discard_own(library, lease, folders)
             if on_end is not None:
                 on_end(recorder.result)
     return recorder.result
@@ -190,7 +190,7 @@ def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
         orders = tuple(
             VariantOrder(
                 spec=specs[place.variant],
-                target=variant_file(library, key, place.variant_path),
+                target=library.variant_file(key, place.variant_path),
                 known_digest=row["known_digest"],
                 superseded=_superseded_file(library, key, place.superseded_path),
                 superseded_of=_name_digest(place.superseded_source),
@@ -212,13 +212,12 @@ def _name_digest(source: str | None) -> str | None:
 
 
 def _superseded_file(library: Library, key: str, path: str | None) -> bytes | None:
-    return None if path is None else variant_file(library, key, path)
+    return None if path is None else library.variant_file(key, path)
 
 
-def _folders(library: Library, rows: pl.DataFrame) -> list[str]:
+def _folders(rows: pl.DataFrame) -> list[recovery.Place]:
     """The variant folders that some plan rows write to."""
-    folders = rows.select("timelapse", folder=pl.col("variant_path").str.split("/").list.first()).unique()
-    return [os.path.join(library.variants(key), folder) for key, folder in folders.iter_rows()]
+    return rows.select("timelapse", pl.col("variant_path").str.split("/").list.first()).unique().rows()
 
 
 class _Recorder:
@@ -273,7 +272,7 @@ class _Recorder:
         if row["state"] != "made":
             return True
         try:
-            status = os.stat(variant_file(self._library, key, row["variant_path"]))
+            status = os.stat(self._library.variant_file(key, row["variant_path"]))
         except OSError:
             return True  # the next listing tells what became of it
         return (status.st_size, mtime_ns(status)) == (row["n_bytes"], row["mtime_ns"])

@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from thumb_pipeline.domain import names
-from thumb_pipeline.domain.layout import split_variant_path, timelapse_folder
+from thumb_pipeline.domain.layout import split_variant_path
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.stages import journal
@@ -73,14 +74,14 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
     """
     refuse_unknown("run in the trash", run_id, journal.run_ids(library))
     written = journal.read(library, run_id)
-    if written.trash is None:
+    if not written.uses_trash:
         raise Refused(
             f"run {run_id} was made with --no-trash: its files were deleted, and generate can make them again"
         )
     rows = journal.files(library, run_id)
-    top = os.path.join(library.trash, run_id)
-    waiting = _standing(rows, lambda key: os.path.join(top, timelapse_folder(key)))
-    if not os.path.isdir(top) and (n_lost := rows.height - _standing(rows, library.variants).height):
+    top = library.trash_folder(run_id)
+    waiting = _standing(rows, lambda key, path: library.file_in_trash(run_id, key, path))
+    if not os.path.isdir(top) and (n_lost := rows.height - _standing(rows, library.variant_file).height):
         raise Refused(
             f"{top} is not there, and {counted(n_lost, 'file')} of it {'is' if n_lost == 1 else 'are'} not back: check "
             f"that its disk is mounted; if they are really gone, forget them: thumb-pipeline trash --empty {run_id}"
@@ -88,19 +89,16 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
     return waiting
 
 
-def _standing(rows: pl.DataFrame, folder_of: Callable[[str], str]) -> pl.DataFrame:
-    """The rows whose file stands below the folder of its timelapse."""
-    is_there = [
-        os.path.lexists(os.path.join(os.fsencode(folder_of(key)), names.to_bytes(path)))
-        for key, path in rows.select(_PLACE).iter_rows()
-    ]
+def _standing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.DataFrame:
+    """The rows whose file stands where a timelapse's key and its own path lead to."""
+    is_there = [os.path.lexists(file_of(key, path)) for key, path in rows.select(_PLACE).iter_rows()]
     return rows.filter(pl.Series(is_there, dtype=pl.Boolean))
 
 
 def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Restored) -> None:
     """Counts files that went to the trash and are neither there nor back: somebody took them out of it."""
     elsewhere = journal.files(library, run_id).join(waiting, on=_PLACE, how="anti")
-    n_absent = elsewhere.height - _standing(elsewhere, library.variants).height
+    n_absent = elsewhere.height - _standing(elsewhere, library.variant_file).height
     n_never_taken = journal.kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
     if n_absent > n_never_taken:
         result.kept[KeptReason.GONE.value] += n_absent - n_never_taken
@@ -124,8 +122,8 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
         _remember(library, str(key), rows)
     touched = sorted({*journal.files(library, run_id)["timelapse"], *records["timelapse"]})
     result.is_verified = renew_verdicts(library, touched, lease)
-    remove_empty(os.path.join(library.trash, run_id))
-    if not os.path.lexists(os.path.join(library.trash, run_id)):
+    remove_empty(library.trash_folder(run_id))
+    if not os.path.lexists(library.trash_folder(run_id)):
         tidy(library)
         journal.discard(library, run_id)
     return result
@@ -134,13 +132,13 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
 def _restore_folder(
     library: Library, run_id: str, key: str, folder: str, rows: list[dict[str, Any]], result: Restored
 ) -> None:
-    source = os.path.join(library.trash, run_id, timelapse_folder(key), folder)
-    target = os.path.join(library.variants(key), folder)
+    source = library.in_trash(run_id, key, folder)
+    target = inside(library.variants(key), folder)
     try:
         with ExitStack() as opened:
             there = opened.enter_context(trash_folder(source))
             _make_folder(library, target)
-            here = opened.enter_context(own_folder(target, frames=library.frames(key)))
+            here = opened.enter_context(own_folder(target, library.frames_guard))
             for row in rows:
                 reason = put_back(names.to_bytes(split_variant_path(row["variant_path"])[1]), trash=there, folder=here)
                 if reason is None:

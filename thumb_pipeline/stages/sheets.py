@@ -5,7 +5,7 @@ import os
 import polars as pl
 
 from thumb_pipeline.stages.dating import in_capture_order
-from thumb_pipeline.stages.examine import variant_file, worker_orders
+from thumb_pipeline.stages.examine import worker_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.worker_pool import WorkerPool
 from thumb_pipeline.stages.worker_tasks import SheetAnswer, SheetTask
@@ -47,7 +47,7 @@ def _files(library: Library, key: str, count: int, *, spread: bool) -> tuple[byt
     paths = [by_source[name] for name in names if name in by_source]
     step = len(paths) / count if spread and len(paths) > count else 1.0
     chosen = [paths[int(number * step)] for number in range(min(count, len(paths)))] if spread else paths[-count:]
-    return tuple(variant_file(library, key, path) for path in chosen)
+    return tuple(library.variant_file(key, path) for path in chosen)
 
 
 def _smallest_variant(library: Library) -> str:

@@ -52,15 +52,18 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
     keys = verified_timelapses(library, wish.timelapses)
     files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
     shrunken: list[Shrinkage] = []
-    n_by_policy = 0
+    n_by_policy = n_foreign = 0
     n_sources, n_listed = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
     for listings in batches(library, keys, None):
         seen = look(library, listings)
-        files.append(seen.orphans.files)
+        found_here = seen.orphans.files
+        files.append(found_here.filter(pl.col("kind") != OrphanKind.FOREIGN_TEMPORARY.value))
+        n_foreign += found_here.height - files[-1].height
         records.append(seen.unexpected)
         if not wish.by_policy:
-            files[-1], records[-1] = _without_policy(library, seen)
-            n_by_policy += seen.orphans.files.height - files[-1].height
+            n_before = files[-1].height
+            files[-1], records[-1] = _without_policy(library, seen, files[-1])
+            n_by_policy += n_before - files[-1].height
         shrunken += seen.survey.shrunken
         n_sources |= _by_timelapse(seen.survey.sources, pl.len())
         n_listed |= _by_timelapse(seen.orphans.listed, pl.col("n_files").sum())
@@ -74,6 +77,7 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
         n_sources=n_sources,
         n_listed=n_listed,
         n_by_policy=n_by_policy,
+        n_foreign=n_foreign,
         objections=[*objections_to(shrunken), *_objections_to_size(library, found, n_listed)],
     )
 
@@ -162,9 +166,9 @@ def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
     )
 
 
-def _without_policy(library: Library, seen: Look) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _without_policy(library: Library, seen: Look, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Files and records without those of sources that exist: a policy that is changed back asks for them again."""
-    files = seen.orphans.files.filter(pl.col("kind") != OrphanKind.POLICY.value)
+    files = files.filter(pl.col("kind") != OrphanKind.POLICY.value)
     is_known = pl.col("variant").is_in(list(library.settings.specs))
     listed = seen.survey.sources.select("timelapse", "source_name")
     wanted_no_more = seen.unexpected.filter(is_known).join(listed, on=["timelapse", "source_name"], how="semi")

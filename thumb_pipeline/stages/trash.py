@@ -1,19 +1,31 @@
 """Lists what sweeps and purges moved away, and empties it: the only place where variants are deleted for good.
 
-Bringing them back is `restore`.
+An entry is a folder of the trash named after a run. Emptied are the files that its journal lists or, where that is
+lost, those that lie where a removal puts them; whatever else is in the trash stays. Bringing them back is `restore`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from thumb_pipeline.domain.layout import CAMERAS_FOLDER, TRASH_FOLDER
+from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.identifiers import is_run_id
+from thumb_pipeline.domain.layout import (
+    CAMERAS_FOLDER,
+    RESERVED_FOLDERS,
+    TRASH_FOLDER,
+    is_camera_folder,
+    is_timelapse_folder,
+    split_variant_path,
+)
+from thumb_pipeline.domain.names import to_bytes
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import journal
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.removing import tidy
 from thumb_pipeline.stages.selection import refuse_unknown
-from thumb_pipeline.storage.removing import remove_tree, usage
+from thumb_pipeline.storage.removing import remove_empty, remove_files, usage
 
 UNKNOWN = "unknown"
 """The operation of an entry whose journal is lost; it can be moved back by hand, as its tree is that of the library."""
@@ -50,13 +62,13 @@ def entries(library: Library) -> list[Entry]:
     Raises:
         Refused: the trash cannot be read.
     """
-    known = journal.run_ids(library)
     try:
-        found = [_entry(library, run_id) for run_id in known]
-        found += [_without_journal(library, name) for name in _folders(library) if name not in known]
+        told = (_entry(library, run_id) for run_id in journal.run_ids(library))
+        found = {entry.run_id: entry for entry in told if entry is not None}
+        found |= {name: _without_journal(library, name) for name in _folders(library) if name not in found}
     except OSError as error:
         raise Refused(f"{library.trash} cannot be read ({error}); check that disk and its permissions") from error
-    return sorted(found, key=lambda entry: (entry.removed_at, entry.run_id))
+    return sorted(found.values(), key=lambda entry: (entry.removed_at, entry.run_id))
 
 
 def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
@@ -82,7 +94,7 @@ def is_disk_there(library: Library) -> bool:
     """Whether the disk that holds the trash is mounted, as far as can be told."""
     if library.variants_root == library.root:
         return True
-    return os.path.isdir(library.trash) or os.path.isdir(os.path.join(library.variants_root, CAMERAS_FOLDER))
+    return os.path.isdir(library.trash) or os.path.isdir(inside(library.variants_root, CAMERAS_FOLDER))
 
 
 def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
@@ -99,20 +111,59 @@ def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
 
 
 def _emptied(library: Library, entry: Entry) -> Entry:
+    top = library.trash_folder(entry.run_id)
     try:
-        remove_tree(os.path.join(library.trash, entry.run_id))
+        for folder, is_ours in _removable(library, entry):
+            remove_files(folder, is_ours)
+        remove_empty(top)
         tidy(library)
         journal.discard(library, entry.run_id)
+    except SliceDamaged as damaged:
+        raise Refused(f"{damaged}; until then {top} is not emptied") from damaged
     except OSError as error:
-        raise Refused(
-            f"{library.trash}/{entry.run_id} cannot be emptied ({error}); let this user write there, then repeat"
-        ) from error
+        raise Refused(f"{top} cannot be emptied ({error}); let this user write there, then repeat") from error
     return entry
 
 
-def _entry(library: Library, run_id: str) -> Entry:
-    written = journal.read(library, run_id)
-    n_files, n_bytes = usage(os.path.join(library.trash, run_id))
+def _removable(library: Library, entry: Entry) -> Iterator[tuple[str, Callable[[str], bool]]]:
+    """The folders of an entry, and which files in each were put there by the removal."""
+    listed = None if entry.operation == UNKNOWN else _listed(library, entry.run_id)
+    for folder in _variant_folders(library.trash_folder(entry.run_id)):
+        if listed is None:
+            yield folder, lambda _: True
+        elif folder in listed:
+            yield folder, listed[folder].__contains__
+
+
+def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
+    """The files that a journal lists, as the disk has their names, by folder of the trash.
+
+    Raises:
+        SliceDamaged: the list cannot be read.
+    """
+    listed: dict[str, set[str]] = {}
+    for key, path in journal.files(library, run_id).select("timelapse", "variant_path").iter_rows():
+        folder, name = split_variant_path(path)
+        listed.setdefault(library.in_trash(run_id, key, folder), set()).add(os.fsdecode(to_bytes(name)))
+    return listed
+
+
+def _variant_folders(top: str) -> Iterator[str]:
+    """The folders in the trash of a run that are where a removal makes them."""
+    cameras = inside(top, CAMERAS_FOLDER)
+    for camera in filter(is_camera_folder, _subfolders(cameras)):
+        for timelapse in filter(is_timelapse_folder, _subfolders(inside(cameras, camera))):
+            folder = inside(cameras, camera, timelapse)
+            yield from (inside(folder, name) for name in _subfolders(folder) if name.casefold() not in RESERVED_FOLDERS)
+
+
+def _entry(library: Library, run_id: str) -> Entry | None:
+    """What a journal tells of an entry; None where it cannot be read, which is as good as lost."""
+    try:
+        written = journal.read(library, run_id)
+    except SliceDamaged:
+        return None
+    n_files, n_bytes = usage(library.trash_folder(run_id))
     return Entry(
         run_id=run_id,
         operation=written.operation.value,
@@ -121,12 +172,12 @@ def _entry(library: Library, run_id: str) -> Entry:
         n_files=n_files,
         n_bytes=n_bytes,
         is_finished=journal.is_finished(library, run_id),
-        can_restore=written.trash is not None,
+        can_restore=written.uses_trash,
     )
 
 
 def _without_journal(library: Library, name: str) -> Entry:
-    path = os.path.join(library.trash, name)
+    path = library.trash_folder(name)
     n_files, n_bytes = usage(path)
     return Entry(
         run_id=name,
@@ -141,9 +192,16 @@ def _without_journal(library: Library, name: str) -> Entry:
 
 
 def _folders(library: Library) -> list[str]:
+    """The runs that have a folder in the trash."""
     if os.path.islink(library.trash):
         raise Refused(f"{library.trash} is a link; remove it: {TRASH_FOLDER} must lie on the disk of the variants")
+    return sorted(filter(is_run_id, _subfolders(library.trash)))
+
+
+def _subfolders(path: str) -> list[str]:
+    """Names of the folders in a folder, links left out; none where it is not there."""
     try:
-        return sorted(entry.name for entry in os.scandir(library.trash) if entry.is_dir(follow_symlinks=False))
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []

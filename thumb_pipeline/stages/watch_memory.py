@@ -10,6 +10,11 @@ import os
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 
+from pydantic import TypeAdapter
+
+from thumb_pipeline.domain.documents import FileName, TimelapseKey
+from thumb_pipeline.domain.identifiers import is_change_list_id
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.storage import leases, publishing
 
@@ -23,7 +28,7 @@ _MOST_NAMES = 20_000
 class RefusedSource:
     """A source that failed, as it was then; its writer may only have paused."""
 
-    name: str
+    name: FileName
     n_bytes: int
     mtime_ns: int
     refused_at_s: float
@@ -53,6 +58,18 @@ class FolderChanges:
     names: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """What `folders.json` holds: by timelapse the fields of a `Mark`."""
+
+    version: int
+    folders: dict[TimelapseKey, tuple[int, tuple[FileName, ...], tuple[RefusedSource, ...]]]
+
+
+_MARKS = TypeAdapter(_Written)
+_LISTS = TypeAdapter(dict[TimelapseKey, tuple[int, bool, list[FileName]]])
+
+
 def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager[None]:
     """Makes this process the library's only watcher; the kernel takes it back with the process.
 
@@ -67,25 +84,21 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
             f"{library.state} cannot be written ({error.strerror}); let this user write there, "
             "or name another folder as storage.state in thumbs.toml"
         ) from error
-    return leases.locked(os.path.join(library.watch, ".lock"), timeout_s=wait_s)
+    return leases.locked(inside(library.watch, ".lock"), timeout_s=wait_s)
 
 
 def read_marks(library: Library) -> dict[str, Mark]:
     """The remembered folders, by timelapse; none where the memory is lost or of another version."""
     try:
-        with open(_marks_path(library), encoding="utf-8") as file:
-            written = json.load(file)
-        if written["version"] != _VERSION:
+        with open(_marks_path(library), "rb") as file:
+            written = _MARKS.validate_json(file.read())
+        if written.version != _VERSION:
             return {}
         return {
-            key: Mark(
-                mtime_ns=int(mtime_ns),
-                pending=tuple(map(str, pending)),
-                refused=tuple(RefusedSource(**source) for source in refused),
-            )
-            for key, (mtime_ns, pending, refused) in written["folders"].items()
+            key: Mark(mtime_ns=mtime_ns, pending=pending, refused=refused)
+            for key, (mtime_ns, pending, refused) in written.folders.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return {}  # whatever is wrong with it, listing everything once is the remedy
 
 
@@ -99,6 +112,7 @@ def write_marks(library: Library, marks: dict[str, Mark]) -> None:
 
 def place_list(library: Library, list_id: str, changes: dict[str, FolderChanges]) -> int:
     """Writes down what a run is to begin with, in place of all earlier lists; returns how many names are in it."""
+    path = _list_path(library, list_id)
     for other in open_lists(library):
         discard_list(library, other)
     chosen, n_names = {}, 0
@@ -106,27 +120,28 @@ def place_list(library: Library, list_id: str, changes: dict[str, FolderChanges]
         if n_names + len(found.names) <= _MOST_NAMES:
             chosen[key] = (found.mtime_ns, found.is_final, found.names)
             n_names += len(found.names)
-    _publish(os.path.join(library.watch, list_id + _SUFFIX), chosen)
+    _publish(path, chosen)
     return n_names
 
 
 def read_list(library: Library, list_id: str) -> dict[str, FolderChanges]:
     """What a list says; nothing where it is gone: the run then looks at all folders itself."""
     try:
-        with open(os.path.join(library.watch, list_id + _SUFFIX), encoding="utf-8") as file:
-            written = json.load(file)
+        with open(_list_path(library, list_id), "rb") as file:
+            written = _LISTS.validate_json(file.read())
         return {
-            key: FolderChanges(mtime_ns=int(mtime_ns), is_final=bool(is_final), names=list(names))
-            for key, (mtime_ns, is_final, names) in written.items()
+            key: FolderChanges(mtime_ns=mtime_ns, is_final=is_final, names=found)
+            for key, (mtime_ns, is_final, found) in written.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError):
         return {}
 
 
 def open_lists(library: Library) -> list[str]:
     """Ids of the lists that no run has carried out."""
     try:
-        return [name.removesuffix(_SUFFIX) for name in os.listdir(library.watch) if name.endswith(_SUFFIX)]
+        ids = [name.removesuffix(_SUFFIX) for name in os.listdir(library.watch) if name.endswith(_SUFFIX)]
+        return [list_id for list_id in ids if is_change_list_id(list_id)]
     except FileNotFoundError:
         return []
 
@@ -136,19 +151,25 @@ def list_placed_at_s(library: Library) -> float | None:
     placed = []
     for list_id in open_lists(library):
         with contextlib.suppress(FileNotFoundError):
-            placed.append(os.stat(os.path.join(library.watch, list_id + _SUFFIX)).st_mtime)
+            placed.append(os.stat(_list_path(library, list_id)).st_mtime)
     return max(placed, default=None)
 
 
 def discard_list(library: Library, list_id: str) -> None:
-    """Removes a list that was carried out."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(os.path.join(library.watch, list_id + _SUFFIX))
+    """Removes a list that was carried out; what is no id of a list names none."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        os.unlink(_list_path(library, list_id))
 
 
 def _publish(path: str, document: object) -> None:
     publishing.publish(os.fsencode(path), json.dumps(document).encode(), writer="watch")
 
 
+def _list_path(library: Library, list_id: str) -> str:
+    if not is_change_list_id(list_id):
+        raise ValueError(f"{list_id[:80]!r} is not the id of a list of changes")
+    return inside(library.watch, list_id + _SUFFIX)
+
+
 def _marks_path(library: Library) -> str:
-    return os.path.join(library.watch, "folders.json")
+    return inside(library.watch, "folders.json")

@@ -1,24 +1,29 @@
 """Writes a plan down as an order of work that other processes can carry out, cut into chunks.
 
-An order is a folder below `<state>/plans/`: the rows with their chunk numbers, and what the plan found besides. It
-stays until it is carried out, so that a run that failed can be resumed from it.
+An order is a folder below `<state>/plans/`, named after its run: the rows with their chunk numbers, and what the plan
+found besides. It stays until it is carried out, so that a run that failed can be resumed from it. One that cannot be
+read is as good as none: what it had planned is planned afresh.
 """
 
 import contextlib
 import io
 import json
 import os
-import shutil
 import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from math import ceil
+from typing import Annotated
 
 import polars as pl
+from pydantic import Field, TypeAdapter
 
 from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.domain.documents import TimelapseKey
+from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.examine import ADOPTED
@@ -27,12 +32,15 @@ from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.required import without_superseded
 from thumb_pipeline.stages.resuming import undone
+from thumb_pipeline.storage.publishing import writer_of
+from thumb_pipeline.storage.removing import remove_files
 
 _LEASE = "lease"
 _ORDER = "order.json"
 _ROWS = "rows.parquet"
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
+_LONGEST_LEASE = 64
 
 CLAIMED = {
     "timelapse": pl.String,
@@ -61,7 +69,7 @@ class WorkOrder:
 
     Attributes:
         id: names its folder.
-        n_chunks: chunks are numbered from 0.
+        n_chunks: at most 64; chunks are numbered from 0.
         n_sources: sources with something to make.
         n_variants: variants to make; a fixed denominator for progress.
         n_bytes: bytes of those sources.
@@ -74,16 +82,19 @@ class WorkOrder:
     """
 
     id: str
-    n_chunks: int
+    n_chunks: Annotated[int, Field(ge=0, le=_MAX_CHUNKS)]
     n_sources: int
     n_variants: int
     n_bytes: int
     predicted_s: float
     by_reason: dict[str, int]
-    found: dict[str, FoundCounts] = field(default_factory=dict)
+    found: dict[TimelapseKey, FoundCounts] = field(default_factory=dict)
     placed_at: str = ""
     asked: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
+
+
+_ORDERS = TypeAdapter(WorkOrder)
 
 
 def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
@@ -122,34 +133,42 @@ def place(
     order = describe(library, plan, order_id)
     order.placed_at, order.asked = datetime.now(UTC).isoformat(), asked
     order.left_out = left_out or {}
-    folder = _folder(library, order_id)
-    os.makedirs(folder, exist_ok=True)
+    os.makedirs(library.order_folder(order_id), exist_ok=True)
     if lease is not None:
-        publish_durably(os.fsencode(os.path.join(folder, _LEASE)), lease.id.encode())
+        _publish(library, order_id, _LEASE, lease.id.encode())
     plan_rows = io.BytesIO()
     _chunked(plan.rows, order.n_chunks).write_parquet(plan_rows, compression="zstd")
-    publish_durably(os.fsencode(os.path.join(folder, _ROWS)), plan_rows.getvalue())
-    publish_durably(os.fsencode(os.path.join(folder, SETTINGS_NAME)), library.written)
-    publish_durably(os.fsencode(os.path.join(folder, _ORDER)), json.dumps(asdict(order)).encode())
+    _publish(library, order_id, _ROWS, plan_rows.getvalue())
+    _publish(library, order_id, SETTINGS_NAME, library.written)
+    _publish(library, order_id, _ORDER, json.dumps(asdict(order)).encode())
     _discard_old(library)
     return order
 
 
 def is_placed(library: Library, order_id: str) -> bool:
-    """Whether an order waits to be carried out."""
-    return os.path.exists(os.path.join(_folder(library, order_id), _ORDER))
+    """Whether an order waits to be carried out; raises `Refused` as `read`."""
+    try:
+        read(library, order_id)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def read(library: Library, order_id: str) -> WorkOrder:
     """An order that was placed.
 
     Raises:
-        FileNotFoundError: it was carried out, or nobody has worked at it for a week.
+        FileNotFoundError: it was carried out, or nobody has worked at it for a week, or it cannot be read.
+        Refused: that is no id of a run.
     """
-    with open(os.path.join(_folder(library, order_id), _ORDER), encoding="utf-8") as file:
-        written = json.load(file)
-    found = {key: FoundCounts(**counts) for key, counts in written.pop("found").items()}
-    return WorkOrder(**{**written, "id": order_id}, found=found)
+    path = _file(library, order_id, _ORDER)
+    try:
+        with open(path, "rb") as file:
+            order = _ORDERS.validate_json(file.read())
+        datetime.fromisoformat(order.placed_at)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"{path} is not there, or is no order of work: {error}") from error
+    return replace(order, id=order_id)
 
 
 def library_of(library: Library, order_id: str) -> Library:
@@ -159,10 +178,10 @@ def library_of(library: Library, order_id: str) -> Library:
     than its file was made by. What that leaves stale is planned afresh by the next run.
     """
     try:
-        with open(os.path.join(_folder(library, order_id), SETTINGS_NAME), "rb") as file:
+        with open(_file(library, order_id, SETTINGS_NAME), "rb") as file:
             written = file.read()
         then = library if written == library.written else opened_with(library.root, written)
-    except (FileNotFoundError, SettingsUnusable):  # placed by another version
+    except (OSError, SettingsUnusable):  # placed by another version
         return library
     if _recipes(then) == _recipes(library):
         return library
@@ -181,7 +200,7 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     What was recorded since the order was placed is done, and what a newer capture superseded need not be.
     """
     _note_work(library, order_id)
-    path = os.path.join(_folder(library, order_id), _ROWS)
+    path = _file(library, order_id, _ROWS)
     rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
     left = _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
     return without_superseded(library, left)
@@ -193,7 +212,7 @@ def rows_left(library: Library, order_id: str, *, at: datetime | None = None) ->
     Raises:
         FileNotFoundError: it was carried out, or is older than a week.
     """
-    rows = pl.read_parquet(os.path.join(_folder(library, order_id), _ROWS), glob=False)
+    rows = pl.read_parquet(_file(library, order_id, _ROWS), glob=False)
     return _undone(library, rows, read(library, order_id), at=at)
 
 
@@ -204,7 +223,7 @@ def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> in
 
 def is_given_up(library: Library, order_id: str) -> bool:
     """Whether nobody goes on with an order: it was worth nothing without its process, and that has ended."""
-    has_process = os.path.exists(os.path.join(_folder(library, order_id), _LEASE))
+    has_process = os.path.exists(_file(library, order_id, _LEASE))
     return has_process and not is_held(library, order_id)
 
 
@@ -225,7 +244,7 @@ def placed(library: Library) -> list[WorkOrder]:
 
 def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
     """Makes an order that of another run, which goes on with it."""
-    os.rename(_folder(library, order_id), _folder(library, new_id))
+    os.rename(library.order_folder(order_id), library.order_folder(new_id))
     return read(library, new_id)
 
 
@@ -234,22 +253,21 @@ def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder, *, at: datet
 
 
 def discard(library: Library, order_id: str) -> None:
-    """Removes an order that was carried out; from the first moment on, none is placed, however far this gets."""
-    folder = _folder(library, order_id)
+    """Removes an order that was carried out; from the first moment on, none is placed, however far this gets.
+
+    Only files that we put there go; a folder that holds anything else stays with that.
+    """
     with contextlib.suppress(OSError):
-        os.unlink(os.path.join(folder, _ORDER))
-    shutil.rmtree(folder, ignore_errors=True)
+        os.unlink(_file(library, order_id, _ORDER))
+    with contextlib.suppress(OSError):
+        remove_files(library.order_folder(order_id), _is_ours)
 
 
 def discard_abandoned(library: Library) -> None:
     """Removes the orders of processes that were killed."""
     for name in _names(library):
-        try:
-            with open(os.path.join(library.plans, name, _LEASE), encoding="ascii") as file:
-                lease_id = file.read()
-        except FileNotFoundError:
-            continue
-        if recovery.is_abandoned(library, lease_id):
+        lease_id = _lease_of(library, name)
+        if lease_id is not None and recovery.is_abandoned(library, lease_id):
             discard(library, name)
 
 
@@ -260,20 +278,26 @@ def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
     """
     parts = [pl.DataFrame(schema=CLAIMED)]
     for name in _names(library):
-        rows = os.path.join(_folder(library, name), _ROWS)
         if (name in live_runs or is_held(library, name)) and is_placed(library, name):
-            with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
-                parts.append(pl.read_parquet(rows, columns=list(CLAIMED), glob=False))
+            with contextlib.suppress(OSError, pl.exceptions.PolarsError):  # carried out meanwhile, or no order at all
+                rows = pl.read_parquet(_file(library, name, _ROWS), columns=list(CLAIMED), glob=False)
+                parts.append(rows.select(pl.col(column).cast(kind) for column, kind in CLAIMED.items()))
     return pl.concat(parts).unique()
 
 
 def is_held(library: Library, order_id: str) -> bool:
     """Whether the process lives without which an order is worth nothing."""
+    lease_id = _lease_of(library, order_id)
+    return lease_id is not None and not recovery.is_abandoned(library, lease_id)
+
+
+def _lease_of(library: Library, order_id: str) -> str | None:
+    """What an order's file names as the lease of its process; None where it has no such file."""
     try:
-        with open(os.path.join(_folder(library, order_id), _LEASE), encoding="ascii") as file:
-            return not recovery.is_abandoned(library, file.read())
-    except FileNotFoundError:
-        return False
+        with open(_file(library, order_id, _LEASE), encoding="ascii", errors="replace") as file:
+            return file.read(_LONGEST_LEASE)
+    except OSError:
+        return None
 
 
 def fold(results: list[ChunkResult]) -> ChunkResult:
@@ -331,7 +355,7 @@ def _discard_old(library: Library) -> None:
     """Removes the orders at which nobody has worked for a week, and nobody does."""
     for name in _names(library):
         try:
-            idle_s = time.time() - os.stat(_folder(library, name)).st_mtime
+            idle_s = time.time() - os.stat(library.order_folder(name)).st_mtime
         except FileNotFoundError:
             continue  # carried out meanwhile
         if idle_s > _KEEP_S and not is_held(library, name):
@@ -341,15 +365,24 @@ def _discard_old(library: Library) -> None:
 def _note_work(library: Library, order_id: str) -> None:
     """Notes that an order is worked at: by its folder's mtime, as its run has no lease that the order could name."""
     with contextlib.suppress(OSError):
-        os.utime(_folder(library, order_id))
+        os.utime(library.order_folder(order_id))
 
 
 def _names(library: Library) -> list[str]:
+    """The ids of what may be orders; whatever else lies there is not ours."""
     try:
-        return os.listdir(library.plans)
+        return [name for name in os.listdir(library.plans) if is_run_id(name)]
     except FileNotFoundError:
         return []
 
 
-def _folder(library: Library, order_id: str) -> str:
-    return os.path.join(library.plans, order_id)
+def _is_ours(name: str) -> bool:
+    return name in (_LEASE, _ORDER, _ROWS, SETTINGS_NAME) or writer_of(os.fsencode(name)) is not None
+
+
+def _publish(library: Library, order_id: str, name: str, data: bytes) -> None:
+    publish_durably(os.fsencode(_file(library, order_id, name)), data)
+
+
+def _file(library: Library, order_id: str, name: str) -> str:
+    return inside(library.order_folder(order_id), name)

@@ -46,7 +46,9 @@ from thumb_pipeline.stages.worker_tasks import (
     WorkerOrders,
 )
 from thumb_pipeline.storage.folders import mtime_ns
+from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed, NameTaken, publish
+from thumb_pipeline.storage.removing import remove_seen
 
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
@@ -194,11 +196,12 @@ def _published(
     order: VariantOrder, picture: Picture, origin: Origin, orders: WorkerOrders, *, frame_at: str | None
 ) -> VariantAnswer:
     try:
-        status = publish(order.target, picture.data, writer=orders.writer)
+        guard = guard_of(orders.cameras)
+        status = publish(order.target, picture.data, writer=orders.writer, admit=guard.admit)
     except NameTaken as error:
         return _refused(Failure(reason=FailureReason.VARIANT_IMPOSSIBLE, detail=str(error)))
     if order.superseded is not None:
-        _remove_superseded(order.superseded, order.superseded_of or origin.name_digest)
+        _remove_superseded(order.superseded, order.superseded_of or origin.name_digest, guard)
     return VariantAnswer(
         outcome=Outcome.MADE,
         width_px=picture.width_px,
@@ -210,20 +213,29 @@ def _published(
     )
 
 
-def _remove_superseded(path: bytes, name_digest: str) -> None:
+def _remove_superseded(path: bytes, name_digest: str, guard: FramesGuard) -> None:
     """The one deletion that rendering may do: our own file of the source it should be of, whose successor stands."""
-    data, status = _read(path)
-    found = inspect(data)
-    if status is None or isinstance(found, Failure) or found.provenance is None:
-        return
-    if found.provenance.source_name_digest != name_digest:
-        return
+    folder_path, name = os.path.split(path)
     try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return  # somebody else removed it
+        folder = os.open(folder_path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return  # whoever moved it away has the file as well
+    try:
+        guard.admit(folder, folder_path)
+        data, status = _read(name, folder=folder)
+        if status is not None and _is_of_source(data, name_digest):
+            remove_seen(name, status, folder=folder)
     except OSError as error:
         raise CannotWrite(f"cannot remove {to_text(path)}: {error.strerror}; let this user write there") from error
+    finally:
+        os.close(folder)
+
+
+def _is_of_source(data: bytes, name_digest: str) -> bool:
+    """Whether a file is a variant of ours, of the source with this name."""
+    found = inspect(data)
+    note = None if isinstance(found, Failure) else found.provenance
+    return note is not None and note.source_name_digest == name_digest
 
 
 def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> ExamineAnswer:
@@ -299,9 +311,9 @@ def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
     return SheetAnswer(n_pictures=len(pictures))
 
 
-def _read(path: bytes) -> tuple[bytes, os.stat_result | None]:
+def _read(path: bytes, *, folder: int | None = None) -> tuple[bytes, os.stat_result | None]:
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder), "rb", buffering=0) as file:
             return file.readall() or b"", os.fstat(file.fileno())
     except OSError:
         return b"", None  # gone or unreadable: it is examined as the empty file it is to us, and made again

@@ -22,6 +22,7 @@ class WorkerOrders:
 
     Attributes:
         writer: id of the lease it writes under.
+        cameras: the folder of all cameras, in whose frames folders nothing is written.
         deadline_s: seconds one task may take; then the kernel ends the worker.
         max_pixels: most pixels held decoded.
         max_memory_bytes: address space it may use.
@@ -31,6 +32,7 @@ class WorkerOrders:
     """
 
     writer: str
+    cameras: str
     deadline_s: float
     max_pixels: int
     max_memory_bytes: int

@@ -6,20 +6,33 @@ could still write has ended. Who reads the free ones, and what is cleaned up aft
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
+import re
 import secrets
 import signal
+import stat
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 
+from thumb_pipeline.domain.identifiers import is_lease_id
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage import stopping
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _HOLDER = "pid "
 """Starts the line that tells who holds a lease; the lines after it are the holder's notes."""
+
+_PID = re.compile(r"[1-9][0-9]{0,9}")
+_SUFFIX = ".lease"
+_NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
+"""What opening a link, a folder or a socket fails with: none of them is a lease of ours."""
+
+_MOST_NOTES_BYTES = 64 * 1024 * 1024
 
 
 class LockTimeout(Exception):
@@ -39,7 +52,7 @@ def hold_lease(folder: str) -> Iterator[Lease]:
     """Holds a fresh lease until the block ends; then its file goes, as there is nothing left to clean up."""
     os.makedirs(folder, exist_ok=True)
     lease_id = secrets.token_hex(4)
-    path, unborn = _lease_path(folder, lease_id), os.path.join(folder, f".{lease_id}")
+    path, unborn = _lease_path(folder, lease_id), inside(folder, f".{lease_id}")
     descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, f"{_HOLDER}{os.getpid()}\n".encode())
@@ -52,19 +65,39 @@ def hold_lease(folder: str) -> Iterator[Lease]:
         os.close(descriptor)
 
 
-def is_free(folder: str, lease_id: str) -> bool:
-    """Whether no living process holds this lease."""
+class LeaseState(Enum):
+    """What is known of a lease."""
+
+    UNKNOWN = "unknown"  # there is no such file: given back, cleaned up, or never of this library
+    HELD = "held"
+    ABANDONED = "abandoned"  # its holder is gone without having given it back
+
+
+def lease_state(folder: str, lease_id: str) -> LeaseState:
+    """What is known of a lease; of what is no id of one, nothing is. One that cannot be asked counts as held."""
+    if not is_lease_id(lease_id):
+        return LeaseState.UNKNOWN
     try:
-        descriptor = os.open(_lease_path(folder, lease_id), os.O_RDWR)
+        descriptor = os.open(_lease_path(folder, lease_id), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        return True
+        return LeaseState.UNKNOWN
+    except OSError as error:
+        return LeaseState.UNKNOWN if error.errno in _NO_FILE else LeaseState.HELD
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return LeaseState.UNKNOWN
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        is_given_back = os.fstat(descriptor).st_nlink == 0  # since we opened it
+    except OSError:
+        return LeaseState.HELD
     finally:
         os.close(descriptor)
-    return True
+    return LeaseState.UNKNOWN if is_given_back else LeaseState.ABANDONED
+
+
+def is_free(folder: str, lease_id: str) -> bool:
+    """Whether no living process holds this lease."""
+    return lease_state(folder, lease_id) is not LeaseState.HELD
 
 
 def note(folder: str, lease_id: str, text: str) -> None:
@@ -75,29 +108,20 @@ def note(folder: str, lease_id: str, text: str) -> None:
 
 def abandoned(folder: str) -> dict[str, list[str]]:
     """Leases whose holders are gone without having given them back, with the lines noted in each."""
-    try:
-        present = [name.removesuffix(".lease") for name in os.listdir(folder) if name.endswith(".lease")]
-    except FileNotFoundError:
-        return {}
     found = {}
-    for lease_id in present:
-        if is_free(folder, lease_id):
-            path = _lease_path(folder, lease_id)
-            with (
-                contextlib.suppress(FileNotFoundError),
-                open(path, encoding="utf-8", errors="surrogateescape") as file,
-            ):
-                found[lease_id] = [line for line in file.read().splitlines() if not line.startswith(_HOLDER)]
+    for lease_id in _lease_ids(folder):
+        if lease_state(folder, lease_id) is LeaseState.ABANDONED:
+            lines = _lines(folder, lease_id)
+            found[lease_id] = [line for line in lines if not line.startswith(_HOLDER)]
     return found
 
 
 def holder(folder: str, lease_id: str) -> int | None:
-    """The process that holds a lease; None when it is free."""
-    if is_free(folder, lease_id):
+    """The process that holds a lease; None when it is free, or does not say."""
+    if lease_state(folder, lease_id) is not LeaseState.HELD:
         return None
-    with open(_lease_path(folder, lease_id), encoding="utf-8", errors="surrogateescape") as file:
-        first = file.readline().strip()
-    return int(first.removeprefix(_HOLDER)) if first.startswith(_HOLDER) else None
+    said = next(iter(_lines(folder, lease_id)), "").removeprefix(_HOLDER).strip()
+    return int(said) if _PID.fullmatch(said) else None
 
 
 def forget(folder: str, lease_id: str) -> None:
@@ -147,5 +171,26 @@ def _wait_for(descriptor: int, path: str, timeout_s: float) -> None:
             return
 
 
+def _lease_ids(folder: str) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    ids = [name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)]
+    return [lease_id for lease_id in ids if is_lease_id(lease_id)]
+
+
+def _lines(folder: str, lease_id: str) -> list[str]:
+    """What a lease says, line by line; nothing where it is gone or not to be read."""
+    try:
+        descriptor = os.open(_lease_path(folder, lease_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(_MOST_NOTES_BYTES).splitlines()
+    except OSError:
+        return []
+
+
 def _lease_path(folder: str, lease_id: str) -> str:
-    return os.path.join(folder, f"{lease_id}.lease")
+    if not is_lease_id(lease_id):
+        raise ValueError(f"{lease_id[:80]!r} is not the id of a lease")
+    return inside(folder, lease_id + _SUFFIX)

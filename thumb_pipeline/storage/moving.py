@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.storage.folders import mtime_ns
+from thumb_pipeline.storage.frames_guard import FramesGuard
 from thumb_pipeline.storage.publishing import CannotWrite, explained
 
 _NOREPLACE = 1  # renameat2(2): RENAME_NOREPLACE
@@ -47,11 +48,16 @@ def is_movable(source: bytes, target: bytes) -> bool:
         return False
 
 
-def move(source: bytes, target: bytes) -> bool:
+def move(source: bytes, target: bytes, guard: FramesGuard) -> bool:
     """Gives a file another name; folders of the target are made where there are none.
 
     One rename where the file system can refuse to replace; elsewhere a second name, then the first is taken away: a
     kill in between leaves both.
+
+    Args:
+        source: its path.
+        target: its path to be.
+        guard: knows the folders of sources: nothing is moved out of one or into one.
 
     Returns:
         Whether it was moved: not if the target is taken, the source gone, a folder a link, or a disk between them.
@@ -62,6 +68,8 @@ def move(source: bytes, target: bytes) -> bool:
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with _opened(os.path.dirname(source)) as here, _opened(os.path.dirname(target)) as there:
+            guard.admit(here, os.path.dirname(source))
+            guard.admit(there, os.path.dirname(target))
             _rename(here, os.path.basename(source), there, os.path.basename(target))
     except OSError as error:
         if error.errno in _NOT_THIS_FILE:

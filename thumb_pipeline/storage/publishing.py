@@ -4,14 +4,21 @@ Variants are not synced one by one (`settle_on_disk` syncs a batch before its re
 the bytes mean is nobody's business here.
 """
 
+import contextlib
 import errno
 import itertools
 import os
-from typing import BinaryIO
+import re
+from collections.abc import Callable, Iterator
 
 from thumb_pipeline.domain import names
 
 _serial = itertools.count()
+
+_TEMPORARY = re.compile(
+    re.escape(names.TEMPORARY_PREFIX).encode() + rb"(?P<writer>[0-9a-f]{8}|[a-z]+)-[0-9a-f]+-[0-9a-f]+"
+)
+"""The whole form of `temporary_name`: a lease's id or a word, the process, a number of its own."""
 
 _OF_THE_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 _OF_THE_NAME = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
@@ -29,29 +36,51 @@ class NameTaken(Exception):
     """This one name cannot be had: a folder stands there, or the file system does not take it."""
 
 
+Admit = Callable[[int, bytes], None]
+"""Given an opened folder and its path; raises where files must not be written there."""
+
+
 def temporary_name(writer: str) -> str:
-    """A fresh name for an unfinished file of the process whose lease is `writer`."""
+    """A fresh name for an unfinished file.
+
+    Args:
+        writer: the id of our lease, or a word for what is written into the state folder.
+    """
     return f"{names.TEMPORARY_PREFIX}{writer}-{os.getpid():x}-{next(_serial):x}"
 
 
 def is_temporary(name: bytes) -> bool:
-    """Whether a name is that of an unfinished file of ours."""
+    """Whether a name looks like that of an unfinished file of ours; whose it is, `writer_of` tells."""
     return name.startswith(names.TEMPORARY_PREFIX.encode())
 
 
-def writer_of(temporary: bytes) -> str:
-    """The lease under which a temporary file was written; empty when the name tells none."""
-    prefix = names.TEMPORARY_PREFIX.encode()
-    return temporary.removeprefix(prefix).partition(b"-")[0].decode("ascii", "replace")
+def writer_of(temporary: bytes) -> str | None:
+    """Who wrote a temporary file, as `temporary_name` was told; None where it never gives such a name."""
+    form = _TEMPORARY.fullmatch(temporary)
+    return form["writer"].decode("ascii") if form else None
 
 
 def publish(
-    target: bytes, data: bytes, *, writer: str, durable: bool = False, makes_folder: bool = True
+    target: bytes,
+    data: bytes,
+    *,
+    writer: str,
+    durable: bool = False,
+    makes_folder: bool = True,
+    admit: Admit | None = None,
 ) -> os.stat_result:
     """Writes `data` under the name `target` so that a reader sees the old file or the new one, never a part.
 
-    The permissions are what the umask gives. A missing folder is made with `makes_folder`. With `durable`, file and
-    folder are synced.
+    The folder is opened once, and everything happens relative to it: a link or a mount that comes meanwhile leads
+    nowhere else. The permissions are what the umask gives.
+
+    Args:
+        target: the path.
+        data: what the file holds.
+        writer: goes into the name of the unfinished file (`temporary_name`).
+        durable: whether file and folder are synced.
+        makes_folder: whether a missing folder is made.
+        admit: looks at the opened folder before anything is written; with it, the folder must be no link.
 
     Returns:
         The state of the published file.
@@ -60,29 +89,53 @@ def publish(
         CannotWrite: with the reason; the temporary file is gone.
         NameTaken: likewise, and other names may well work.
     """
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, os.fsencode(temporary_name(writer)))
+    path = os.path.dirname(target) or b"."
     try:
-        file = _opened(temporary, folder, makes_folder=makes_folder)
-        try:
-            with file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-                status = os.fstat(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            _unlink_quietly(temporary)
-            raise
-        if durable:
-            sync_folder(folder)
+        with _open_folder(path, makes_folder=makes_folder, follows_link=admit is None) as folder:
+            if admit is not None:
+                admit(folder, path)
+            return _publish_in(folder, os.path.basename(target), data, writer, durable=durable)
     except OSError as error:
         shown = names.to_text(target)
         if error.errno in _OF_THE_NAME:
             raise NameTaken(f"{shown} cannot be written: {error.strerror}; move away what stands there") from error
         raise cannot_write(shown, error) from error
+
+
+def _publish_in(folder: int, name: bytes, data: bytes, writer: str, *, durable: bool) -> os.stat_result:
+    temporary = os.fsencode(temporary_name(writer))
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(descriptor)
+            status = os.fstat(descriptor)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+    if durable:
+        os.fsync(folder)
     return status
+
+
+@contextlib.contextmanager
+def _open_folder(folder: bytes, *, makes_folder: bool, follows_link: bool) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | (0 if follows_link else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(folder, flags)
+    except FileNotFoundError:
+        if not makes_folder:
+            raise
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def cannot_write(path: str, error: OSError) -> CannotWrite:
@@ -116,36 +169,12 @@ def settle_on_disk(paths: list[bytes]) -> None:
             raise CannotWrite(explained(error, names.to_text(path))) from error
 
 
-def remove_temporaries(folder: str, temporaries: list[bytes]) -> int:
-    """Removes unfinished files whose writers are gone; returns how many went."""
-    root = os.fsencode(folder)
-    return sum(_unlink_quietly(os.path.join(root, name)) for name in temporaries)
-
-
 def _sync(path: bytes | str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _opened(temporary: bytes, folder: bytes, *, makes_folder: bool) -> BinaryIO:
-    try:
-        return open(temporary, "xb")
-    except FileNotFoundError:
-        if not makes_folder:
-            raise
-        os.makedirs(folder, exist_ok=True)
-        return open(temporary, "xb")
-
-
-def _unlink_quietly(path: bytes) -> bool:
-    try:
-        os.unlink(path)
-    except OSError:
-        return False
-    return True
 
 
 def explained(error: OSError, target: str) -> str:

@@ -1,20 +1,21 @@
-"""Moves single files out of folders and back by descriptor, so that no link swapped in meanwhile leads elsewhere.
+"""Moves and removes single files by descriptor, so that no link swapped in meanwhile leads elsewhere.
 
 A folder is opened once, proved to be the one that was meant, and every file in it is looked at and renamed relative to
-that descriptor. What is to be moved, and why, is decided in `stages`.
+that descriptor. There is no removal of whole trees: what goes is a file that somebody has listed, or one of a form that
+only we give. What is to be moved, and why, is decided in `stages`.
 """
 
 import ctypes
 import errno
 import os
-import shutil
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.folders import mtime_ns
+from thumb_pipeline.storage.frames_guard import FramesGuard, HoldsFrames
 from thumb_pipeline.storage.publishing import CannotWrite
 
 _RENAME_NOREPLACE = 1  # renameat2(2)
@@ -30,19 +31,48 @@ class WrongFolder(Exception):
 
 
 @contextmanager
-def own_folder(path: str, *, frames: str) -> Iterator[int]:
-    """A descriptor of the folder at `path`, if no link leads there and it is not the folder `frames`.
+def open_folder(path: str) -> Iterator[int]:
+    """A descriptor of the folder at `path`, if no link leads there: what happens to the name meanwhile changes nothing.
 
     Args:
         path: absolute and resolved: what it leads to must be itself.
-        frames: the folder of the timelapse's sources; a bind mount may show it under another name.
 
     Raises:
         WrongFolder: with the reason for which files in it are kept.
     """
-    with _opened(path) as folder:
-        if _is_same(folder, frames):
-            raise WrongFolder(path, KeptReason.FRAMES)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError as error:
+        raise WrongFolder(path, KeptReason.GONE) from error
+    except NotADirectoryError as error:
+        raise WrongFolder(path, KeptReason.OUTSIDE) from error
+    except OSError as error:
+        reason = KeptReason.OUTSIDE if error.errno == errno.ELOOP else KeptReason.NOT_MOVABLE
+        raise WrongFolder(path, reason) from error
+    try:
+        if os.readlink(f"/proc/self/fd/{descriptor}") != path:
+            raise WrongFolder(path, KeptReason.OUTSIDE)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def own_folder(path: str, guard: FramesGuard) -> Iterator[int]:
+    """A descriptor of the folder at `path`, if no link leads there and it holds no timelapse's sources.
+
+    Args:
+        path: absolute and resolved: what it leads to must be itself.
+        guard: knows the folders of sources; a bind mount may show one under another name.
+
+    Raises:
+        WrongFolder: with the reason for which files in it are kept.
+    """
+    with open_folder(path) as folder:
+        try:
+            guard.admit(folder, os.fsencode(path))
+        except (HoldsFrames, OSError) as error:
+            raise WrongFolder(path, KeptReason.FRAMES) from error
         yield folder
 
 
@@ -91,6 +121,27 @@ def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | Non
     except OSError:
         return KeptReason.NOT_MOVABLE
     return KeptReason.CHANGED
+
+
+def remove_seen(name: bytes, seen: os.stat_result, *, folder: int) -> bool:
+    """Removes a regular file that is still the one that was looked at; returns whether it went.
+
+    Args:
+        name: of the file.
+        seen: its state when its content was read.
+        folder: descriptor of the folder it lies in.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    try:
+        now = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not os.path.samestat(now, seen) or _unlike(now, seen.st_size, mtime_ns(seen)) is not None:
+            return False
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def put_back(name: bytes, *, trash: int, folder: int) -> KeptReason | None:
@@ -147,7 +198,7 @@ def trash_folder(path: str) -> Iterator[int]:
         WrongFolder: a link leads there, or it cannot be made.
     """
     make_folder(path)
-    with _opened(path) as folder:
+    with open_folder(path) as folder:
         yield folder
 
 
@@ -175,16 +226,39 @@ def settle_folder(folder: int, path: str) -> None:
         raise CannotWrite(f"cannot write {path}: {error.strerror}; check that disk, then repeat") from error
 
 
-def remove_tree(path: str) -> None:
-    """Removes a folder of the trash with all that is in it, following no link. What is not there is removed already.
+def remove_file(name: bytes, *, folder: int) -> bool:
+    """Removes a regular file, and nothing else that may have the name; returns whether it went.
 
     Raises:
-        OSError: something in it cannot be removed.
+        OSError: the file system refuses.
     """
-    if os.path.islink(path):
-        os.unlink(path)
-    elif os.path.isdir(path):
-        shutil.rmtree(path)
+    with suppress(FileNotFoundError):
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=folder)
+            return True
+    return False
+
+
+def remove_files(path: str, is_ours: Callable[[str], bool]) -> None:
+    """Removes files of a folder that are ours, then the folder itself if nothing else is in it.
+
+    A folder that is not there, or that a link leads to, is left alone; so is all that is no regular file.
+
+    Args:
+        path: absolute and resolved.
+        is_ours: told the name of a file.
+
+    Raises:
+        OSError: something of ours cannot be removed.
+    """
+    try:
+        with open_folder(path) as folder:
+            for name in filter(is_ours, os.listdir(folder)):
+                remove_file(os.fsencode(name), folder=folder)
+    except WrongFolder:
+        return
+    with suppress(OSError):  # something is in it
+        os.rmdir(path)
 
 
 def remove_empty(path: str) -> None:
@@ -209,34 +283,6 @@ def usage(path: str) -> tuple[int, int]:
             n_files += stat.S_ISREG(status.st_mode)
             n_bytes += status.st_size
     return n_files, n_bytes
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except FileNotFoundError as error:
-        raise WrongFolder(path, KeptReason.GONE) from error
-    except NotADirectoryError as error:
-        raise WrongFolder(path, KeptReason.OUTSIDE) from error
-    except OSError as error:
-        reason = KeptReason.OUTSIDE if error.errno == errno.ELOOP else KeptReason.NOT_MOVABLE
-        raise WrongFolder(path, reason) from error
-    try:
-        if os.readlink(f"/proc/self/fd/{descriptor}") != path:
-            raise WrongFolder(path, KeptReason.OUTSIDE)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _is_same(folder: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(folder), os.stat(path))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True  # it cannot be told apart, so nothing in it is touched
 
 
 def _unlike(status: os.stat_result, n_bytes: int, mtime: int) -> KeptReason | None:

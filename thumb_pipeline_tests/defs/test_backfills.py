@@ -18,6 +18,7 @@ from thumb_pipeline.stages.library import Library, open_library
 from thumb_pipeline.stages.render import render_chunk
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located
+from thumb_pipeline_tests.stages.archives import run_id as id_of
 
 RANGE = {"dagster/asset_partition_range_start": KEYS[0], "dagster/asset_partition_range_end": KEYS[-1]}
 FORCE = {"ops": {"thumbnails": {"ops": {"cut_plan": {"config": {"force": True}}}}}}
@@ -97,15 +98,15 @@ def test_a_repeated_backfill_plans_only_what_was_not_made_since_its_first_launch
     done, *others = KEYS
     force = Selection(timelapses=(done,), force=True)
     with library.lease() as lease:
-        order = place_order(library, force, "one")
+        order = place_order(library, force, id_of("one"))
         rows = work_orders.chunk_rows(library, order.id, 0)
-        render_chunk(library, rows, lease, run_id="one")
+        render_chunk(library, rows, lease, run_id=id_of("one"))
     everything = Selection(timelapses=tuple(KEYS), force=True)
-    assert place_order(library, everything, "anew").n_variants == 12
+    assert place_order(library, everything, id_of("anew")).n_variants == 12
     resumed = Resumed(keys=set(KEYS), since=launched_at)
-    assert place_order(library, everything, "again", resumed=resumed).n_variants == 8
+    assert place_order(library, everything, id_of("again"), resumed=resumed).n_variants == 8
     asked_once_more = Resumed(keys=set(others), since=launched_at)
-    assert place_order(library, everything, "all", resumed=asked_once_more).n_variants == 12
+    assert place_order(library, everything, id_of("all"), resumed=asked_once_more).n_variants == 12
 
 
 def test_rendering_again_rewrites_no_inventory(located: Located, library: Library) -> None:

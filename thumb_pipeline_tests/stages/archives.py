@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,6 +163,13 @@ class Archive:
     def manifest(self, key: str = KEY) -> pl.DataFrame:
         return self.library.manifest.read([key]).sort("source_name", "variant")
 
+    def killed_lease(self, lease_id: str, *folders: str, key: str = KEY) -> str:
+        """What a killed process leaves: its lease, which nobody holds, with the folders that it was writing to."""
+        path = Path(self.library.lease_folder, f"{lease_id}.lease")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{key}/{folder}\n" for folder in folders))
+        return lease_id
+
     def plan(self, **selection: object) -> Plan:
         """Plans and records nothing."""
         library = self.library
@@ -177,6 +185,11 @@ class Archive:
             recording.record(library, plan)
             result = ChunkResult() if plan.rows.is_empty() else render_rows(library, plan.rows, lease, run_id="r")
         return Done(plan=plan, result=result)
+
+
+def run_id(name: str) -> str:
+    """An id of a run, always the same for a name."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, name))
 
 
 def states(folder: Path) -> dict[bytes, tuple[str, int]]:

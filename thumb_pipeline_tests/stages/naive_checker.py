@@ -281,9 +281,14 @@ class _Timelapse:
         found = []
         for folder in self._folders():
             for name, (n_bytes, _) in files_of(self.top / folder).items():
+                if not name.startswith(b".tp-"):
+                    continue
                 writer = name.removeprefix(b".tp-").split(b"-")[0].decode("ascii", "replace")
-                if name.startswith(b".tp-") and not is_alive(self.state, writer):
-                    found.append((f"{folder}/{text_of(name)}", ("temporary", "", "", "name", n_bytes)))
+                is_ours = re.fullmatch(rb"\.tp-[0-9a-f]{8}-[0-9a-f]+-[0-9a-f]+", name) is not None
+                is_known = is_ours and (self.state / "leases" / f"{writer}.lease").is_file()
+                if not (is_known and is_alive(self.state, writer)):
+                    kind = "temporary" if is_known else "foreign_temporary"
+                    found.append((f"{folder}/{text_of(name)}", (kind, "", "", "name", n_bytes)))
         return found
 
 

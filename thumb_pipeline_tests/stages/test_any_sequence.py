@@ -106,7 +106,7 @@ class AnySequence(RuleBasedStateMachine):
         key=keys,
         folder=st.sampled_from(FOREIGN_FOLDERS),
         name=st.sampled_from(FOREIGN_NAMES),
-        kind=st.sampled_from(["file", "temporary", "folder", "link"]),
+        kind=st.sampled_from(["file", "temporary", "foreign temporary", "folder", "link"]),
     )
     def foreign_file(self, key: str, folder: str, name: bytes, kind: str) -> None:
         self.world.foreign_file(key, folder, name, kind)

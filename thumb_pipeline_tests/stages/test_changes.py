@@ -12,7 +12,7 @@ from thumb_pipeline.stages import recording, watch_memory, work_orders
 from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import LockTimeout
-from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive
+from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive, run_id
 
 OTHER = "camera-2/timelapse-2"
 
@@ -263,23 +263,23 @@ def test_an_archive_that_is_not_there_is_no_empty_archive(done: Archive) -> None
 def test_what_a_living_run_will_render_is_left_to_it(done: Archive) -> None:
     done.frame("c.jpg")
     library = done.library
-    work_orders.place(library, done.plan(), "its-run")
+    work_orders.place(library, done.plan(), run_id("its-run"))
     done.frame("d.jpg")
-    assert looked(done, watch_of(done, {"its-run"})) == {KEY: ["d.jpg"]}
+    assert looked(done, watch_of(done, {run_id("its-run")})) == {KEY: ["d.jpg"]}
     assert looked(done, watch_of(done)) == {KEY: ["c.jpg", "d.jpg"]}
 
 
 def test_what_was_replaced_since_a_living_run_planned_it_is_not_left_to_it(done: Archive) -> None:
     done.frame("c.jpg")
-    work_orders.place(done.library, done.plan(), "its-run")
+    work_orders.place(done.library, done.plan(), run_id("its-run"))
     done.frame("x.tmp", color=9).rename(done.path("c.jpg"))
-    assert looked(done, watch_of(done, {"its-run"})) == {KEY: ["c.jpg"]}
+    assert looked(done, watch_of(done, {run_id("its-run")})) == {KEY: ["c.jpg"]}
 
 
 def test_what_a_living_command_will_render_is_left_to_it(done: Archive) -> None:
     done.frame("c.jpg")
     with done.library.lease() as lease:
-        work_orders.place(done.library, done.plan(), "a-command", lease=lease)
+        work_orders.place(done.library, done.plan(), run_id("a-command"), lease=lease)
         assert looked(done, watch_of(done)) == {}
     assert looked(done, watch_of(done)) == {KEY: ["c.jpg"]}
 
@@ -288,9 +288,9 @@ def test_a_list_for_a_run_saves_it_the_listing(done: Archive, monkeypatch: pytes
     done.frame("c.jpg")
     first = watch_of(done)
     looked(done, first)
-    assert watch_memory.place_list(done.library, "1-a", first.changes()) == 1
+    assert watch_memory.place_list(done.library, "1-00000a", first.changes()) == 1
     second = watch_of(done)
-    second.receive(watch_memory.read_list(done.library, "1-a"))
+    second.receive(watch_memory.read_list(done.library, "1-00000a"))
     monkeypatch.setattr("thumb_pipeline.stages.changes.list_files", lambda folder: pytest.fail(f"{folder} was listed"))
     second.look(done.library)
     assert second.backlog[KEY] == ["c.jpg"]

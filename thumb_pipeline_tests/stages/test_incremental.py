@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.stages.library import Refused
+from thumb_pipeline.stages.removal import RemovalWish
+from thumb_pipeline.stages.sweep import plan_sweep
+from thumb_pipeline.stages.verify import verify
 from thumb_pipeline.storage.publishing import temporary_name
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 
@@ -335,13 +339,32 @@ def test_leftovers_of_a_killed_writer_go_and_those_of_a_living_one_stay(done: Ar
     folder = done.variant().parent
     library = done.library
     with library.lease() as living:
+        done.killed_lease("0badf00d")
         (folder / temporary_name("0badf00d")).write_bytes(b"half")
         (folder / temporary_name(living.id)).write_bytes(b"half")
         done.run()
         left = [name for name in os.listdir(folder) if name.startswith(".tp-")]
         assert [name.split("-")[1] for name in left] == [living.id]
+    done.killed_lease(living.id)
     done.run()
     assert not [name for name in os.listdir(folder) if name.startswith(".tp-")]
+
+
+@pytest.mark.parametrize(
+    "name", [".tp-0badf00d-1-1", ".tp-notes.txt", ".tp-", ".tp-0badf00d-1-1.jpg", ".tp-0BADF00D-1-1"]
+)
+def test_what_only_looks_like_an_unfinished_file_of_ours_stays_and_is_reported(done: Archive, name: str) -> None:
+    stranger = done.variant().parent / name
+    stranger.write_bytes(b"somebody else's")
+    done.run()
+    with done.library.lease() as lease:
+        (part,) = verify(done.library, [KEY], lease)
+    assert dict(part.orphans.files.select("variant_path", "kind").iter_rows()) == {
+        f"{stranger.parent.name}/{name}": OrphanKind.FOREIGN_TEMPORARY
+    }
+    planned = plan_sweep(done.library, RemovalWish(force=True, use_trash=False))
+    assert (planned.files.height, planned.n_foreign) == (0, 1)
+    assert stranger.read_bytes() == b"somebody else's"
 
 
 def test_an_unfinished_file_is_no_variant_and_no_source(archive: Archive) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.captures import clean_up_after_killed
-from thumb_pipeline_tests.stages.archives import Archive, states
+from thumb_pipeline.stages.library import open_library
+from thumb_pipeline.storage.publishing import temporary_name
+from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
 PROGRAM = """
 import sys
@@ -103,11 +106,10 @@ def test_workers_end_with_their_parent(archive: Archive) -> None:
 
 
 def test_folders_announced_before_a_kill_are_cleaned_up_even_if_no_plan_meets_them(archive: Archive) -> None:
-    folder = archive.root / "elsewhere"
+    folder = archive.frames().parent / "elsewhere"
     folder.mkdir()
     library = archive.library
-    os.makedirs(library.lease_folder)
-    Path(library.lease_folder, "0badf00d.lease").write_text(f"{folder}\n{archive.root}/gone\n")
+    archive.killed_lease("0badf00d", "elsewhere", "gone")
     (folder / ".tp-0badf00d-1-1").write_bytes(b"half")
     (folder / "whole.jpg").write_bytes(b"mine")
     assert recovery.clean_up(library) == 1
@@ -118,15 +120,14 @@ def test_folders_announced_before_a_kill_are_cleaned_up_even_if_no_plan_meets_th
 
 
 def test_a_folder_that_cannot_be_read_keeps_its_lease_and_stops_no_other_clean_up(archive: Archive) -> None:
-    folders = {name: archive.root / name for name in ("circles", "readable", "file")}
+    folders = {name: archive.frames().parent / name for name in ("circles", "readable", "file")}
     folders["circles"].symlink_to("circles")
     folders["readable"].mkdir()
     folders["file"].write_bytes(b"")
     library = archive.library
     leases = {"0badf00d": ("circles", "readable"), "0badcafe": ("readable", "file")}
-    os.makedirs(library.lease_folder)
     for lease_id, names in leases.items():
-        Path(library.lease_folder, f"{lease_id}.lease").write_text("".join(f"{folders[name]}\n" for name in names))
+        archive.killed_lease(lease_id, *names)
         (folders["readable"] / f".tp-{lease_id}-1-1").write_bytes(b"half")
     assert recovery.clean_up(library) == 2
     recovery.forget(library, sorted(leases))
@@ -140,9 +141,49 @@ def test_a_folder_that_cannot_be_read_keeps_its_lease_and_stops_no_other_clean_u
 
 
 def test_captures_clean_up_after_a_run_whose_folder_cannot_be_read_any_more(archive: Archive) -> None:
-    circles, library = archive.root / "circles", archive.library
-    circles.symlink_to("circles")
-    os.makedirs(library.lease_folder)
-    Path(library.lease_folder, "0badf00d.lease").write_text(f"{circles}\n")
+    library = archive.library
+    (archive.frames().parent / "circles").symlink_to("circles")
+    archive.killed_lease("0badf00d", "circles")
     assert clean_up_after_killed(library)
     assert recovery.dead_leases(library) == ["0badf00d"]
+
+
+def test_a_copy_of_a_library_cleans_up_in_itself_and_leaves_the_unfinished_files_of_the_original_alone(
+    archive: Archive, tmp_path: Path
+) -> None:
+    smalls = archive.frames().parent / "smalls"
+    smalls.mkdir()
+    with archive.library.lease() as lease:
+        recovery.announce(archive.library, lease, [(KEY, "smalls")])
+        unfinished = smalls / temporary_name(lease.id)
+        unfinished.write_bytes(b"half")
+        shutil.copytree(archive.root, tmp_path / "copy")
+        copy = open_library(str(tmp_path / "copy"))
+        assert recovery.clean_up(copy) == 1
+        assert unfinished.read_bytes() == b"half"
+    assert list(tmp_path.joinpath("copy").rglob(".tp-*")) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["{original}/cameras/camera-1/timelapse-1/smalls", "../original/x", "{original}/smalls"]
+)
+def test_a_lease_that_names_folders_outside_of_the_library_leads_nowhere(
+    archive: Archive, tmp_path: Path, line: str
+) -> None:
+    original = tmp_path / "original"
+    for folder in (original / "cameras/camera-1/timelapse-1/smalls", original / "smalls", original / "x"):
+        folder.mkdir(parents=True)
+        (folder / ".tp-0badf00d-1-1").write_bytes(b"half")
+    archive.killed_lease("0badf00d")
+    Path(archive.library.lease_folder, "0badf00d.lease").write_text(line.format(original=original) + "\n")
+    assert recovery.clean_up(archive.library) == 0
+    assert len(list(original.rglob(".tp-*"))) == 3
+
+
+def test_a_lease_of_an_earlier_version_names_its_folders_by_their_paths(archive: Archive) -> None:
+    smalls = archive.frames().parent / "smalls"
+    smalls.mkdir()
+    (smalls / ".tp-0badf00d-1-1").write_bytes(b"half")
+    archive.killed_lease("0badf00d")
+    Path(archive.library.lease_folder, "0badf00d.lease").write_text(f"pid 1\n{smalls}\n")
+    assert recovery.clean_up(archive.library) == 1

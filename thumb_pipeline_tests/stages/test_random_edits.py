@@ -100,6 +100,7 @@ class Editor:
 
     def leave_unfinished_file(self) -> None:
         for path in self._some(self.variants()):
+            self.archive.killed_lease("0badf00d")
             path.with_name(f".tp-0badf00d-1-{self.chance.randrange(1000)}").write_bytes(b"half")
 
     def change_quality(self) -> None:

@@ -12,6 +12,7 @@ from thumb_pipeline.stages.regenerate import Regeneration, plan_regeneration
 from thumb_pipeline.stages.render import render_chunk
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive
+from thumb_pipeline_tests.stages.archives import run_id as id_of
 
 OTHER = "camera-2/timelapse-2"
 DAYS = [f"timelapse-1_2025042{day}_120000.jpg" for day in range(4)]
@@ -105,10 +106,10 @@ def test_what_was_recorded_since_an_order_was_placed_is_not_done_again(filled: A
 
 def test_an_order_is_found_by_what_was_asked_and_goes_over_to_another_run(filled: Archive) -> None:
     library, asked = filled.library, Regeneration(timelapses=(KEY,)).asked
-    work_orders.place(library, planned(filled, timelapses=(KEY,)), "first", asked=asked)
+    work_orders.place(library, planned(filled, timelapses=(KEY,)), id_of("first"), asked=asked)
     assert work_orders.unfinished(library, Regeneration(limit=1).asked) is None
-    assert work_orders.unfinished(library, asked) == "first"
-    assert work_orders.hand_over(library, "first", "second").id == "second"
-    assert not work_orders.is_placed(library, "first")
-    work_orders.discard(library, "second")
+    assert work_orders.unfinished(library, asked) == id_of("first")
+    assert work_orders.hand_over(library, id_of("first"), id_of("second")).id == id_of("second")
+    assert not work_orders.is_placed(library, id_of("first"))
+    work_orders.discard(library, id_of("second"))
     assert work_orders.unfinished(library, asked) is None

@@ -19,7 +19,7 @@ from thumb_pipeline.stages import journal, operations
 from thumb_pipeline.stages.library import Refused
 from thumb_pipeline.stages.removal import RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout
-from thumb_pipeline_tests.stages.archives import KEY, Archive, states
+from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id, states
 from thumb_pipeline_tests.stages.removals import carried_out, purged, swept, written_down
 
 PROGRAM = """
@@ -33,7 +33,7 @@ library = open_library(sys.argv[1])
 with library.lease() as lease:
     try:
         wish = RemovalWish(use_trash=len(sys.argv) < 3)
-        done = operations.perform(library, Operation.PURGE, wish, "run", lease)
+        done = operations.perform(library, Operation.PURGE, wish, "00000000-0000-4000-8000-000000000000", lease)
     except REFUSALS as refused:
         print("refused:", refused)
     else:
@@ -85,7 +85,7 @@ def test_a_disk_that_takes_no_journal_stops_a_removal_before_anything_moves(done
     before = states(done.root / "cameras")
     library = done.library
     with library.lease() as lease, pytest.raises(Refused, match="nothing was moved"), no_file_may_grow():
-        operations.perform(library, Operation.PURGE, RemovalWish(), "run", lease)
+        operations.perform(library, Operation.PURGE, RemovalWish(), run_id("purge"), lease)
     assert states(done.root / "cameras") == before
     assert done.manifest().height == 4
     assert os.listdir(done.library.journals) == [".lock"]
@@ -196,9 +196,9 @@ def test_a_library_that_goes_away_in_the_middle_keeps_the_rest(done: Archive) ->
     done.run()
     for key, name in ((KEY, "a.jpg"), ("camera-2/timelapse-9", "x.jpg")):
         done.path(name, key).unlink()
-    run_id = written_down(done, force=True)
+    removal_id = written_down(done, force=True)
     os.rename(done.root / "cameras/camera-2", done.root / "away")
-    result = carried_out(done, run_id)
+    result = carried_out(done, removal_id)
     assert (result.n_removed, result.n_planned) == (2, 4)
     assert result.kept_by_reason() == {"gone": 2}
     os.rename(done.root / "away", done.root / "cameras/camera-2")

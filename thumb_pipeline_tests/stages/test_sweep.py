@@ -106,6 +106,7 @@ def test_records_without_a_file_and_refusals_of_sources_that_are_gone_go_too(orp
 
 def test_folders_of_a_retired_variant_and_left_over_temporaries_are_swept(done: Archive) -> None:
     done.settings(more='[policy]\nvariants = ["thumbnail"]')
+    done.killed_lease("0badcafe")
     done.variant("a.jpg").with_name(".tp-0badcafe-1-1").write_bytes(b"half")
     assert swept(done, by_policy=True).n_removed == 3
     assert done.variant_files() == {"thumbnails/a.jpg_thumb.jpg", "thumbnails/b.jpg_thumb.jpg"}

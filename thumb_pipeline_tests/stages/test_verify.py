@@ -120,6 +120,7 @@ def test_foreign_names_and_left_over_temporaries_are_orphans_and_other_folders_n
         (top / folder).mkdir()
         (top / folder / "a.jpg_small.jpg").write_bytes(b"x")
     (top / "smalls" / "README.txt").write_bytes(b"x")
+    archive.killed_lease("0badcafe")
     (top / "smalls" / ".tp-0badcafe-1-1").write_bytes(b"x")
     assert orphans(verified(archive)) == {
         "smalls/README.txt": OrphanKind.UNPARSABLE_NAME,

@@ -12,7 +12,7 @@ import pytest
 
 from thumb_pipeline.stages import activity, work_orders
 from thumb_pipeline.stages.next_newest import render_rows
-from thumb_pipeline_tests.stages.archives import KEY, Archive
+from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 from thumb_pipeline_tests.stages.test_policy import FIRST, LATEST_ONLY, SECOND, THIRD, small_of, smalls
 
 OTHER = "camera-2/timelapse-2"
@@ -41,20 +41,20 @@ def latest_only(archive: Archive) -> Archive:
 
 
 def test_bulk_work_leaves_one_small_where_a_newer_capture_came_before_its_turn(latest_only: Archive) -> None:
-    work_orders.place(latest_only.library, latest_only.plan(force=True), "bulk")
+    work_orders.place(latest_only.library, latest_only.plan(force=True), run_id("bulk"))
     latest_only.frame(SECOND)
     latest_only.run(timelapses=(KEY,), sources=(SECOND,))
-    carried_out(latest_only, "bulk")
+    carried_out(latest_only, run_id("bulk"))
     assert smalls(latest_only) == {small_of(SECOND)}
     again = latest_only.manifest().filter(source_name=FIRST)
-    assert again.select("variant", "run_id").rows() == [("thumbnail", "bulk")]
+    assert again.select("variant", "run_id").rows() == [("thumbnail", run_id("bulk"))]
 
 
 def test_the_next_capture_leaves_one_small_after_bulk_work(latest_only: Archive) -> None:
-    work_orders.place(latest_only.library, latest_only.plan(force=True), "bulk")
+    work_orders.place(latest_only.library, latest_only.plan(force=True), run_id("bulk"))
     latest_only.frame(SECOND)
     latest_only.run()
-    carried_out(latest_only, "bulk")
+    carried_out(latest_only, run_id("bulk"))
     latest_only.frame(THIRD)
     latest_only.run()
     assert smalls(latest_only) == {small_of(THIRD)}
@@ -63,23 +63,23 @@ def test_the_next_capture_leaves_one_small_after_bulk_work(latest_only: Archive)
 def test_the_newest_small_stays_in_bulk_work(latest_only: Archive) -> None:
     latest_only.frame(SECOND)
     latest_only.run()
-    work_orders.place(latest_only.library, latest_only.plan(force=True), "bulk")
-    assert left_of_small(latest_only, "bulk") == {SECOND}
+    work_orders.place(latest_only.library, latest_only.plan(force=True), run_id("bulk"))
+    assert left_of_small(latest_only, run_id("bulk")) == {SECOND}
 
 
 def test_a_refused_newest_capture_is_tried_again_by_the_order_that_says_so(latest_only: Archive) -> None:
     latest_only.other(SECOND, b"no picture at all")
     latest_only.run()
     assert smalls(latest_only) == {small_of(FIRST)}
-    work_orders.place(latest_only.library, latest_only.plan(retry_failed=True), "again")
-    assert left_of_small(latest_only, "again") == {SECOND}
+    work_orders.place(latest_only.library, latest_only.plan(retry_failed=True), run_id("again"))
+    assert left_of_small(latest_only, run_id("again")) == {SECOND}
 
 
 def test_a_newer_capture_that_was_refused_supersedes_nothing(latest_only: Archive) -> None:
-    work_orders.place(latest_only.library, latest_only.plan(force=True), "bulk")
+    work_orders.place(latest_only.library, latest_only.plan(force=True), run_id("bulk"))
     latest_only.other(SECOND, b"no picture at all")
     latest_only.run()
-    assert left_of_small(latest_only, "bulk") == {FIRST}
+    assert left_of_small(latest_only, run_id("bulk")) == {FIRST}
 
 
 def test_a_newer_capture_supersedes_nothing_where_all_have_the_variant(archive: Archive) -> None:
@@ -87,11 +87,11 @@ def test_a_newer_capture_supersedes_nothing_where_all_have_the_variant(archive: 
     for key in (KEY, OTHER):
         archive.frame(FIRST, key=key)
     archive.run()
-    work_orders.place(archive.library, archive.plan(force=True), "bulk")
+    work_orders.place(archive.library, archive.plan(force=True), run_id("bulk"))
     for key in (KEY, OTHER):
         archive.frame(SECOND, key=key)
     archive.run()
-    rows = work_orders.chunk_rows(archive.library, "bulk", 0)
+    rows = work_orders.chunk_rows(archive.library, run_id("bulk"), 0)
     assert sorted(rows.filter(pl.col("variant") == "small")["timelapse"]) == [OTHER]
     assert rows.filter(variant="thumbnail").height == 2
 
@@ -99,11 +99,11 @@ def test_a_newer_capture_supersedes_nothing_where_all_have_the_variant(archive: 
 @pytest.fixture
 def orders(done: Archive) -> list[str]:
     """The ids of many orders that are placed."""
-    work_orders.place(done.library, done.plan(force=True), "0")
+    work_orders.place(done.library, done.plan(force=True), run_id("0"))
     folder = Path(done.library.plans)
     for number in range(1, 200):
-        shutil.copytree(folder / "0", folder / str(number))
-    return [str(number) for number in range(200)]
+        shutil.copytree(folder / run_id("0"), folder / run_id(str(number)))
+    return [run_id(str(number)) for number in range(200)]
 
 
 def test_orders_that_are_carried_out_meanwhile_are_passed_over(done: Archive, orders: list[str]) -> None:
@@ -118,21 +118,21 @@ def test_orders_that_are_carried_out_meanwhile_are_passed_over(done: Archive, or
 
 
 def test_nothing_is_left_of_an_order_that_is_gone(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "order")
-    assert work_orders.n_left(done.library, "order") == 4
-    work_orders.discard(done.library, "order")
+    work_orders.place(done.library, done.plan(force=True), run_id("order"))
+    assert work_orders.n_left(done.library, run_id("order")) == 4
+    work_orders.discard(done.library, run_id("order"))
     with pytest.raises(FileNotFoundError):
-        work_orders.n_left(done.library, "order")
+        work_orders.n_left(done.library, run_id("order"))
 
 
 def test_an_order_whose_folder_cannot_be_removed_is_none_any_more(done: Archive, tmp_path: Path) -> None:
     library = done.library
-    work_orders.place(library, done.plan(force=True), "order")
-    folder = Path(library.plans, "order")
+    work_orders.place(library, done.plan(force=True), run_id("order"))
+    folder = Path(library.plans, run_id("order"))
     folder.rename(tmp_path / "elsewhere")
     folder.symlink_to(tmp_path / "elsewhere")  # no tree is removed through a link
-    work_orders.discard(library, "order")
-    assert not work_orders.is_placed(library, "order")
+    work_orders.discard(library, run_id("order"))
+    assert not work_orders.is_placed(library, run_id("order"))
 
 
 def test_all_of_an_order_is_on_the_disk_when_it_is_placed(done: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,8 +144,8 @@ def test_all_of_an_order_is_on_the_disk_when_it_is_placed(done: Archive, monkeyp
 
     monkeypatch.setattr(os, "fsync", noted)
     with done.library.lease() as lease:
-        work_orders.place(done.library, done.plan(force=True), "order", lease=lease)
-    files = list(Path(done.library.plans, "order").iterdir())
+        work_orders.place(done.library, done.plan(force=True), run_id("order"), lease=lease)
+    files = list(Path(done.library.plans, run_id("order")).iterdir())
     assert {path.name for path in files} == {"lease", "rows.parquet", "thumbs.toml", "order.json"}
     assert {path.name for path in files if path.stat().st_ino not in synced} == set()
 
@@ -162,30 +162,30 @@ def placed_ids(archive: Archive) -> set[str]:
 
 
 def test_an_order_at_which_nobody_worked_for_a_week_goes_with_the_next(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "forgotten")
+    work_orders.place(done.library, done.plan(force=True), run_id("forgotten"))
     let_a_week_pass(done)
-    work_orders.place(done.library, done.plan(force=True), "next")
-    assert placed_ids(done) == {"next"}
+    work_orders.place(done.library, done.plan(force=True), run_id("next"))
+    assert placed_ids(done) == {run_id("next")}
 
 
 def test_an_old_order_stays_while_a_run_goes_from_chunk_to_chunk(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "long")
+    work_orders.place(done.library, done.plan(force=True), run_id("long"))
     let_a_week_pass(done)
-    work_orders.chunk_rows(done.library, "long", 0)
-    work_orders.place(done.library, done.plan(force=True), "next")
-    assert placed_ids(done) == {"long", "next"}
+    work_orders.chunk_rows(done.library, run_id("long"), 0)
+    work_orders.place(done.library, done.plan(force=True), run_id("next"))
+    assert placed_ids(done) == {run_id("long"), run_id("next")}
 
 
 def test_an_old_order_stays_while_its_command_lives_and_no_longer(done: Archive) -> None:
     library = done.library
     with library.lease() as lease:
-        work_orders.place(library, done.plan(force=True), "command", lease=lease)
+        work_orders.place(library, done.plan(force=True), run_id("command"), lease=lease)
         let_a_week_pass(done)
-        work_orders.place(library, done.plan(force=True), "next")
-        assert placed_ids(done) == {"command", "next"}
+        work_orders.place(library, done.plan(force=True), run_id("next"))
+        assert placed_ids(done) == {run_id("command"), run_id("next")}
     let_a_week_pass(done)
-    work_orders.place(library, done.plan(force=True), "last")
-    assert placed_ids(done) == {"last"}
+    work_orders.place(library, done.plan(force=True), run_id("last"))
+    assert placed_ids(done) == {run_id("last")}
 
 
 def test_orders_that_go_meanwhile_stop_no_other_from_being_placed(done: Archive, orders: list[str]) -> None:
@@ -193,6 +193,6 @@ def test_orders_that_go_meanwhile_stop_no_other_from_being_placed(done: Archive,
     with ThreadPoolExecutor(1) as others:
         gone = others.submit(lambda: [work_orders.discard(library, order_id) for order_id in orders])
         for number in range(20):
-            work_orders.place(library, plan, f"new-{number}")
+            work_orders.place(library, plan, run_id(f"new-{number}"))
         gone.result()
-    assert placed_ids(done) == {f"new-{number}" for number in range(20)}
+    assert placed_ids(done) == {run_id(f"new-{number}") for number in range(20)}

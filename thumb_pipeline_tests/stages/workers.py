@@ -29,6 +29,7 @@ def pool_in(
     with hold_lease(str(folder / "leases")) as lease:
         orders = WorkerOrders(
             writer=lease.id,
+            cameras=str(folder / "cameras"),
             deadline_s=deadline_s,
             max_pixels=max_pixels,
             max_memory_bytes=max_memory_bytes,

@@ -39,7 +39,8 @@ NAMES = (
 )
 FOREIGN_NAMES = (b"README.txt", b"gone.jpg_small.jpg", b"gone.jpg_thumb.jpg", b".DS_Store", b"a.jpg_mini.jpg", b"\xff")
 FOREIGN_FOLDERS = ("smalls", "thumbnails", "minis", "larges", "overlays", "videos", "mine")
-TEMPORARY = ".tp-0badf00d-1-{n}"
+KILLED = "0badf00d"
+TEMPORARY = ".tp-{writer}-1-{n}"
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "thumbnail": {"folder": "thumbnails", "tag": "thumb", "max_width_px": 16, "max_height_px": 12},
@@ -222,7 +223,13 @@ class World:
         path = self.root / "cameras" / key / folder / os.fsdecode(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "temporary":
-            self._write(path.with_name(TEMPORARY.format(n=len(name))), b"half")
+            lease = self.root / ".thumb_pipeline" / "leases" / f"{KILLED}.lease"
+            lease.parent.mkdir(parents=True, exist_ok=True)
+            with open(lease, "a") as file:
+                file.write(f"{key}/{folder}\n")
+        if kind in ("temporary", "foreign temporary"):
+            writer = KILLED if kind == "temporary" else "0badcafe"
+            self._write(path.with_name(TEMPORARY.format(writer=writer, n=len(name))), b"half")
         elif path.exists() or path.is_symlink():
             return
         elif kind == "folder":

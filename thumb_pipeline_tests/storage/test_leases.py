@@ -119,9 +119,9 @@ def test_a_forgotten_lease_is_gone_and_may_be_forgotten_twice(tmp_path: Path) ->
 def test_notes_keep_names_that_are_not_utf8(tmp_path: Path) -> None:
     with hold_lease(str(tmp_path)) as lease:
         leases.note(str(tmp_path), lease.id, os.fsdecode(b"/library/\xff"))
-        fcntl_free = os.path.join(tmp_path, "0.lease")
+        fcntl_free = os.path.join(tmp_path, "0badf00d.lease")
         os.link(os.path.join(tmp_path, f"{lease.id}.lease"), fcntl_free)
-    assert leases.abandoned(str(tmp_path)) == {"0": [os.fsdecode(b"/library/\xff")]}
+    assert leases.abandoned(str(tmp_path)) == {"0badf00d": [os.fsdecode(b"/library/\xff")]}
 
 
 def test_nobody_ever_sees_a_living_lease_as_abandoned(tmp_path: Path) -> None:

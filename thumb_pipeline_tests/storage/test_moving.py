@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.storage import moving
-from thumb_pipeline.storage.moving import is_free, is_movable, is_unchanged, move
+from thumb_pipeline.storage.frames_guard import FramesGuard, HoldsFrames
+from thumb_pipeline.storage.moving import is_free, is_movable, is_unchanged
 from thumb_pipeline.storage.publishing import CannotWrite
 
 
@@ -18,6 +19,22 @@ def file(tmp_path: Path) -> Path:
 
 def text(path: Path) -> bytes:
     return os.fsencode(path)
+
+
+def move(source: bytes, target: bytes, cameras: str = "/nowhere") -> bool:
+    return moving.move(source, target, FramesGuard(cameras))
+
+
+@pytest.mark.parametrize("which", ["here", "there"])
+def test_nothing_is_moved_into_or_out_of_a_folder_of_sources(file: Path, tmp_path: Path, which: str) -> None:
+    (tmp_path / "there").mkdir()
+    frames = tmp_path / "cameras/camera-2/timelapse-1/frames"
+    frames.parent.mkdir(parents=True)
+    frames.symlink_to(tmp_path / which)
+    with pytest.raises(HoldsFrames, match="camera-2/timelapse-1/frames"):
+        move(text(file), text(tmp_path / "there" / "b"), str(tmp_path / "cameras"))
+    assert file.read_bytes() == b"mine"
+    assert os.listdir(tmp_path / "there") == []
 
 
 def test_a_file_is_moved_whole_with_its_mtime_into_a_folder_that_is_made(file: Path, tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from thumb_pipeline.domain import names
 from thumb_pipeline.storage.publishing import (
     CannotWrite,
+    FolderClosed,
     NameTaken,
     is_temporary,
     publish,
-    remove_temporaries,
     settle_on_disk,
     temporary_name,
     writer_of,
@@ -145,16 +145,31 @@ def test_temporary_names_are_short_hidden_and_never_the_same() -> None:
         assert writer_of(name.encode()) == "abcd1234"
 
 
-@pytest.mark.parametrize("name", [b".tp-", b".tp-\xff-1-2", b".tp--1", b".tp-x"])
-def test_a_strange_temporary_name_has_a_writer_too(name: bytes) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [b".tp-", b".tp-\xff-1-2", b".tp--1", b".tp-x", b".tp-notes.txt", b".tp-0badf00d-1-1.jpg", b".tp-0badf00d-1-1\n"],
+)
+def test_a_name_that_is_never_given_to_an_unfinished_file_tells_no_writer(name: bytes) -> None:
     assert is_temporary(name)
-    writer_of(name).encode()
+    assert writer_of(name) is None
 
 
-def test_removing_temporaries_counts_what_went(tmp_path: Path) -> None:
-    (tmp_path / ".tp-a-1-1").write_bytes(b"")
-    assert remove_temporaries(str(tmp_path), [b".tp-a-1-1", b".tp-gone-1-1"]) == 1
+def test_nothing_is_published_into_a_folder_that_is_not_admitted(tmp_path: Path) -> None:
+    def refuse(folder: int, path: bytes) -> None:
+        assert os.path.samestat(os.fstat(folder), os.stat(tmp_path))
+        raise FolderClosed(f"{os.fsdecode(path)} is somebody's")
+
+    with pytest.raises(FolderClosed, match="is somebody's"):
+        publish(os.fsencode(tmp_path / "a.jpg"), b"new", writer="abcd1234", admit=refuse)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_has_to_be_admitted_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "thumbnails").symlink_to("frames")
+    with pytest.raises(FolderClosed):
+        publish(os.fsencode(tmp_path / "thumbnails/a.jpg"), b"new", writer="abcd1234", admit=lambda *_: None)
+    assert os.listdir(tmp_path / "frames") == []
 
 
 @pytest.mark.parametrize("count", [0, 1, 65])

@@ -8,6 +8,11 @@ import pytest
 
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.storage import removing
+from thumb_pipeline.storage.frames_guard import FramesGuard
+
+
+def guard(root: Path) -> FramesGuard:
+    return FramesGuard(str(root / "cameras"))
 
 
 @pytest.fixture
@@ -15,7 +20,7 @@ def folders(tmp_path: Path) -> Iterator[tuple[int, int]]:
     """Descriptors of a variant folder and of its place in the trash."""
     (tmp_path / "smalls").mkdir()
     with (
-        removing.own_folder(str(tmp_path / "smalls"), frames=str(tmp_path / "frames")) as folder,
+        removing.own_folder(str(tmp_path / "smalls"), guard(tmp_path)) as folder,
         removing.trash_folder(str(tmp_path / "trash" / "smalls")) as trash,
     ):
         yield folder, trash
@@ -85,7 +90,7 @@ def test_a_folder_renamed_away_after_it_was_opened_is_still_the_one_that_is_work
     (tmp_path / "frames").mkdir()
     seen = written(tmp_path / "smalls" / "a.jpg")
     os.link(tmp_path / "smalls" / "a.jpg", tmp_path / "frames" / "a.jpg")
-    with removing.own_folder(str(tmp_path / "smalls"), frames=str(tmp_path / "frames")) as folder:
+    with removing.own_folder(str(tmp_path / "smalls"), guard(tmp_path)) as folder:
         os.rename(tmp_path / "smalls", tmp_path / "aside")
         (tmp_path / "smalls").symlink_to("frames")
         assert removing.take(b"a.jpg", *seen, folder=folder, trash=None) is None
@@ -98,7 +103,7 @@ def test_what_is_no_folder_is_not_opened(tmp_path: Path, there: str, reason: Kep
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(removing.WrongFolder) as caught,
-        removing.own_folder(str(tmp_path / there), frames=str(tmp_path / "frames")),
+        removing.own_folder(str(tmp_path / there), guard(tmp_path)),
     ):
         pass
     assert caught.value.reason is reason
@@ -110,31 +115,64 @@ def test_a_folder_behind_a_link_is_not_opened(tmp_path: Path, through: str) -> N
     (tmp_path / "above").symlink_to("real")
     (tmp_path / "itself").symlink_to("real/smalls")
     path = {"itself": tmp_path / "itself", "above": tmp_path / "above" / "smalls"}[through]
-    with pytest.raises(removing.WrongFolder) as caught, removing.own_folder(str(path), frames=str(tmp_path / "x")):
+    with pytest.raises(removing.WrongFolder) as caught, removing.own_folder(str(path), guard(tmp_path)):
         pass
     assert caught.value.reason is KeptReason.OUTSIDE
 
 
-def test_the_folder_of_the_sources_is_not_opened_under_any_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whose", ["camera-1/timelapse-1", "camera-2/timelapse-9"])
+def test_no_folder_of_sources_is_opened_under_any_name(tmp_path: Path, whose: str) -> None:
     (tmp_path / "smalls").mkdir()
-    (tmp_path / "frames").symlink_to("smalls")
+    (tmp_path / "cameras" / whose).mkdir(parents=True)
+    (tmp_path / "cameras" / whose / "frames").symlink_to(tmp_path / "smalls")
     with (
         pytest.raises(removing.WrongFolder) as caught,
-        removing.own_folder(str(tmp_path / "smalls"), frames=str(tmp_path / "frames")),
+        removing.own_folder(str(tmp_path / "smalls"), guard(tmp_path)),
     ):
         pass
     assert caught.value.reason is KeptReason.FRAMES
 
 
-def test_a_tree_is_removed_without_following_links(tmp_path: Path) -> None:
+def test_of_a_folder_go_the_files_that_are_ours_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "ours").write_bytes(b"x")
+    folder = tmp_path / "plans"
+    (folder / "photos").mkdir(parents=True)
+    (folder / "photos" / "ours").write_bytes(b"x")
+    for name in ("ours", "theirs"):
+        (folder / name).write_bytes(b"x")
+    (folder / "ours too").symlink_to("../mine")
+    removing.remove_files(str(folder), lambda name: name.startswith("ours"))
+    assert sorted(os.listdir(folder)) == ["ours too", "photos", "theirs"]
+    assert os.listdir(tmp_path / "mine") == os.listdir(folder / "photos") == ["ours"]
+
+
+def test_a_folder_of_which_nothing_is_left_goes_too_and_may_be_gone_already(tmp_path: Path) -> None:
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "ours").write_bytes(b"x")
+    removing.remove_files(str(tmp_path / "plans"), lambda _: True)
+    removing.remove_files(str(tmp_path / "plans"), lambda _: True)
+    assert os.listdir(tmp_path) == []
+
+
+def test_files_behind_a_linked_folder_are_not_removed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a").write_bytes(b"x")
-    (tmp_path / "trash").mkdir()
-    (tmp_path / "trash" / "link").symlink_to("../mine")
-    removing.remove_tree(str(tmp_path / "trash"))
-    removing.remove_tree(str(tmp_path / "trash"))
+    (tmp_path / "plans").symlink_to("mine")
+    removing.remove_files(str(tmp_path / "plans"), lambda _: True)
     assert os.listdir(tmp_path / "mine") == ["a"]
-    assert not (tmp_path / "trash").exists()
+
+
+def test_a_file_that_was_replaced_since_it_was_read_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"ours")
+    seen = os.stat(tmp_path / "a")
+    (tmp_path / "b").write_bytes(b"them")
+    os.utime(tmp_path / "b", ns=(seen.st_mtime_ns, seen.st_mtime_ns))
+    os.replace(tmp_path / "b", tmp_path / "a")
+    with removing.open_folder(str(tmp_path)) as folder:
+        assert not removing.remove_seen(b"a", seen, folder=folder)
+        assert removing.remove_seen(b"a", os.stat(tmp_path / "a"), folder=folder)
+    assert os.listdir(tmp_path) == []
 
 
 def test_usage_counts_files_and_their_bytes(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""Tells folders of sources from all others, under whatever name they are met: by device and inode.
+
+A bind mount or a link can show the frames of one timelapse where the variants of another should be. Files are never
+written, moved or removed in such a folder. Whoever does that opens the folder first and asks here (`admit`); what
+follows is done relative to the opened folder.
+"""
+
+import os
+import time
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.layout import FRAMES_FOLDER, is_camera_folder, is_timelapse_folder
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.storage.publishing import FolderClosed
+
+_LEAST_S = 1.0
+_LOOK_SHARE = 0.05
+"""Looking for frames folders takes at most this share of the time: a slow disk has thousands of them."""
+
+Identity = tuple[int, int]
+"""Device and inode of a folder."""
+
+
+class HoldsFrames(FolderClosed):
+    """A folder is that of a timelapse's sources, under another name."""
+
+
+@dataclass(slots=True)
+class FramesGuard:
+    """The frames folders of a library, as this process met them last.
+
+    A folder that was admitted is admitted again at the cost of one look, as long as it is the same folder. Another one
+    under its name, or a new one, is held against all frames folders; which these are is looked up again when that is
+    long enough ago (`_LEAST_S`, `_LOOK_SHARE`).
+
+    Attributes:
+        cameras: the folder of all cameras, absolute.
+    """
+
+    cameras: str
+    _frames: dict[Identity, str] = field(default_factory=dict)
+    _looked_s: float = float("-inf")
+    _took_s: float = 0.0
+    _admitted: dict[bytes, Identity] = field(default_factory=dict)
+
+    def admit(self, folder: int, path: bytes) -> None:
+        """Makes sure that an opened folder holds no sources.
+
+        Args:
+            folder: its descriptor.
+            path: by which it was opened.
+
+        Raises:
+            HoldsFrames: it is a frames folder.
+            OSError: it cannot be looked at.
+        """
+        self.admit_seen(os.fstat(folder), path)
+
+    def admit_seen(self, status: os.stat_result, path: bytes) -> None:
+        """The same for a folder that was only looked at, by its state; nothing is done to it on the word of that."""
+        mine = _identity(status)
+        if self._admitted.get(path) == mine:
+            return
+        frames = self._frames_folders()
+        if mine in frames:
+            raise HoldsFrames(
+                f"{names.to_text(path)} shows the files of {frames[mine]} (a mount or a link?), and nothing is "
+                "written or removed there; unmount it or remove the link, then run the same command again"
+            )
+        self._admitted[path] = mine
+
+    def _frames_folders(self) -> dict[Identity, str]:
+        """Path by identity. A folder that cannot be looked at has none: nothing can be mounted from it either."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s >= max(_LEAST_S, self._took_s / _LOOK_SHARE):
+            self._frames = dict(_found_below(self.cameras))
+            self._looked_s, self._took_s = time.monotonic(), time.monotonic() - now_s
+        return self._frames
+
+
+@lru_cache(maxsize=16)
+def guard_of(cameras: str) -> FramesGuard:
+    """The guard of a library, of which a process needs one: what it has admitted is remembered.
+
+    Args:
+        cameras: the folder of all its cameras, absolute.
+    """
+    return FramesGuard(cameras)
+
+
+def _found_below(cameras: str) -> list[tuple[Identity, str]]:
+    found = []
+    for camera in filter(is_camera_folder, _entries(cameras)):
+        for timelapse in filter(is_timelapse_folder, _entries(inside(cameras, camera))):
+            path = inside(cameras, camera, timelapse, FRAMES_FOLDER)
+            try:
+                found.append((_identity(os.stat(path)), path))
+            except OSError:
+                continue
+    return found
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
