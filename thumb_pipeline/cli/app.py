@@ -14,6 +14,7 @@ from typing import NoReturn
 import typer
 
 from thumb_pipeline import __version__
+from thumb_pipeline.cli.adopt import adopt
 from thumb_pipeline.cli.console import STOPPED, ExitCode, complain
 from thumb_pipeline.cli.demo import demo
 from thumb_pipeline.cli.generate import generate
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(demo, init, plan, generate, regenerate, verify, repair, sweep, purge, restore, trash),
+    *(demo, init, adopt, plan, generate, regenerate, verify, repair, sweep, purge, restore, trash),
     *(stats, status, cancel, up),
 ):
     app.command()(command)

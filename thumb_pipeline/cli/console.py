@@ -54,7 +54,7 @@ def chosen_library(path: str | None) -> Library:
     Raises:
         Refused: none is named, or it cannot be opened, be it for its settings.
     """
-    library = open_library(_named(path))
+    library = open_library(named_library(path))
     in_force.keep(library)
     return library
 
@@ -65,7 +65,7 @@ def library_in_force(path: str | None) -> Library:
     Raises:
         Refused: none is named, or it cannot be opened.
     """
-    return in_force.open_in_force(_named(path))
+    return in_force.open_in_force(named_library(path))
 
 
 def say_trouble(library: Library) -> None:
@@ -74,7 +74,12 @@ def say_trouble(library: Library) -> None:
         complain(str(library.trouble))
 
 
-def _named(path: str | None) -> str:
+def named_library(path: str | None) -> str:
+    """The folder that --library or the environment names.
+
+    Raises:
+        Refused: neither does.
+    """
     if not path:
         raise Refused(f"name the library: --library DIR, or set {LIBRARY_VARIABLE}")
     return path

@@ -40,6 +40,7 @@ def _make(folder: str, *, json: bool) -> None:
     _refuse_strangers(root)
     initialise(folder)
     library = open_library(folder)
+    library.claim_state()
     os.makedirs(library.state, exist_ok=True)
     (Path(library.state) / _MARKER).touch()
     settle_run_database(library)

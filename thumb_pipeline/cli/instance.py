@@ -141,6 +141,7 @@ def write_instance_files(library: Library) -> None:
     Raises:
         Refused: the state folder cannot be written, or the database of the runs cannot be used.
     """
+    library.claim_state()
     try:
         os.makedirs(library.dagster_home, exist_ok=True)
     except OSError as error:

@@ -51,6 +51,7 @@ def _make_instance(library: Library) -> None:
 @contextlib.contextmanager
 def _only_one(library: Library) -> Iterator[None]:
     """Two daemons on one instance are not supported by Dagster; a lock that dies with us prevents them."""
+    library.claim_state()
     os.makedirs(library.dagster_home, exist_ok=True)
     with open(up_lock(library), "w", encoding="utf-8") as file:
         try:

@@ -9,6 +9,9 @@ import re
 CAMERAS_FOLDER = "cameras"
 FRAMES_FOLDER = "frames"
 SETTINGS_NAME = "thumbs.toml"
+STATE_FOLDER = ".thumb_pipeline"
+"""Where a library keeps its state unless `storage.state` says otherwise."""
+
 TRASH_FOLDER = ".thumb_pipeline-trash"
 """Beside the variants' `cameras/`, so that a removal is a rename: what `sweep` and `purge` took, one folder a run."""
 

@@ -157,8 +157,9 @@ def _kept_text(state: str) -> bytes | None:
 def _keep(library: Library) -> None:
     if _kept_text(library.state) == library.written:
         return
-    with contextlib.suppress(OSError, CannotWrite, NameTaken, ArchiveUnavailable):
+    with contextlib.suppress(OSError, CannotWrite, NameTaken, ArchiveUnavailable, Refused):
         if not os.path.isdir(library.state):
             library.refuse_if_gone()
+            library.claim_state()
             os.makedirs(library.state, exist_ok=True)
         publish_into_state(os.fsencode(os.path.join(library.state, KEPT_NAME)), library.written)

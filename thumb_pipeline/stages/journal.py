@@ -90,6 +90,7 @@ def alone(library: Library) -> Iterator[None]:
         Refused: the state folder cannot be written.
     """
     with ExitStack() as held:
+        library.claim_state()
         try:
             os.makedirs(library.journals, exist_ok=True)
             held.enter_context(library.locked(inside(library.journals, ".lock")))

@@ -6,7 +6,7 @@ cannot be used is refused; services, which go on with the last usable one, open 
 
 import os
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -30,6 +30,7 @@ from thumb_pipeline.domain.layout import (
     CAMERAS_FOLDER,
     FRAMES_FOLDER,
     SETTINGS_NAME,
+    STATE_FOLDER,
     TRASH_FOLDER,
     parse_key,
     split_variant_path,
@@ -38,6 +39,7 @@ from thumb_pipeline.domain.names import to_bytes
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.stages import roots
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
@@ -257,6 +259,7 @@ class Library:
             Refused: the state folder cannot be written.
         """
         self.refuse_if_gone()
+        self.claim_state()
         with ExitStack() as held:
             try:
                 lease = held.enter_context(leases.hold_lease(self.lease_folder))
@@ -264,11 +267,48 @@ class Library:
                 raise self.state_refused(error) from error
             yield lease
 
+    @property
+    def usual_state(self) -> str:
+        """Where the state lies unless the settings name another place; that folder is the library's by its name."""
+        return inside(self.root, STATE_FOLDER)
+
+    def claim_state(self) -> None:
+        """Makes sure, before anything is written there, that the state folder says that it is this library's.
+
+        Raises:
+            Refused: it is another's, or cannot be written.
+        """
+        if self.state != self.usual_state:
+            self._write_owner(roots.claim, self.state)
+
+    def claim_variants(self) -> None:
+        """The same for the folder of the variants; raises as `claim_state`."""
+        if self.variants_root != self.root:
+            self._write_owner(roots.claim, self.variants_root)
+
+    def mark(self, folder: str) -> None:
+        """Says in a folder that it is this library's, whatever it said before; raises as `claim_state`."""
+        self._write_owner(roots.mark, folder)
+
+    def _write_owner(self, write: Callable[[str, str], None], folder: str) -> None:
+        try:
+            write(folder, self.root)
+        except roots.ForeignFolder as foreign:
+            raise Refused(str(foreign)) from foreign
+        except OSError as error:
+            raise self._refused(folder, error) from error
+        except publishing.CannotWrite as error:
+            raise Refused(str(error)) from error
+
     def state_refused(self, error: OSError) -> Refused:
         """What to tell where the state folder cannot be written."""
+        return self._refused(self.state, error)
+
+    def _refused(self, folder: str, error: OSError) -> Refused:
+        setting = "storage.state" if folder == self.state else "storage.variants"
         return Refused(
-            f"{self.state} cannot be written ({error.strerror}); {publishing.remedy(error)}, "
-            f"or name another folder as storage.state in {SETTINGS_NAME}"
+            f"{folder} cannot be written ({error.strerror}); {publishing.remedy(error)}, "
+            f"or name another folder as {setting} in {SETTINGS_NAME}"
         )
 
     @contextmanager
@@ -280,6 +320,7 @@ class Library:
             CannotWrite: the disk does not take the file.
         """
         self.refuse_if_gone()
+        self.claim_state()
         with ExitStack() as held:
             try:
                 held.enter_context(leases.locked(path))
@@ -325,8 +366,12 @@ def publish_into_state(target: bytes, data: bytes) -> None:
     publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)
 
 
-def open_library(root: str) -> Library:
+def open_library(root: str, *, is_own: bool = True) -> Library:
     """Opens an initialised library; writes nothing.
+
+    Args:
+        root: its folder.
+        is_own: as in `opened_with`.
 
     Raises:
         SettingsUnusable: its settings cannot be used.
@@ -346,15 +391,16 @@ def open_library(root: str) -> Library:
             written = file.read()
     except OSError as error:
         raise SettingsUnusable(f"{path} cannot be read ({error.strerror}); let this user read it") from error
-    return opened_with(root, written)
+    return opened_with(root, written, is_own=is_own)
 
 
-def opened_with(root: str, written: bytes) -> Library:
+def opened_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
     """A library as some text of settings has it, whatever its `thumbs.toml` says now.
 
     Args:
         root: of the library, absolute and without links.
         written: the text.
+        is_own: whether folders outside of it must be its own; only to make them so, they need not be.
 
     Raises:
         SettingsUnusable: such settings cannot be used.
@@ -369,6 +415,8 @@ def opened_with(root: str, written: bytes) -> Library:
         written=written,
     )
     _refuse_overlaps(library, path)
+    if is_own:
+        _refuse_foreign(library, path)
     return library
 
 
@@ -435,6 +483,17 @@ def _inside(value: object) -> Collection[object]:
 def resolved(root: str, written: str) -> str:
     """The folder that a path in the settings means."""
     return os.path.realpath(os.path.join(root, os.path.expanduser(written)))
+
+
+def _refuse_foreign(library: Library, path: str) -> None:
+    """Folders outside of the library must be its own, or empty: what lies in them is taken for what it wrote."""
+    try:
+        if library.state != library.usual_state:
+            roots.refuse_foreign("storage.state", library.state, library.root)
+        if library.variants_root != library.root:
+            roots.refuse_foreign("storage.variants", library.variants_root, library.root)
+    except roots.ForeignFolder as foreign:
+        raise SettingsUnusable(f"{path}: {foreign}") from foreign
 
 
 def _refuse_overlaps(library: Library, path: str) -> None:

@@ -126,6 +126,7 @@ def render_chunk(
     started = time.monotonic()
     recorder = _Recorder(library, run_id)
     folders = _folders(rows)
+    library.claim_variants()
     recovery.announce(library, lease, folders)  # for our successor, should we be killed
     jobs = {id(job.task): job for job in _jobs(library, rows)}
     n_done = 0

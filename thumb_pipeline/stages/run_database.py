@@ -98,6 +98,7 @@ def _id_of(library: Library) -> str:
     found = _written_id(library.state)
     if found:
         return found
+    library.claim_state()
     os.makedirs(library.dagster_home, exist_ok=True)
     with library.locked(os.path.join(library.dagster_home, ".naming")):
         found = _written_id(library.state)

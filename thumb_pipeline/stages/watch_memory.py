@@ -77,6 +77,7 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
         LockTimeout: another process still was it after `wait_s`.
         Refused: the state folder cannot be written.
     """
+    library.claim_state()
     try:
         os.makedirs(library.watch, exist_ok=True)
     except OSError as error:

@@ -12,7 +12,9 @@ from thumb_pipeline.stages import activity as stage
 from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.activity import Activity, OrderProgress
 from thumb_pipeline.stages.work_orders import WorkOrder
-from thumb_pipeline_tests.stages.archives import KEY, Archive, touch
+from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id, touch
+
+ORDER = run_id("order")
 
 NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -48,15 +50,15 @@ def recorded(archive: Archive, at: datetime, *names: str) -> None:
 def ordered(archive: Archive, placed_at: datetime, *, asked: str = "") -> WorkOrder:
     """An order to render everything again, as if it had been placed then."""
     library = archive.library
-    work_orders.place(library, archive.plan(force=True), "order", asked=asked)
-    path = Path(library.plans) / "order" / "order.json"
-    order = work_orders.read(library, "order")
+    work_orders.place(library, archive.plan(force=True), ORDER, asked=asked)
+    path = Path(library.plans) / ORDER / "order.json"
+    order = work_orders.read(library, ORDER)
     path.write_text(path.read_text().replace(order.placed_at, placed_at.isoformat()))
-    return work_orders.read(library, "order")
+    return work_orders.read(library, ORDER)
 
 
 def progress(archive: Archive, *, begun: datetime | None) -> OrderProgress:
-    (found,) = stage.orders(archive.library, now=NOW, begun={} if begun is None else {"order": begun})
+    (found,) = stage.orders(archive.library, now=NOW, begun={} if begun is None else {ORDER: begun})
     return found
 
 
@@ -133,7 +135,7 @@ def test_an_order_without_anything_left_takes_no_more_time_however_long_ago_that
 
 def test_an_order_of_nothing_is_done(filled: Archive) -> None:
     library = filled.library
-    work_orders.place(library, filled.plan(), "order")
+    work_orders.place(library, filled.plan(), ORDER)
     assert progress(filled, begun=NOW).n_variants == 0
     assert progress(filled, begun=NOW).left_s == 0.0
 
@@ -161,7 +163,7 @@ def test_an_order_that_no_command_asked_for_does_not_go_on_by_one(filled: Archiv
 def test_an_order_of_a_process_that_was_killed_is_not_shown(filled: Archive) -> None:
     library = filled.library
     with library.lease() as lease:
-        work_orders.place(library, filled.plan(force=True), "order", lease=lease)
+        work_orders.place(library, filled.plan(force=True), ORDER, lease=lease)
         assert progress(filled, begun=None).n_variants == 12
     assert stage.orders(library, now=NOW, begun={}) == []
 
@@ -169,19 +171,19 @@ def test_an_order_of_a_process_that_was_killed_is_not_shown(filled: Archive) -> 
 def test_the_latest_order_is_the_first(filled: Archive) -> None:
     library = filled.library
     for name in ("earlier", "later"):
-        work_orders.place(library, filled.plan(force=True), name)
-    assert [order.run_id for order in stage.orders(library, now=NOW, begun={})] == ["later", "earlier"]
+        work_orders.place(library, filled.plan(force=True), run_id(name))
+    assert [order.run_id for order in stage.orders(library, now=NOW, begun={})] == [run_id("later"), run_id("earlier")]
 
 
 def test_an_order_that_was_carried_out_is_not_shown(filled: Archive) -> None:
     ordered(filled, before(60))
-    work_orders.discard(filled.library, "order")
+    work_orders.discard(filled.library, ORDER)
     assert stage.orders(filled.library, now=NOW, begun={}) == []
 
 
 def test_an_order_that_is_removed_while_one_looks_is_not_shown(filled: Archive) -> None:
     ordered(filled, before(60))
-    (Path(filled.library.plans) / "order" / "rows.parquet").unlink()
+    (Path(filled.library.plans) / ORDER / "rows.parquet").unlink()
     assert stage.orders(filled.library, now=NOW, begun={}) == []
 
 
@@ -190,8 +192,8 @@ def test_an_order_whose_removal_was_interrupted_is_none_any_more(
 ) -> None:
     ordered(filled, before(60), asked="everything")
     with monkeypatch.context() as killed:
-        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
-        work_orders.discard(filled.library, "order")
+        killed.setattr(work_orders, "remove_files", lambda *_: None)
+        work_orders.discard(filled.library, ORDER)
     assert stage.orders(filled.library, now=NOW, begun={}) == []
     assert work_orders.unfinished(filled.library, "everything") is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from thumb_pipeline.stages import in_force, work_orders
 from thumb_pipeline.stages.library import Library, Refused, SettingsTrouble, SettingsUnusable, open_library
-from thumb_pipeline_tests.stages.archives import KEY, Archive
+from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 
 VALID = "settle_interval_s = 3.0\n"
 
@@ -198,18 +198,18 @@ def test_nothing_is_removed_by_settings_that_nobody_can_see(root: Path) -> None:
 def test_an_order_is_carried_out_by_the_recipes_it_was_placed_by(done: Archive) -> None:
     done.settings(small="quality = 30")
     placed_by = done.library
-    work_orders.place(placed_by, done.plan(), "order")
+    work_orders.place(placed_by, done.plan(), run_id("order"))
     done.settings(small="quality = 20", rendering="max_memory_mb = 512")
-    now = work_orders.library_of(done.library, "order")
+    now = work_orders.library_of(done.library, run_id("order"))
     assert now.settings.specs == placed_by.settings.specs
     assert now.settings.rendering.max_memory_mb == 512
     assert now.settings.for_timelapse(KEY).specs == placed_by.settings.for_timelapse(KEY).specs
 
 
 def test_an_unfinished_order_by_other_recipes_is_not_resumed(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "order", asked="all")
-    assert work_orders.unfinished(done.library, "all") == "order"
+    work_orders.place(done.library, done.plan(force=True), run_id("order"), asked="all")
+    assert work_orders.unfinished(done.library, "all") == run_id("order")
     done.settings(rendering="deadline_s = 9.0")
-    assert work_orders.unfinished(done.library, "all") == "order"
+    assert work_orders.unfinished(done.library, "all") == run_id("order")
     done.settings(small="quality = 20")
     assert work_orders.unfinished(done.library, "all") is None

@@ -380,7 +380,7 @@ def test_variants_may_lie_on_another_disk(archive: Archive, tmp_path: Path) -> N
     assert archive.run().counts == {"rendered": 2}
     assert archive.variant("a.jpg").is_relative_to(tmp_path / "disk")
     assert archive.files() == {f"{KEY}/frames/a.jpg"}
-    assert sorted(os.listdir(archive.root)) == ["cameras", "thumbs.toml"]
+    assert sorted(os.listdir(archive.root)) == [".thumb_pipeline-id", "cameras", "thumbs.toml"]
     assert archive.run().counts == {"unchanged": 2}
 
 

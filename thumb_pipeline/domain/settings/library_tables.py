@@ -4,13 +4,14 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from thumb_pipeline.domain.layout import STATE_FOLDER
 from thumb_pipeline.domain.settings.values import Table
 
 
 class StorageTable(Table):
     """`[storage]`: where what we write lies; relative paths start at the library."""
 
-    state: str = Field(default=".thumb_pipeline", min_length=1)
+    state: str = Field(default=STATE_FOLDER, min_length=1)
     variants: str = Field(default=".", min_length=1)
 
     @field_validator("state", "variants")
