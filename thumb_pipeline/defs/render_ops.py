@@ -28,7 +28,7 @@ from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages import recording, work_orders
 from thumb_pipeline.stages.errors import REFUSALS
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library import Library, checked_run_id
 from thumb_pipeline.stages.listing import discover_apart
 from thumb_pipeline.stages.measure import Measurement, measure
 from thumb_pipeline.stages.next_newest import render_rows
@@ -127,7 +127,13 @@ def _order(
 
 
 def _order_id(context: dg.OpExecutionContext) -> str:
-    return context.run.root_run_id or context.run_id
+    """The run that this one repeats, or this one: its order of work is placed under that id.
+
+    Raises:
+        dagster.Failure: whoever launched the run named something else as the run that it repeats.
+    """
+    with refusals_as_failures():
+        return checked_run_id(context.run.root_run_id or context.run_id)
 
 
 @dg.op(pool=RENDER_POOL)

@@ -14,6 +14,7 @@ from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.listing import SourceListing, discover_apart, list_sources
 
 _BATCH_ROWS = 300_000
+_LONGEST_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,10 @@ def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
     """
     if name in known:
         return
-    close = difflib.get_close_matches(name, known, n=3)
+    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+    close = difflib.get_close_matches(shown, known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known[:10]) or 'none'}"
-    raise Refused(f'no {kind} "{name}"; {hint}')
+    raise Refused(f'no {kind} "{shown}"; {hint}')
 
 
 def refuse_absent_variants(library: Library, selection: Selection, n_recorded: int) -> None:

@@ -20,6 +20,7 @@ from thumb_pipeline.stages.library import Refused
 from thumb_pipeline.stages.removal import RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id, states
+from thumb_pipeline_tests.stages.mounts import mounted
 from thumb_pipeline_tests.stages.removals import carried_out, purged, swept, written_down
 
 PROGRAM = """
@@ -52,13 +53,6 @@ def program(archive: Archive, *arguments: str, before: list[str]) -> str:
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
-
-
-def mounted(*commands: str) -> list[str]:
-    """A command line that makes mounts of its own, then runs what follows."""
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], check=False).returncode:
-        pytest.skip("needs to make mounts of its own: unshare -Urm")
-    return ["unshare", "-Urm", "sh", "-ec", "; ".join([*commands, 'exec "$@"']), "sh"]
 
 
 def unprivileged() -> list[str]:
@@ -121,8 +115,8 @@ def test_a_trash_that_takes_no_folder_keeps_every_file(archive: Archive) -> None
     archive.frame("a.jpg")
     assert archive.run().rendered == 2
     shutil.copytree(disk, copy)
-    full = f"mount -t tmpfs -o nr_inodes=8 none {disk}"  # the root, five folders, two files
-    said = program(archive, before=mounted(full, f"cp -rp {copy}/cameras {disk}/"))
+    full = f"mount -t tmpfs -o nr_inodes=9 none {disk}"  # the root, five folders, three files
+    said = program(archive, before=mounted(full, f"cp -rp {copy}/. {disk}/"))
     assert "'removed': 0, 'kept': 2" in said
     assert "'not_movable': 2" in said
 
