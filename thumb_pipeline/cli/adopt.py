@@ -15,9 +15,10 @@ def adopt(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Make the folders of storage.state and storage.variants this library's.
+    """Make folders outside of the library its own.
 
-    Needed once for folders outside of the library that an earlier version made; new ones are marked at the first use.
+    These are the ones that storage.state and storage.variants name. It is needed once for those that an earlier version
+    made; new ones are marked at the first use.
     """
     from thumb_pipeline.stages.adopting import adopt_folders
 

@@ -5,12 +5,9 @@ cannot be used is refused; services, which go on with the last usable one, open 
 """
 
 import os
-import tomllib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
 
 from thumb_pipeline.datasets.schemas import (
     CHECKED,
@@ -40,6 +37,8 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.stages import roots
+from thumb_pipeline.stages.refused import Refused, SettingsTrouble, SettingsUnusable
+from thumb_pipeline.stages.settings_text import read_toml
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
@@ -57,40 +56,6 @@ __all__ = [
     "opened_with",
     "publish_durably",
 ]
-
-
-_MOST_LEVELS = 20
-_TOO_LARGE = "it has a number of more than 64 bits"
-_TOO_DEEP = f"it has tables or lists in one another, more than {_MOST_LEVELS} of them"
-
-
-class Refused(Exception):
-    """Nothing was done and nothing changed; the message says what to do first."""
-
-
-class SettingsUnusable(Refused):
-    """The library is there, and what its `thumbs.toml` says cannot be used; one line for each fault."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingsTrouble:
-    """`thumbs.toml` cannot be used, and earlier settings are in force instead.
-
-    Attributes:
-        faults: what is wrong with it, each with the file's path and the remedy.
-        in_force_since: when the settings that are in force were kept.
-    """
-
-    faults: tuple[str, ...]
-    in_force_since: datetime
-
-    @property
-    def consequence(self) -> str:
-        """What that means meanwhile."""
-        return f"the settings of {self.in_force_since:%Y-%m-%d %H:%M} UTC stay in force until that is put right"
-
-    def __str__(self) -> str:
-        return "\n".join((*self.faults, self.consequence))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -440,44 +405,13 @@ def initialise(root: str) -> bool:
 
 def _parsed(written: bytes, path: str) -> Settings:
     try:
-        tables = _toml(written)
+        tables = read_toml(written)
     except ValueError as error:
         raise SettingsUnusable(f"{path} is not TOML: {error}; correct that line") from error
     try:
         return parse_settings(tables)
     except SettingsError as error:
         raise SettingsUnusable("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
-
-
-def _toml(written: bytes) -> dict[str, Any]:
-    """The tables that a text of settings holds.
-
-    Raises:
-        ValueError: it is no TOML, or what no reader of TOML has to take and nobody means: numbers that not even a
-            message could show, tables in tables without end.
-    """
-    try:
-        tables = tomllib.loads(written.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise
-    except ValueError as error:  # Python reads no decimal number of more than 4,300 digits
-        raise ValueError(_TOO_LARGE) from error
-    except RecursionError as error:
-        raise ValueError(_TOO_DEEP) from error
-    level: list[object] = [tables]
-    for _ in range(_MOST_LEVELS):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
-            raise ValueError(_TOO_LARGE)
-    if level:
-        raise ValueError(_TOO_DEEP)
-    return tables
-
-
-def _inside(value: object) -> Collection[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def resolved(root: str, written: str) -> str:

@@ -27,7 +27,7 @@ ID_NAME = ".thumb_pipeline-id"
 STATE_NAMES = frozenset(
     {
         *("datasets", "plans", "leases", "trash", "watch", "dagster"),
-        *("up.log", "library-id", f"last-valid-{SETTINGS_NAME}", "contact-sheet.jpg"),
+        *("up.log", "library-id", f"last-valid-{SETTINGS_NAME}", "contact-sheet.jpg", "demo"),
     }
 )
 VARIANTS_NAMES = frozenset({CAMERAS_FOLDER, TRASH_FOLDER})

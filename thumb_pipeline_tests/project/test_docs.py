@@ -185,6 +185,9 @@ def keys_in(document: Any) -> set[str]:
     return (set(document) - set(Settings().variants)) | set().union(set(), *map(keys_in, document.values()))
 
 
+RUN_ID = "00000000-0000-4000-8000-000000000000"
+
+
 def documented_keys(command: str) -> set[str]:
     return {key for row in table(README, "Command") if code(row[0])[0].split()[1] == command for key in code(row[2])}
 
@@ -206,7 +209,7 @@ def library(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["init", "plan", "generate", "sweep", "purge", "stats"])
+@pytest.mark.parametrize("command", ["init", "adopt", "plan", "generate", "sweep", "purge", "stats"])
 def test_the_documented_json_keys_are_the_printed_ones(library: Path, command: str) -> None:
     ended = CliRunner().invoke(app, [command, "--library", str(library), "--json"])
     assert ended.exit_code == 0, ended.output
@@ -220,10 +223,10 @@ def test_the_documented_json_keys_of_trash_and_restore_are_the_printed_ones(libr
         path.write_bytes(b"x")
     opened = open_library(str(library))
     with opened.lease() as lease:
-        operations.perform(opened, Operation.SWEEP, RemovalWish(), "run", lease)
+        operations.perform(opened, Operation.SWEEP, RemovalWish(), RUN_ID, lease)
         shown = json.loads(CliRunner().invoke(app, ["trash", "--library", str(library), "--json"]).stdout)
         assert documented_keys("trash") == keys_in(shown) | keys_in(shown["entries"][0])
-        assert documented_keys("restore") == set(restore(opened, "run", lease).document())
+        assert documented_keys("restore") == set(restore(opened, RUN_ID, lease).document())
 
 
 def test_the_documented_json_keys_of_up_are_the_printed_ones() -> None:

@@ -1,0 +1,40 @@
+"""Reads the text of a `thumbs.toml` as tables, whatever the text is; what they may say is in `domain.settings`."""
+
+import tomllib
+from collections.abc import Collection
+from typing import Any
+
+_MOST_LEVELS = 20
+_TOO_LARGE = "it has a number of more than 64 bits"
+_TOO_DEEP = f"it has tables or lists in one another, more than {_MOST_LEVELS} of them"
+
+
+def read_toml(written: bytes) -> dict[str, Any]:
+    """The tables that a text of settings holds.
+
+    Raises:
+        ValueError: it is no TOML, or what no reader of TOML has to take and nobody means: numbers that not even a
+            message could show, tables in tables without end.
+    """
+    try:
+        tables = tomllib.loads(written.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError as error:  # Python reads no decimal number of more than 4,300 digits
+        raise ValueError(_TOO_LARGE) from error
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level: list[object] = [tables]
+    for _ in range(_MOST_LEVELS):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ValueError(_TOO_LARGE)
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return tables
+
+
+def _inside(value: object) -> Collection[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
