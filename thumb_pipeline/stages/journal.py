@@ -25,6 +25,7 @@ from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library import Lease, Library, Refused, publish_durably
 from thumb_pipeline.stages.orphans import ORPHANS
 from thumb_pipeline.stages.removal import Removal, RemovalWish
+from thumb_pipeline.storage.folders import read_file
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder, writer_of
 from thumb_pipeline.storage.removing import remove_files
@@ -78,6 +79,14 @@ def _of_any_version(written: Any) -> Any:
     return {"uses_trash": written.get("trash") is not None, **written} if isinstance(written, dict) else written
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """Of what `result.json` says, the only part that anybody reads again."""
+
+    kept_by_reason: dict[str, int]
+
+
+_RESULTS = TypeAdapter(_Result)
 _JOURNALS = TypeAdapter(Annotated[Journal, BeforeValidator(_of_any_version)])
 
 
@@ -156,9 +165,7 @@ def read(library: Library, run_id: str) -> Journal:
     """
     path = _path(library, run_id, _OPERATION)
     try:
-        with open(path, "rb") as file:
-            written = _JOURNALS.validate_json(file.read())
-        return replace(written, run_id=run_id)
+        return replace(_JOURNALS.validate_json(read_file(path)), run_id=run_id)
     except (OSError, ValueError) as error:
         raise SliceDamaged(
             f"{path} cannot be read ({error}); what it removed lies in {library.trash}/{run_id} and can be moved back "
@@ -193,9 +200,8 @@ def is_finished(library: Library, run_id: str) -> bool:
 def kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
     """How many files a removal that came to its end left where they were, by reason; none of one that did not."""
     try:
-        with open(_path(library, run_id, _RESULT), encoding="utf-8") as file:
-            return {str(reason): int(n) for reason, n in json.load(file)["kept_by_reason"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return _RESULTS.validate_json(read_file(_path(library, run_id, _RESULT))).kept_by_reason
+    except (OSError, ValueError):
         return {}  # it only makes a count more exact
 
 

@@ -19,6 +19,7 @@ from thumb_pipeline.domain.layout import CAMERAS_FOLDER, SETTINGS_NAME, TRASH_FO
 from thumb_pipeline.domain.names import to_bytes, to_text
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage import publishing
+from thumb_pipeline.storage.folders import read_file
 
 MARKER_NAME = ".thumb_pipeline-owner.json"
 ID_NAME = ".thumb_pipeline-id"
@@ -34,7 +35,6 @@ VARIANTS_NAMES = frozenset({CAMERAS_FOLDER, TRASH_FOLDER})
 """What we make in such a folder; nothing else in it is ever touched."""
 
 _WRITER = "owner"
-_LONGEST = 64 * 1024
 
 _LEFT_BY_SYSTEMS = frozenset(
     {
@@ -159,8 +159,7 @@ def mark(folder: str, root: str) -> None:
 def read_owner(folder: str) -> Owner | None:
     """Whose a folder says it is; None where it does not, or says nothing of use."""
     try:
-        with open(inside(folder, MARKER_NAME), "rb") as file:
-            return _OWNERS.validate_json(file.read(_LONGEST))
+        return _OWNERS.validate_json(read_file(inside(folder, MARKER_NAME)))
     except (OSError, ValueError):
         return None
 
@@ -233,8 +232,7 @@ def _create(path: str, data: bytes) -> None:
 
 def _written_id(root: str) -> str | None:
     try:
-        with open(inside(root, ID_NAME), encoding="ascii") as file:
-            return _checked_id(file.read(_LONGEST).strip())
+        return _checked_id(read_file(inside(root, ID_NAME)).decode("ascii").strip())
     except (OSError, ValueError):
         return None
 

@@ -32,6 +32,7 @@ from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.required import without_superseded
 from thumb_pipeline.stages.resuming import undone
+from thumb_pipeline.storage.folders import read_file
 from thumb_pipeline.storage.publishing import writer_of
 from thumb_pipeline.storage.removing import remove_files
 
@@ -40,7 +41,6 @@ _ORDER = "order.json"
 _ROWS = "rows.parquet"
 _MAX_CHUNKS = 64
 _KEEP_S = 7 * 24 * 3600
-_LONGEST_LEASE = 64
 
 CLAIMED = {
     "timelapse": pl.String,
@@ -163,8 +163,7 @@ def read(library: Library, order_id: str) -> WorkOrder:
     """
     path = _file(library, order_id, _ORDER)
     try:
-        with open(path, "rb") as file:
-            order = _ORDERS.validate_json(file.read())
+        order = _ORDERS.validate_json(read_file(path))
         datetime.fromisoformat(order.placed_at)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(f"{path} is not there, or is no order of work: {error}") from error
@@ -178,8 +177,7 @@ def library_of(library: Library, order_id: str) -> Library:
     than its file was made by. What that leaves stale is planned afresh by the next run.
     """
     try:
-        with open(_file(library, order_id, SETTINGS_NAME), "rb") as file:
-            written = file.read()
+        written = read_file(_file(library, order_id, SETTINGS_NAME))
         then = library if written == library.written else opened_with(library.root, written)
     except (OSError, SettingsUnusable):  # placed by another version
         return library
@@ -294,8 +292,7 @@ def is_held(library: Library, order_id: str) -> bool:
 def _lease_of(library: Library, order_id: str) -> str | None:
     """What an order's file names as the lease of its process; None where it has no such file."""
     try:
-        with open(_file(library, order_id, _LEASE), encoding="ascii", errors="replace") as file:
-            return file.read(_LONGEST_LEASE)
+        return read_file(_file(library, order_id, _LEASE)).decode("ascii", "replace")
     except OSError:
         return None
 
