@@ -23,6 +23,7 @@ from thumb_pipeline.stages.recovery import die_with_parent
 
 HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port
 
+_MODULE = ("-P", "-m")  # by name, and no file of the folder where `up` was typed takes the place of a module
 _LOG = "up.log"
 _PAGE = "web UI"
 _DAEMON = "daemon"
@@ -77,8 +78,8 @@ class Services:
         self._environment = _environment(library)
         workspace = ["-w", workspace_file(library)]
         commands = {
-            _PAGE: ["dagster-webserver", "-h", HOST, "-p", str(port), *workspace],
-            _DAEMON: ["dagster-daemon", "run", *workspace],
+            _PAGE: [*_MODULE, "thumb_pipeline.cli.page", "-h", HOST, "-p", str(port), *workspace],
+            _DAEMON: [os.path.join(sysconfig.get_path("scripts"), "dagster-daemon"), "run", *workspace],
         }
         self._services = {
             name: _Service(command, self._started(name, command), time.monotonic())
@@ -168,7 +169,7 @@ class Services:
     def _started(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with open(self.log, "ab") as log:
             return subprocess.Popen(  # noqa: S603 -- Dagster's own commands, our own arguments
-                [sys.executable, os.path.join(sysconfig.get_path("scripts"), command[0]), *command[1:]],
+                [sys.executable, *command],
                 env=with_batches(self._environment, is_daemon=name == _DAEMON),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from typing import Annotated
@@ -23,6 +24,8 @@ from thumb_pipeline.stages.library import Library, Refused
 
 _PORTS_TRIED = 50
 _START_S = 60.0
+_ANSWER_S = 30.0
+_MISDIRECTED = 421
 
 
 def up(
@@ -81,6 +84,7 @@ def _serve(services: Services, *, json: bool) -> None:
     say(f"starting the web UI and the daemon (their log: {services.log}) …")
     try:
         _wait_until_it_answers(services)
+        refuse_unguarded(services.url)
         if json:
             print_json({"url": services.url, "pids": services.pids, "log": services.log})
             sys.stdout.flush()
@@ -106,3 +110,21 @@ def _wait_until_it_answers(services: Services) -> None:
             return
         time.sleep(0.2)
     raise Refused(f"the web UI did not answer within {_START_S:.0f} s; look into {services.log}")
+
+
+def refuse_unguarded(url: str) -> None:
+    """Asks a page under a name that is not its own: another version of Dagster might serve it past the guard.
+
+    Raises:
+        Refused: it answers.
+    """
+    request = urllib.request.Request(f"{url}/server_info", headers={"Host": "another-site.invalid"})  # noqa: S310
+    try:
+        urllib.request.urlopen(request, timeout=_ANSWER_S).close()  # noqa: S310 -- loopback
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        if refused.code == _MISDIRECTED:
+            return
+    raise Refused(
+        "the web UI answers to any name, so any web page could launch jobs; install the pinned packages again"
+    )

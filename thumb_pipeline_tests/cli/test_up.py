@@ -4,17 +4,21 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from thumb_pipeline.cli import services
+from thumb_pipeline.cli import up as serving
 from thumb_pipeline.stages.library import Refused, open_library
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment
+from thumb_pipeline_tests.cli.other_site import ATTEMPTS, LAUNCH, status_of
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +51,7 @@ def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]
 
 
 @pytest.mark.usefixtures("storage")
-def test_the_page_shows_what_commands_did_and_ctrl_c_ends_everything(
+def test_the_page_shows_what_commands_did_and_obeys_no_other_site_and_ctrl_c_ends_everything(
     archive: Archive, run: Run, up: tuple[subprocess.Popen[str], dict[str, Any]]
 ) -> None:
     process, document = up
@@ -59,11 +63,24 @@ def test_the_page_shows_what_commands_did_and_ctrl_c_ends_everything(
     assert second.code == 2
     assert "already running" in second.err
 
+    assert_no_other_site_is_obeyed(document["url"])
+
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=15) == 0
     assert time.monotonic() - started < 10
     assert not any(_is_alive(pid) for pid in document["pids"].values())
+
+
+def assert_no_other_site_is_obeyed(url: str) -> None:
+    _until(lambda: _runs_can_be_planned(url))  # from now on a mutation that reached Dagster would be carried out
+    assert {attempt.what: status_of(attempt, url) for attempt in ATTEMPTS} == {
+        attempt.what: attempt.status for attempt in ATTEMPTS
+    }
+    assert _run_ids(url, "purge") == []
+    run_id = _asked(url, LAUNCH % "false")["launchRun"]["run"]["runId"]
+    _until(lambda: _asked(url, _STATUS % run_id)["runOrError"]["status"] == "SUCCESS")
+    assert _run_ids(url, "purge") == [run_id]
 
 
 def test_services_do_not_outlive_a_killed_up(up: tuple[subprocess.Popen[str], dict[str, Any]]) -> None:
@@ -94,15 +111,21 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _run_ids(url: str) -> list[str]:
-    query = json.dumps(
-        {"query": '{ runsOrError(filter: {pipelineName: "generate"}) { ... on Runs { results { runId status } } } }'}
-    ).encode()
-    request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        runs = json.load(answer)["data"]["runsOrError"]["results"]
-    assert {run["status"] for run in runs} == {"SUCCESS"}
+_STATUS = '{ runOrError(runId: "%s") { ... on Run { status } } }'
+
+
+def _run_ids(url: str, job: str = "generate") -> list[str]:
+    """The runs of a job, all of which have succeeded."""
+    query = '{ runsOrError(filter: {pipelineName: "%s"}) { ... on Runs { results { runId status } } } }'
+    runs = _asked(url, query % job)["runsOrError"]["results"]
+    assert {run["status"] for run in runs} <= {"SUCCESS"}
     return [run["runId"] for run in runs]
+
+
+def _asked(url: str, query: str) -> Any:
+    body, kind = json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", body, kind), timeout=30) as answer:
+        return json.load(answer)["data"]
 
 
 def _is_alive(pid: int) -> bool:
@@ -140,12 +163,8 @@ def _runs_can_be_planned(url: str) -> bool:
     """Asks what only the code server can tell."""
     selector = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__", pipelineName: "generate"'
     plan = f'{{ executionPlanOrError(pipeline: {{{selector}}}, mode: "default") {{ __typename }} }}'
-    request = urllib.request.Request(
-        f"{url}/graphql", json.dumps({"query": plan}).encode(), {"Content-Type": "application/json"}
-    )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return bool(json.load(answer)["data"]["executionPlanOrError"]["__typename"] == "ExecutionPlan")
+        return bool(_asked(url, plan)["executionPlanOrError"]["__typename"] == "ExecutionPlan")
     except OSError:
         return False
 
@@ -171,3 +190,22 @@ def _attend_for_ever(started: services.Services) -> None:
 
 def test_restarts_come_after_growing_pauses_and_stop_when_they_are_in_vain() -> None:
     assert [services.pause_before_restart_s(n) for n in range(7)] == [1, 1, 2, 5, 10, 30, None]
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_page_that_answers_to_any_name_is_not_up(is_guarded: bool) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(421 if is_guarded and self.headers["Host"] != own else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        own = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        with contextlib.nullcontext() if is_guarded else pytest.raises(Refused, match="answers to any name"):
+            serving.refuse_unguarded(f"http://{own}")
+        thread.join(20)

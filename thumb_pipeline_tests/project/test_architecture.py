@@ -25,12 +25,16 @@ MAY_IMPORT = {
 STARTS_RUNS = (f"{PACKAGE}.cli.runs", f"{PACKAGE}.web.runs")
 """The only modules outside `defs` and `definitions` that know Dagster, and the only ones that may use `definitions`."""
 
+SERVES_PAGE = f"{PACKAGE}.cli.page"
+"""The only module that knows Dagster's web server, of which it runs the command."""
+
 ONLY_IN = {
     "PIL": (f"{PACKAGE}.imaging",),
     "av": (f"{PACKAGE}.imaging",),
     "pypdfium2": (f"{PACKAGE}.imaging",),
     "obstore": (f"{PACKAGE}.storage",),
     "dagster": (f"{PACKAGE}.defs", f"{PACKAGE}.definitions", *STARTS_RUNS),
+    "dagster_webserver": (SERVES_PAGE,),
 }
 """Where a library may be used; other packages whose names start with `dagster_` count as Dagster."""
 
@@ -103,7 +107,8 @@ def library_complaint(module: str, imported: str) -> str | None:
     if is_within(imported, "dagster._core"):
         return f"{module} imports {imported}: private to Dagster"
     library = imported.split(".", maxsplit=1)[0]
-    places = ONLY_IN.get("dagster" if library.startswith("dagster_") else library)
+    is_other_of_dagster = library.startswith("dagster_") and library not in ONLY_IN
+    places = ONLY_IN.get("dagster" if is_other_of_dagster else library)
     if places is None or any(is_within(module, place) for place in places):
         return None
     return f"{module} imports {imported}: only {', '.join(places)} may"
@@ -197,6 +202,9 @@ def written(root: Path, files: dict[str, str]) -> Path:
         ("cli/plan.py", "from thumb_pipeline.definitions import defs"),
         ("cli/plan.py", "import dagster"),
         ("cli/runs.py", "from thumb_pipeline.imaging import render"),
+        ("cli/runs.py", "import dagster_webserver"),
+        ("cli/guard.py", "from dagster_webserver import cli"),
+        ("cli/page.py", "import dagster"),
         ("web/page.py", "from thumb_pipeline.cli import runs"),
         ("stages/plan.py", "from . import inventory"),
         ("__init__.py", "import thumb_pipeline.stages.plan"),
@@ -216,6 +224,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, file: str, text: str) -> No
         ("stages/plan.py", "from thumb_pipeline.imaging import render\nfrom thumb_pipeline.domain import names"),
         ("imaging/render.py", "from PIL import Image\nfrom thumb_pipeline.imaging import steps"),
         ("cli/runs.py", "import dagster as dg\nfrom thumb_pipeline.definitions import defs"),
+        ("cli/page.py", "import uvicorn\nfrom dagster_webserver import cli"),
         ("cli/plan.py", "from thumb_pipeline import __version__\nfrom thumb_pipeline.stages import plan"),
     ],
 )
