@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -260,7 +261,7 @@ def test_dagsters_own_services_work_with_the_instance_file_of_deploy(
 
 @contextmanager
 def own_services(archive: Archive, home: Path) -> Iterator[str]:
-    """Dagster's web server and daemon, started by hand as docs/postgres.md says; the address of the page."""
+    """Dagster's daemon and the guarded page, started by hand as docs/postgres.md says; the address of the page."""
     home.mkdir()
     shutil.copy(REPOSITORY / "deploy/postgres/dagster.yaml", home)
     environment = {
@@ -270,17 +271,18 @@ def own_services(archive: Archive, home: Path) -> Iterator[str]:
     }
     workspace = ["-w", str(state(archive) / "dagster/workspace.yaml")]
     port = str(free_port(first_port(3150)))
-    commands = [["dagster-daemon", "run"], ["dagster-webserver", "-h", "127.0.0.1", "-p", port]]
+    page = ["-m", "thumb_pipeline.cli.page", "-h", "127.0.0.1", "-p", port]
+    commands = [[str(Path(COMMAND).with_name("dagster-daemon")), "run"], [sys.executable, *page]]
     with (home / "log").open("wb") as log:
         services = [
             subprocess.Popen(
-                [str(Path(COMMAND).with_name(program)), *arguments, *workspace],
+                [*command, *workspace],
                 env=environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-            for program, *arguments in commands
+            for command in commands
         ]
     try:
         wait_for_page(url := f"http://127.0.0.1:{port}")
