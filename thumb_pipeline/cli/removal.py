@@ -3,6 +3,7 @@
 What is removed is decided in `stages`; this is the words.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -101,10 +102,17 @@ def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, A
     """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
     from thumb_pipeline.cli import runs
 
-    run_id, wish = runs.new_run_id(), removal.wish
+    run_id = runs.new_run_id()
+    wish = replace(removal.wish, expected_files=removal.files.height)  # it was shown, and is this very plan
     with journal.alone(library):
-        operations.write_down(library, removal, run_id, lease)
-    config = {"apply": True, "timelapses": list(wish.timelapses), "force": wish.force, "use_trash": wish.use_trash}
+        operations.write_down(library, replace(removal, wish=wish), run_id, lease)
+    config = {
+        "apply": True,
+        "timelapses": list(wish.timelapses),
+        "force": wish.force,
+        "use_trash": wish.use_trash,
+        "expected_files": wish.expected_files,
+    }
     if removal.operation is Operation.PURGE:
         config["variants"] = list(wish.variants)
     else:

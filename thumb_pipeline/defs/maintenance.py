@@ -43,10 +43,22 @@ class RemovalConfig(dg.Config):
     use_trash: bool = Field(
         default=True, description="Move files into the trash, from where restore brings them back. Off: delete them."
     )
+    expected_files: int | None = Field(
+        default=None,
+        description=(
+            "How many files are to go: what a dry run of the same reports as planned. Refused if it is another number "
+            "by then. Needed to delete for good, without trash, what no brake holds: by a purge, or by force."
+        ),
+    )
 
     def wish(self) -> RemovalWish:
         """What is asked for."""
-        return RemovalWish(timelapses=tuple(self.timelapses), force=self.force, use_trash=self.use_trash)
+        return RemovalWish(
+            timelapses=tuple(self.timelapses),
+            force=self.force,
+            use_trash=self.use_trash,
+            expected_files=self.expected_files,
+        )
 
 
 class SweepConfig(RemovalConfig):

@@ -44,6 +44,17 @@ KEPT_MEANING = {
 """The reasons in words that follow a number of files."""
 
 
+def must_be_counted(operation: Operation, *, is_forced: bool, is_for_good: bool) -> bool:
+    """Whether a removal is carried out only by who says how many files it takes: nothing else would stand in its way.
+
+    Args:
+        operation: a sweep has a brake on its size, a purge has none.
+        is_forced: the brakes are to be overruled.
+        is_for_good: nothing could be brought back from a trash.
+    """
+    return is_for_good and (is_forced or operation is Operation.PURGE)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """How many variant files of a place would go, of how many; the place is a timelapse, or the library."""

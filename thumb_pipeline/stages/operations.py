@@ -26,11 +26,18 @@ def write_down(library: Library, removal: Removal, run_id: str, lease: Lease) ->
     """Makes a plan the one that the run with this id carries out; the caller works `journal.alone`.
 
     Raises:
-        Refused: a brake holds, the trash is on another file system, or the disk takes no journal.
+        Refused: a brake holds, it takes another number of files than was expected, the trash is on another file
+            system, or the disk takes no journal.
     """
     removal.refuse_objections()
+    removal.refuse_other_number(is_for_good=is_for_good(library, removal.wish))
     refuse_other_file_systems(library, removal)
     journal.place(library, removal, run_id, lease)
+
+
+def is_for_good(library: Library, wish: RemovalWish) -> bool:
+    """Whether what goes cannot be brought back: it does not go to the trash, or the trash keeps nothing."""
+    return not wish.use_trash or library.settings.trash.keep_days == 0
 
 
 def perform(library: Library, operation: Operation, wish: RemovalWish, run_id: str, lease: Lease) -> Removed:

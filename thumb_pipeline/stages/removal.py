@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.domain.quantities import counted
+from thumb_pipeline.domain.removals import Operation, must_be_counted
 from thumb_pipeline.stages.inventory import Shrinkage
 from thumb_pipeline.stages.library import Refused
 from thumb_pipeline.stages.selection import complaint_about
@@ -28,6 +29,7 @@ class RemovalWish:
         force: overrule the brakes.
         use_trash: move into the trash; without it files are unlinked for good.
         by_policy: of a sweep, also what exists for a source that exists, only that no policy asks for it any more.
+        expected_files: how many files are to go, as a plan has shown; None where nobody says so.
     """
 
     timelapses: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class RemovalWish:
     force: bool = False
     use_trash: bool = True
     by_policy: bool = False
+    expected_files: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,25 @@ class Removal:
         """
         if self.is_refused:
             raise Refused("\n".join(self.objections))
+
+    def refuse_other_number(self, *, is_for_good: bool) -> None:
+        """Stops where the plan takes another number of files than was said, or one that had to be said and was not.
+
+        Args:
+            is_for_good: nothing could be brought back from a trash.
+
+        Raises:
+            Refused: with the number that it is now.
+        """
+        said, n_files = self.wish.expected_files, self.files.height
+        is_needed = must_be_counted(self.operation, is_forced=self.is_forced, is_for_good=is_for_good)
+        if said == n_files or (said is None and not is_needed):
+            return
+        expected = "is not given, which this needs: it deletes for good" if said is None else f"is {said}"
+        raise Refused(
+            f"this {self.operation.value} takes {counted(n_files, 'file')} now, and expected_files {expected}; nothing "
+            f"was changed. Look at a dry run of it; if that is what you want, repeat with expected_files: {n_files}"
+        )
 
     def document(self) -> dict[str, Any]:
         """What a command prints of it as JSON when it is not carried out."""

@@ -197,3 +197,15 @@ def test_the_word_for_policies_overrules_no_brake_on_other_files(library: Archiv
     refused = run("sweep", "--library", library.root, "--policy", "--apply")
     assert refused.code == 2
     assert "more than is believable" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("command", "removed"), [(["purge", "--yes", "--no-trash"], 8), (["sweep", "--force", "--no-trash"], 2)]
+)
+def test_a_command_that_deletes_for_good_hands_on_the_number_that_it_has_shown(
+    library: Archive, run: Run, command: list[str], removed: int
+) -> None:
+    done = run(*command, "--library", library.root, "--apply", "--json")
+    assert (done.code, done.json["removed"], done.json["trash"]) == (0, removed, None)
+    [given] = runs(library)[0].run_config["ops"].values()
+    assert given["config"]["expected_files"] == removed

@@ -108,3 +108,37 @@ def test_the_trash_job_empties_what_is_older_than_it_is_kept(archive: Archive, i
     assert launched(archive, instance, "trash").output_for_node("empty_expired")["emptied"] == 0
     archive.settings(more="[trash]\nkeep_days = 0.0")
     assert launched(archive, instance, "trash").output_for_node("empty_expired")["n_files"] == 4
+
+
+@pytest.mark.parametrize(
+    ("job", "config"),
+    [
+        ("purge", {"use_trash": False}),
+        ("purge", {"use_trash": False, "force": True}),
+        ("purge", {"use_trash": False, "expected_files": None}),
+        ("purge", {"use_trash": False, "expected_files": 10**30}),
+        ("purge", {"use_trash": False, "expected_files": -4}),
+        ("sweep", {"use_trash": False, "force": True}),
+        ("sweep", {"use_trash": False, "force": True, "expected_files": 4}),
+    ],
+)
+def test_no_single_request_deletes_for_good_what_no_brake_holds(
+    archive: Archive, instance: dg.DagsterInstance, job: str, config: dict[str, Any]
+) -> None:
+    before = archive.variant_files()
+    dry = launched(archive, instance, job, **config)
+    refused = launched(archive, instance, job, **config, apply=True)
+    number = dry.output_for_node(OPS[job])["planned"]
+    assert why(refused).endswith(f"repeat with expected_files: {number}")
+    assert archive.variant_files() == before
+    done = launched(archive, instance, job, **{**config, "apply": True, "expected_files": number})
+    assert done.output_for_node(OPS[job])["removed"] == number
+
+
+@pytest.mark.parametrize("number", [True, "4", 4.0, [4], {"env": "HOME"}])
+def test_what_is_no_number_is_no_number_of_files(
+    archive: Archive, instance: dg.DagsterInstance, number: object
+) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        launched(archive, instance, "purge", apply=True, use_trash=False, expected_files=number)
+    assert len(archive.variant_files()) == 4

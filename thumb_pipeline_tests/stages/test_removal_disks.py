@@ -33,7 +33,7 @@ from thumb_pipeline.stages.removal import RemovalWish
 library = open_library(sys.argv[1])
 with library.lease() as lease:
     try:
-        wish = RemovalWish(use_trash=len(sys.argv) < 3)
+        wish = RemovalWish() if len(sys.argv) < 3 else RemovalWish(use_trash=False, expected_files=4)
         done = operations.perform(library, Operation.PURGE, wish, "00000000-0000-4000-8000-000000000000", lease)
     except REFUSALS as refused:
         print("refused:", refused)
