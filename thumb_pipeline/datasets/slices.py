@@ -20,6 +20,9 @@ from thumb_pipeline.datasets.schemas import TableSchema
 
 _FILE = re.compile(r"(\d{10})-(\d{10})\.parquet")
 _SEQUENCE = "_sequence"
+MERGE = _SEQUENCE
+"""The column, in what `query` asks about, with the number of the merge that wrote a row: an order without a clock."""
+
 _REMOVED = "_removed"
 _LOCK = ".lock"
 _MAX_SMALL_FILES = 16
@@ -72,6 +75,10 @@ class Table:
         """Whether a timelapse has a slice; next to nothing to ask."""
         return os.path.isdir(self._folder(key))
 
+    def last_merge(self, key: str) -> int:
+        """The number of the last merge into a slice, 0 before the first; what is merged later has a higher one."""
+        return max((file.last for file in _active(self._folder(key))), default=0)
+
     def read(
         self, keys: Sequence[str], *, names: Sequence[str] | None = None, where: pl.Expr | None = None
     ) -> pl.DataFrame:
@@ -94,7 +101,7 @@ class Table:
 
         Args:
             keys: the timelapses.
-            ask: the question, as a function of the rows.
+            ask: the question, as a function of the rows; they have the column `MERGE`, too.
             names: only about these sources.
         """
         for _ in range(_READ_ATTEMPTS):

@@ -5,7 +5,6 @@ How a backfill is cut into runs is in `batches`; nothing is planned or rendered 
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -20,14 +19,14 @@ _ROOT_BACKFILL = "dagster/root_backfill_id"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """Timelapses whose regeneration was begun before and not finished, and when that was."""
+    """Timelapses whose regeneration was begun before and not finished, and the runs that began it."""
 
     keys: Collection[str]
-    since: datetime
+    run_ids: Collection[str]
 
     def left_of(self, library: Library, plan: Plan) -> Plan:
-        """A plan without what was done since."""
-        return left_of(library, plan, self.keys, self.since)
+        """A plan without what those runs made."""
+        return left_of(library, plan, self.keys, self.run_ids)
 
 
 def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> None:
@@ -43,31 +42,31 @@ def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Non
 def resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resumed | None:
     """What a run of a repeated backfill, or a repeated run of a backfill, goes on with; None for any other run.
 
-    A timelapse that was materialized since the first launch is finished. If it is among the run's all the same, it was
-    asked for once more and is begun anew.
+    A timelapse that an earlier run of the same backfill materialized is finished. If it is among the run's all the
+    same, it was asked for once more and is begun anew.
     """
-    launched_s = _first_launched_s(context)
-    if launched_s is None:
+    run_ids = _earlier_runs(context)
+    if not run_ids:
         return None
-    thumbnails = dg.AssetRecordsFilter(
-        asset_key=dg.AssetKey("thumbnails"), asset_partitions=list(keys), after_timestamp=launched_s
-    )
+    thumbnails = dg.AssetRecordsFilter(asset_key=dg.AssetKey("thumbnails"), asset_partitions=list(keys))
     found = context.instance.fetch_materializations(thumbnails, limit=_most_records(keys)).records
-    finished = {record.partition_key for record in found}
-    return Resumed(keys=set(keys) - finished, since=datetime.fromtimestamp(launched_s, UTC))
+    finished = {record.partition_key for record in found if record.run_id in run_ids}
+    return Resumed(keys=set(keys) - finished, run_ids=run_ids)
 
 
-def _first_launched_s(context: dg.OpExecutionContext) -> float | None:
-    """When the backfill was launched of which this run repeats a part; None where it repeats nothing."""
+def _earlier_runs(context: dg.OpExecutionContext) -> set[str]:
+    """The runs of the backfill of which this run repeats a part, and of its repetitions; none for any other run."""
     tags = dict(context.run.tags)
     if context.run.root_run_id:
         root = context.instance.get_run_by_id(context.run.root_run_id)
         tags = {**(root.tags if root else {}), **tags}
     elif _ROOT_BACKFILL not in tags:
-        return None
+        return set()
     backfill_id = tags.get(_ROOT_BACKFILL) or tags.get(_BACKFILL)
-    backfill = context.instance.get_backfill(backfill_id) if backfill_id else None
-    return backfill.backfill_timestamp if backfill else None
+    if not backfill_id:
+        return set()
+    of_it = [dg.RunsFilter(tags={tag: backfill_id}) for tag in (_BACKFILL, _ROOT_BACKFILL)]
+    return {run_id for runs in of_it for run_id in context.instance.get_run_ids(runs)} - {context.run.run_id}
 
 
 def _most_records(keys: Collection[str]) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from thumb_pipeline.datasets.slices import MERGE
 from thumb_pipeline.stages import work_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.work_orders import WorkOrder
@@ -26,7 +27,7 @@ class OrderProgress:
     Attributes:
         run_id: of its run.
         n_variants: to be made in all.
-        n_done: recorded since it was placed.
+        n_done: merged into the manifest since it was placed.
         per_s: variants a second in the last minute, or since it was taken up; 0 while it rests.
         left_s: seconds the rest should take at that rate; None while nothing tells, 0 when nothing is left.
         goes_on_by_command: whether the command that asked for it, repeated, goes on with it.
@@ -66,7 +67,8 @@ class Activity:
         n_failed: sources with a remembered refusal.
         n_newly_failed: of these, refused in the stretch of time asked for.
         n_made: variants made in the stretch of time asked for.
-        failures: timelapse, source_name, reason, detail, recorded_at of the latest refusals, the newest first.
+        failures: timelapse, source_name, reason, detail, recorded_at of the latest refusals, the newest first; those
+            from the future, of which nobody knows how old they are, come last.
     """
 
     n_pending: int
@@ -81,7 +83,7 @@ def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) ->
 
     Args:
         library: the library.
-        now: what was recorded later is left out, so that all figures are of one moment.
+        now: rates are of the time before; what was recorded later, be it by a clock that ran ahead, is in none.
         begun: the orders that are worked on, and since when; the others rest.
     """
     found = []
@@ -93,12 +95,13 @@ def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) ->
 
 
 def _progress(library: Library, order: WorkOrder, now: datetime, begun: datetime | None) -> OrderProgress:
-    n_left = work_orders.n_left(library, order.id, at=now)
-    per_s = 0.0 if begun is None else _per_s(library, order, n_left, now, begun)
+    recorded_at = work_orders.rows_done(library, order.id)["recorded_at"]
+    n_left = order.n_variants - recorded_at.len()
+    per_s = 0.0 if begun is None else _per_s(order, recorded_at, now, begun)
     return OrderProgress(
         run_id=order.id,
         n_variants=order.n_variants,
-        n_done=order.n_variants - n_left,
+        n_done=recorded_at.len(),
         per_s=round(per_s, 3),
         left_s=_left_s(n_left, per_s),
         goes_on_by_command=bool(order.asked),
@@ -107,11 +110,15 @@ def _progress(library: Library, order: WorkOrder, now: datetime, begun: datetime
     )
 
 
-def _per_s(library: Library, order: WorkOrder, n_left: int, now: datetime, begun: datetime) -> float:
-    """The rate of the last minute, or since the work began; of an order that was stopped, since it was taken up."""
-    since = max(begun, datetime.fromisoformat(order.placed_at), now - _RATE_OVER)
-    n_before = work_orders.n_left(library, order.id, at=since)
-    return max(0, n_before - n_left) / max(_SHORTEST, now - since).total_seconds()
+def _per_s(order: WorkOrder, recorded_at: pl.Series, now: datetime, begun: datetime) -> float:
+    """The rate of the last minute, or since the work began; of an order that was stopped, since it was taken up.
+
+    A beginning that is still to come was noted by a clock that was set back since, and tells nothing.
+    """
+    beginnings = (now - _RATE_OVER, begun, datetime.fromisoformat(order.placed_at))
+    since = max(moment for moment in beginnings if moment <= now)
+    n_since = int(((recorded_at > since) & (recorded_at <= now)).sum())
+    return n_since / max(_SHORTEST, now - since).total_seconds()
 
 
 def _left_s(n_left: float, per_s: float) -> float | None:
@@ -150,22 +157,26 @@ def activity(library: Library, *, now: datetime, within: timedelta) -> Activity:
     return Activity(
         n_pending=int(pending.item()),
         n_failed=refused.height,
-        n_newly_failed=refused.filter(pl.col("recorded_at") >= since).height,
-        n_made=_n_made(library, keys, since),
-        failures=refused.sort("recorded_at", descending=True).head(_N_FAILURES),
+        n_newly_failed=refused.filter(_is_within(since, now)).height,
+        n_made=_n_made(library, keys, _is_within(since, now)),
+        failures=refused.sort(pl.col("recorded_at") <= now, "recorded_at", descending=True).head(_N_FAILURES),
     )
+
+
+def _is_within(since: datetime, now: datetime) -> pl.Expr:
+    """Whether a record is of that time; one from the future, by a clock that ran ahead, is of no time."""
+    return pl.col("recorded_at").is_between(since, now)
 
 
 def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
     """The sources that are refused, each once, with what was said of it last."""
     columns = ["timelapse", "source_name", "reason", "detail", "recorded_at"]
     failed = pl.col("state") == "failed"
-    rows = library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))
-    return rows.sort("recorded_at").unique(["timelapse", "source_name"], keep="last")
+    rows = library.manifest.query(keys, lambda rows: rows.filter(failed).select(*columns, MERGE))
+    return rows.sort(MERGE, "recorded_at").unique(["timelapse", "source_name"], keep="last").drop(MERGE)
 
 
-def _n_made(library: Library, keys: Sequence[str], since: datetime) -> int:
-    """Variants that were rendered since then; one that was only recorded anew took no time to render."""
-    is_rendered = (pl.col("origin") == "rendered") & pl.col("render_ms").is_not_null()
-    is_recent = (pl.col("state") == "made") & (pl.col("recorded_at") >= since)
+def _n_made(library: Library, keys: Sequence[str], is_recent: pl.Expr) -> int:
+    """Variants that were rendered of late; one that was only recorded anew took no time to render."""
+    is_rendered = (pl.col("origin") == "rendered") & pl.col("render_ms").is_not_null() & (pl.col("state") == "made")
     return int(library.manifest.query(keys, lambda rows: rows.select(n=(is_recent & is_rendered).sum())).item())

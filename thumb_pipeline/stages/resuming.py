@@ -1,14 +1,15 @@
-"""What of a plan was done since a moment: work that was stopped goes on there, also where everything is made again.
+"""What of a plan was done meanwhile: work that was stopped goes on there, also where everything is made again.
 
-Which moment that is, whoever resumes knows.
+Which records tell of that is known by what wrote them, the number of a merge or the id of a run, and never by what a
+clock said: clocks are set, and records from the future would count as work of today.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 import polars as pl
 
+from thumb_pipeline.datasets.slices import MERGE
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.plan import Plan
 
@@ -16,34 +17,56 @@ _FEW_SOURCES = 1_000
 _SAME = ["spec_fingerprint", "source_n_bytes", "source_mtime_ns"]
 
 
-def undone(library: Library, rows: pl.DataFrame, since: datetime, *, until: datetime | None = None) -> pl.DataFrame:
-    """The plan rows that have no record since then: of the same variant, from the same source, by the same recipe.
+def merged_since(merges: Mapping[str, int]) -> pl.Expr:
+    """Whether a record was written after a mark.
 
-    With `until`, those that had none at that moment.
+    Args:
+        merges: by timelapse, the last merge before (`Table.last_merge`); of other timelapses nothing was.
     """
-    if rows.is_empty():
-        return rows
-    identity = ["timelapse", *library.manifest.schema.key, *_SAME]
-    is_recent = pl.col("recorded_at") >= since
-    if until is not None:
-        is_recent &= pl.col("recorded_at") <= until
-    sources = rows["source_name"].unique()
-    done = library.manifest.query(
-        rows["timelapse"].unique().to_list(),
-        lambda recorded: recorded.filter(is_recent).select(identity),
-        names=sources.to_list() if sources.len() < _FEW_SOURCES else None,
-    )
-    return rows.join(done, on=identity, how="anti", maintain_order="left")
+    mark = pl.col("timelapse").replace_strict(list(merges), list(merges.values()), default=None, return_dtype=pl.Int64)
+    return (pl.col(MERGE) > min(merges.values(), default=0)) & (pl.col(MERGE) > mark)
 
 
-def left_of(library: Library, plan: Plan, keys: Collection[str], since: datetime) -> Plan:
-    """A plan without what was done since then in some timelapses."""
+def made_by(run_ids: Collection[str]) -> pl.Expr:
+    """Whether a record is the work of some runs."""
+    return pl.col("run_id").is_in(list(run_ids)).fill_null(False)
+
+
+def done(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
+    """The plan rows that have a record which counts, with its `recorded_at`.
+
+    It is of the same variant, from the same source, by the same recipe.
+    """
+    return rows.join(_recorded(library, rows, counts), on=_identity(library), how="inner", maintain_order="left")
+
+
+def undone(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
+    """The plan rows that have no such record."""
+    return rows.join(_recorded(library, rows, counts), on=_identity(library), how="anti", maintain_order="left")
+
+
+def left_of(library: Library, plan: Plan, keys: Collection[str], run_ids: Collection[str]) -> Plan:
+    """A plan without what some runs made in some timelapses."""
     is_resumed = pl.col("timelapse").is_in(list(keys))
+    counts = made_by(run_ids)
     parts = [
         replace(
             part,
-            rows=pl.concat([part.rows.filter(~is_resumed), undone(library, part.rows.filter(is_resumed), since)]),
+            rows=pl.concat([part.rows.filter(~is_resumed), undone(library, part.rows.filter(is_resumed), counts)]),
         )
         for part in plan.parts
     ]
     return replace(plan, parts=parts)
+
+
+def _identity(library: Library) -> list[str]:
+    return ["timelapse", *library.manifest.schema.key, *_SAME]
+
+
+def _recorded(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
+    sources = rows["source_name"].unique()
+    return library.manifest.query(
+        rows["timelapse"].unique().to_list(),
+        lambda recorded: recorded.filter(counts).select(*_identity(library), "recorded_at"),
+        names=sources.to_list() if sources.len() < _FEW_SOURCES else None,
+    )

@@ -25,13 +25,12 @@ from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plans import State
-from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages import recovery, resuming
 from thumb_pipeline.stages.examine import ADOPTED
 from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, opened_with, publish_durably
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.required import without_superseded
-from thumb_pipeline.stages.resuming import undone
 from thumb_pipeline.storage.folders import read_file
 from thumb_pipeline.storage.publishing import writer_of
 from thumb_pipeline.storage.removing import remove_files
@@ -76,9 +75,10 @@ class WorkOrder:
         predicted_s: wall time it should take here.
         by_reason: variants by the reason they are made for.
         found: by timelapse with work, or with something adopted.
-        placed_at: when it was written down, ISO, UTC; what was recorded since is done.
+        placed_at: when it was written down, ISO, UTC; for people, as nothing is decided by it.
         asked: what it was placed for, where it may be resumed by asking for the same again.
         left_out: timelapses that were refused, with the reason.
+        merges: by timelapse, the last merge into the manifest before it was placed; what was merged since is done.
     """
 
     id: str
@@ -92,6 +92,7 @@ class WorkOrder:
     placed_at: str = ""
     asked: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
+    merges: dict[TimelapseKey, int] = field(default_factory=dict)
 
 
 _ORDERS = TypeAdapter(WorkOrder)
@@ -133,6 +134,7 @@ def place(
     order = describe(library, plan, order_id)
     order.placed_at, order.asked = datetime.now(UTC).isoformat(), asked
     order.left_out = left_out or {}
+    order.merges = _last_merges(library, plan.rows)
     os.makedirs(library.order_folder(order_id), exist_ok=True)
     if lease is not None:
         _publish(library, order_id, _LEASE, lease.id.encode())
@@ -140,9 +142,17 @@ def place(
     _chunked(plan.rows, order.n_chunks).write_parquet(plan_rows, compression="zstd")
     _publish(library, order_id, _ROWS, plan_rows.getvalue())
     _publish(library, order_id, SETTINGS_NAME, library.written)
-    _publish(library, order_id, _ORDER, json.dumps(asdict(order)).encode())
+    _publish_order(library, order)
     _discard_old(library)
     return order
+
+
+def _last_merges(library: Library, rows: pl.DataFrame) -> dict[str, int]:
+    return {key: library.manifest.last_merge(key) for key in rows["timelapse"].unique().sort()}
+
+
+def _publish_order(library: Library, order: WorkOrder) -> None:
+    _publish(library, order.id, _ORDER, json.dumps(asdict(order)).encode())
 
 
 def is_placed(library: Library, order_id: str) -> bool:
@@ -195,28 +205,33 @@ def _recipes(library: Library) -> tuple[object, ...]:
 def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     """The plan rows of one chunk that are still to be done, for whoever does them now.
 
-    What was recorded since the order was placed is done, and what a newer capture superseded need not be.
+    What was merged into the manifest since the order was placed is done, by whichever run, and what a newer capture
+    superseded need not be.
     """
     _note_work(library, order_id)
     path = _file(library, order_id, _ROWS)
     rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
-    left = _undone(library, rows.filter(pl.col("chunk") == chunk).collect(), read(library, order_id))
-    return without_superseded(library, left)
+    mine = rows.filter(pl.col("chunk") == chunk).collect()
+    return without_superseded(library, resuming.undone(library, mine, _is_done(read(library, order_id))))
 
 
-def rows_left(library: Library, order_id: str, *, at: datetime | None = None) -> pl.DataFrame:
-    """The plan rows of an order that are still to be done, or were at an earlier moment.
+def rows_left(library: Library, order_id: str) -> pl.DataFrame:
+    """The plan rows of an order that are still to be done.
 
     Raises:
         FileNotFoundError: it was carried out, or is older than a week.
     """
-    rows = pl.read_parquet(_file(library, order_id, _ROWS), glob=False)
-    return _undone(library, rows, read(library, order_id), at=at)
+    return resuming.undone(library, _rows(library, order_id), _is_done(read(library, order_id)))
 
 
-def n_left(library: Library, order_id: str, *, at: datetime | None = None) -> int:
-    """How many variants of an order are still to be made, or were at an earlier moment; raises as `rows_left`."""
-    return rows_left(library, order_id, at=at).height
+def rows_done(library: Library, order_id: str) -> pl.DataFrame:
+    """The plan rows of an order that are done, with `recorded_at`; raises as `rows_left`."""
+    return resuming.done(library, _rows(library, order_id), _is_done(read(library, order_id)))
+
+
+def n_left(library: Library, order_id: str) -> int:
+    """How many variants of an order are still to be made; raises as `rows_left`."""
+    return rows_left(library, order_id).height
 
 
 def is_given_up(library: Library, order_id: str) -> bool:
@@ -241,13 +256,22 @@ def placed(library: Library) -> list[WorkOrder]:
 
 
 def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
-    """Makes an order that of another run, which goes on with it."""
+    """Makes an order that of another run, which goes on with it; one of an earlier version begins anew."""
     os.rename(library.order_folder(order_id), library.order_folder(new_id))
-    return read(library, new_id)
+    order = read(library, new_id)
+    if not order.merges:  # whose runs did what of it, only their ids told
+        order.merges = _last_merges(library, _rows(library, new_id))
+        _publish_order(library, order)
+    return order
 
 
-def _undone(library: Library, rows: pl.DataFrame, order: WorkOrder, *, at: datetime | None = None) -> pl.DataFrame:
-    return undone(library, rows, datetime.fromisoformat(order.placed_at), until=at)
+def _rows(library: Library, order_id: str) -> pl.DataFrame:
+    return pl.read_parquet(_file(library, order_id, _ROWS), glob=False)
+
+
+def _is_done(order: WorkOrder) -> pl.Expr:
+    """Which records tell that a row is done: the new ones; for an order by an earlier version, those of its own run."""
+    return resuming.merged_since(order.merges) if order.merges else resuming.made_by([order.id])
 
 
 def discard(library: Library, order_id: str) -> None:

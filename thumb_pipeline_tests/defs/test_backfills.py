@@ -2,11 +2,12 @@
 
 import shutil
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
@@ -93,8 +94,7 @@ def test_a_refused_timelapse_fails_the_run_and_stops_no_other(located: Located, 
     assert work_orders.placed(library) == []
 
 
-def test_a_repeated_backfill_plans_only_what_was_not_made_since_its_first_launch(library: Library) -> None:
-    launched_at = datetime.now(UTC)
+def test_a_repeated_backfill_plans_only_what_its_earlier_runs_did_not_make(library: Library) -> None:
     done, *others = KEYS
     force = Selection(timelapses=(done,), force=True)
     with library.lease() as lease:
@@ -103,10 +103,21 @@ def test_a_repeated_backfill_plans_only_what_was_not_made_since_its_first_launch
         render_chunk(library, rows, lease, run_id=id_of("one"))
     everything = Selection(timelapses=tuple(KEYS), force=True)
     assert place_order(library, everything, id_of("anew")).n_variants == 12
-    resumed = Resumed(keys=set(KEYS), since=launched_at)
+    resumed = Resumed(keys=set(KEYS), run_ids={id_of("one")})
     assert place_order(library, everything, id_of("again"), resumed=resumed).n_variants == 8
-    asked_once_more = Resumed(keys=set(others), since=launched_at)
+    asked_once_more = Resumed(keys=set(others), run_ids={id_of("one")})
     assert place_order(library, everything, id_of("all"), resumed=asked_once_more).n_variants == 12
+    of_another = Resumed(keys=set(KEYS), run_ids={id_of("two")})
+    assert place_order(library, everything, id_of("other"), resumed=of_another).n_variants == 12
+
+
+def test_a_repeated_backfill_takes_nothing_for_done_that_bears_a_later_time(library: Library) -> None:
+    for key in KEYS:
+        rows = library.manifest.read([key]).with_columns(recorded_at=pl.lit(datetime.now(UTC) + timedelta(days=400)))
+        library.manifest.merge(key, rows)
+    everything = Selection(timelapses=tuple(KEYS), force=True)
+    resumed = Resumed(keys=set(KEYS), run_ids={id_of("one")})
+    assert place_order(library, everything, id_of("again"), resumed=resumed).n_variants == 12
 
 
 def test_rendering_again_rewrites_no_inventory(located: Located, library: Library) -> None:

@@ -113,10 +113,31 @@ def test_what_is_done_in_the_first_instant_makes_no_absurd_rate(filled: Archive)
     assert progress(filled, begun=before(0.01)).per_s == 4.0
 
 
-def test_what_is_recorded_after_the_moment_of_looking_does_not_count(filled: Archive) -> None:
+@pytest.mark.parametrize("ahead_s", [2, 400 * 86_400], ids=["a moment", "400 days"])
+def test_what_is_recorded_after_the_moment_of_looking_is_done_and_in_no_rate(filled: Archive, ahead_s: float) -> None:
     ordered(filled, before(60))
-    recorded(filled, before(-2), "0.jpg")
-    assert progress(filled, begun=before(60)).n_done == 0
+    recorded(filled, before(-ahead_s), "0.jpg")
+    recorded(filled, before(30), "1.jpg")
+    found = progress(filled, begun=before(60))
+    assert (found.n_done, found.per_s) == (4, round(2 / 60, 3))
+
+
+def test_what_was_recorded_in_the_future_before_an_order_was_placed_is_no_part_of_it(filled: Archive) -> None:
+    recorded(filled, NOW + 400 * DAY)
+    ordered(filled, before(60))
+    recorded(filled, before(30), "0.jpg")
+    found = progress(filled, begun=before(60))
+    assert (found.n_done, found.per_s) == (2, round(2 / 60, 3))
+
+
+def test_an_order_that_was_placed_and_begun_by_a_clock_that_ran_ahead_has_the_rate_of_the_last_minute(
+    filled: Archive,
+) -> None:
+    ordered(filled, NOW + 400 * DAY)
+    recorded(filled, NOW + 400 * DAY, "0.jpg", "1.jpg")
+    recorded(filled, before(30), "2.jpg", "3.jpg", "4.jpg")
+    found = progress(filled, begun=NOW + 400 * DAY)
+    assert (found.n_done, found.per_s, found.left_s) == (10, 6 / 60, 20.0)
 
 
 def test_a_slow_rate_is_not_rounded_to_none(filled: Archive) -> None:
@@ -294,6 +315,17 @@ def test_the_last_failures_are_the_latest_five_with_their_reason_and_the_newest_
     assert failures["source_name"].to_list() == names[:5]
     assert set(failures["reason"]) == {"not_an_image"}
     assert activity(filled).n_failed == 7
+
+
+def test_what_was_made_or_refused_in_the_future_is_not_of_the_last_day_and_is_shown_last(filled: Archive) -> None:
+    for name in ("of-today.jpg", "of-the-future.jpg"):
+        filled.other(name, b"no picture at all")
+    filled.run()
+    recorded(filled, NOW - timedelta(hours=1), "0.jpg", "of-today.jpg")
+    recorded(filled, NOW + 400 * DAY, "1.jpg", "of-the-future.jpg")
+    found = activity(filled)
+    assert (found.n_made, found.n_failed, found.n_newly_failed) == (2, 2, 1)
+    assert found.failures["source_name"].to_list() == ["of-today.jpg", "of-the-future.jpg"]
 
 
 def test_a_variant_that_was_only_recorded_anew_was_not_made(filled: Archive) -> None:
