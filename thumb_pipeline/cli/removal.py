@@ -26,6 +26,7 @@ NoTrashOption = Annotated[bool, typer.Option("--no-trash", help="Delete for good
 
 _SHOWN_TIMELAPSES = 20
 _SHOWN_FILES = 10
+_SAID = ("kept_by_reason", "trash_emptied", "trash_kept")
 _OPS = {Operation.SWEEP: "sweep_orphans", Operation.PURGE: "purge_variants"}
 
 
@@ -88,12 +89,12 @@ def say_dry_run(library: Library, removal: Removal) -> None:
 def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:
     """Carries the plan out, and ends with the exit code that tells how."""
     done = carried_out(library, removal, lease)
-    kept_by_reason = done.pop("kept_by_reason")
     if json:
-        print_json(done)
+        print_json({name: value for name, value in done.items() if name not in _SAID})
     else:
         _print(done, library, removal.wish)
-    say_what_was_kept(kept_by_reason)
+    say_what_was_kept(done["kept_by_reason"])
+    say_what_expired(done)
     if done["kept"]:
         raise typer.Exit(ExitCode.INCOMPLETE)
 
@@ -140,6 +141,13 @@ def say_what_was_kept(by_reason: dict[str, int]) -> None:
     """Files that stayed, and why."""
     for reason, n in sorted(by_reason.items()):
         say(f"{counted(n, 'file')} kept: {KEPT_MEANING[KeptReason(reason)]}")
+
+
+def say_what_expired(done: dict[str, Any]) -> None:
+    """What left the trash for good meanwhile, as its time was over, and what did not, with the reason."""
+    for sentence in [*done["trash_emptied"], done["trash_kept"]]:
+        if sentence is not None:
+            say(sentence)
 
 
 def _print(done: dict[str, Any], library: Library, wish: RemovalWish) -> None:

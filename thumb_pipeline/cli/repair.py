@@ -101,6 +101,7 @@ def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: b
             return 0
         done = removal.carried_out(library, planned, lease)
     removal.say_what_was_kept(done["kept_by_reason"])
+    removal.say_what_expired(done)
     say(f"{counted(done['removed'], 'file')} moved to the trash; to undo: {command_line('restore', done['run_id'])}")
     return int(done["removed"])
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table
+from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table, say
 from thumb_pipeline.cli.purge import YesOption
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.library import Library, Refused
@@ -34,6 +34,7 @@ def trash(
         raise Refused("--empty takes what is named, or all; --expired what is too old: choose one")
     emptied = _emptied(opened, run_id or [], empty=empty, expired=expired, yes=yes)
     _show(opened, emptied, json=json)
+    _say_what_stays(opened)
 
 
 def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> "list[Entry]":
@@ -75,6 +76,8 @@ def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
     if emptied:
         freed = sum(entry.n_bytes for entry in emptied)
         typer.echo(f"{counted(len(emptied), 'run')} emptied, {human_bytes(freed)} freed")
+    for entry in emptied:
+        typer.echo(f"  {entry}")
     if not found:
         typer.echo("the trash is empty")
         return
@@ -93,6 +96,14 @@ def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
         f"{human_bytes(sum(entry.n_bytes for entry in found))} in {library.trash}; they are freed when they are "
         "emptied, or when they have expired, by the next sweep or purge with --apply"
     )
+
+
+def _say_what_stays(library: Library) -> None:
+    from thumb_pipeline.stages.trash import reason_not_to_expire
+
+    reason = reason_not_to_expire(library)
+    if reason is not None:
+        say(reason)
 
 
 def _as_json(entry: "Entry") -> dict[str, Any]:

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -18,9 +18,10 @@ from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages import in_force, work_orders
+from thumb_pipeline.stages import clock, in_force, work_orders
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage.removing import remove_files
 
@@ -39,12 +40,16 @@ def forget_old_runs(context: dg.OpExecutionContext, library: LibraryResource) ->
     with refusals_as_failures():
         in_force.refuse_trouble(opened)
     done = forget(context.instance, opened, now_s=time.time(), most_s=_MOST_S)
+    if done["left"] and (reason := reason_to_wait(opened, now_s=time.time())) is not None:
+        context.log.warning(reason)
     context.add_output_metadata({name: dg.MetadataValue.int(n) for name, n in done.items()})
     return done
 
 
 def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most_s: float) -> dict[str, int]:
     """Forgets old runs, the oldest first; returns how many went, how many old ones stay, how many are left for later.
+
+    All of them are left while the clock was not steady for as long as they are kept: by one that ran ahead all are old.
 
     Args:
         instance: whose runs.
@@ -57,6 +62,8 @@ def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most
         return {"forgotten": 0, "still_needed": 0, "left": 0}
     before_s = now_s - keep_days * 86_400
     old = _old_runs(instance, before_s)
+    if old and reason_to_wait(library, now_s=now_s) is not None:
+        return {"forgotten": 0, "still_needed": 0, "left": len(old)}
     needed = needed_runs(instance, library, before_s) if old else set()
     going = [run_id for run_id in old if run_id not in needed]
     deadline_s, n_forgotten = time.monotonic() + most_s, 0
@@ -66,6 +73,17 @@ def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most
         _forget(instance, run_id)
         n_forgotten += 1
     return {"forgotten": n_forgotten, "still_needed": len(old) - len(going), "left": len(going) - n_forgotten}
+
+
+def reason_to_wait(library: Library, *, now_s: float) -> str | None:
+    """Why no run is forgotten yet, and until when; None where the clock was steady for `runs.keep_days`."""
+    ages, keep = clock.look(library.state).at(moment(now_s)), timedelta(days=library.settings.runs.keep_days)
+    if ages.is_past(ages.steady_since, keep):
+        return None
+    return (
+        f"no run is forgotten before {ages.steady_since + keep:%Y-%m-%d %H:%M} UTC: {ages.trouble}; if the clock is "
+        "right, nothing needs to be done"
+    )
 
 
 def needed_runs(instance: dg.DagsterInstance, library: Library, before_s: float) -> set[str]:

@@ -128,13 +128,24 @@ def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> d
     opened = library.open_to_remove(context.instance)
     with refusals_as_failures(), journal.alone(opened):
         emptied = trash_can.empty_expired(opened)
+        kept = trash_can.reason_not_to_expire(opened)
+    _tell_of_trash(context, trash_can.announcements(emptied), kept)
     done = {
         "emptied": len(emptied),
         "n_files": sum(entry.n_files for entry in emptied),
         "n_bytes": sum(entry.n_bytes for entry in emptied),
     }
-    context.add_output_metadata({name: dg.MetadataValue.int(n) for name, n in done.items()})
+    told = {} if kept is None else {"not_emptied": dg.MetadataValue.text(kept)}
+    context.add_output_metadata({**{name: dg.MetadataValue.int(n) for name, n in done.items()}, **told})
     return done
+
+
+def _tell_of_trash(context: dg.OpExecutionContext, emptied: list[str], kept: str | None) -> None:
+    """Says what was deleted for good, and what was not although its time had come."""
+    for sentence in emptied:
+        context.log.info(sentence)
+    if kept is not None:
+        context.log.warning(kept)
 
 
 def _remove(context: dg.OpExecutionContext, library: Library, operation: Operation, config: RemovalConfig) -> _Told:
@@ -147,13 +158,15 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
             for objection in planned.objections:
                 context.log.warning(objection)
             _report(context, f"{operation.value}_report", planned.document(), planned.files, {})
-            yield dg.Output({**planned.document(), "kept_by_reason": {}})
+            yield dg.Output({**planned.document(), "kept_by_reason": {}, "trash_emptied": [], "trash_kept": None})
             return
         with library.lease() as lease:
             done = operations.perform(library, operation, wish, context.run_id, lease)
     _report(context, f"{operation.value}_report", done.document(), done.files, done.kept_by_reason())
+    _tell_of_trash(context, done.trash_emptied, done.trash_kept)
     yield from evaluations(library)
-    yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason()})
+    told = {"trash_emptied": done.trash_emptied, "trash_kept": done.trash_kept}
+    yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason(), **told})
 
 
 def _report(

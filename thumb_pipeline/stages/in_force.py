@@ -11,8 +11,8 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 
+from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.settings import Settings
 from thumb_pipeline.stages.library import (
@@ -125,7 +125,7 @@ def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
     for state in _state_folders(root):
         path = os.path.join(state, KEPT_NAME)
         with contextlib.suppress(OSError, SettingsUnusable), open(path, "rb") as file:
-            since = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+            since = moment(os.fstat(file.fileno()).st_mtime)
             library = opened_with(root, file.read())
             if library.state == state:
                 trouble = SettingsTrouble(faults=tuple(str(unusable).splitlines()), in_force_since=since)

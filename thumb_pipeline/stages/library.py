@@ -36,7 +36,7 @@ from thumb_pipeline.domain.names import to_bytes
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
-from thumb_pipeline.stages import roots
+from thumb_pipeline.stages import clock, roots
 from thumb_pipeline.stages.refused import Refused, SettingsTrouble, SettingsUnusable
 from thumb_pipeline.stages.settings_text import read_toml
 from thumb_pipeline.storage import leases, publishing
@@ -217,7 +217,7 @@ class Library:
 
     @contextmanager
     def lease(self) -> Iterator[Lease]:
-        """Holds this process's lease.
+        """Holds this process's lease, and notes what the clock says when it takes it.
 
         Raises:
             ArchiveUnavailable: the library is gone.
@@ -230,6 +230,7 @@ class Library:
                 lease = held.enter_context(leases.hold_lease(self.lease_folder))
             except OSError as error:
                 raise self.state_refused(error) from error
+            clock.look(self.state)
             yield lease
 
     @property

@@ -53,5 +53,6 @@ def perform(library: Library, operation: Operation, wish: RemovalWish, run_id: s
         if not journal.is_placed(library, run_id):
             write_down(library, plan_removal(library, operation, wish), run_id, lease)
         removed = carry_out(library, run_id, lease)
-        trash.empty_expired(library)
+        removed.trash_emptied = trash.announcements(trash.empty_expired(library))
+        removed.trash_kept = trash.reason_not_to_expire(library)
     return removed

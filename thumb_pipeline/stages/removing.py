@@ -56,6 +56,8 @@ class Removed:
         kept: the others with the reason (`KEPT` columns as rows).
         n_forgotten: records that went, as no file is left for them.
         is_verified: whether the kept verdicts speak of what is there now.
+        trash_emptied: what expired meanwhile and was deleted for good, one sentence each.
+        trash_kept: why something that would have expired was not deleted, and what to do; None where there is nothing.
     """
 
     run_id: str
@@ -66,6 +68,8 @@ class Removed:
     kept: list[_Row] = field(default_factory=list)
     n_forgotten: int = 0
     is_verified: bool = True
+    trash_emptied: list[str] = field(default_factory=list)
+    trash_kept: str | None = None
 
     @property
     def n_planned(self) -> int:

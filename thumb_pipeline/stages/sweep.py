@@ -7,12 +7,16 @@ the plan out is `removing`.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.domain.clocks import TROUBLED_S
 from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation, Share
+from thumb_pipeline.stages import clock
 from thumb_pipeline.stages.compare import compare_whole
 from thumb_pipeline.stages.inventory import Shrinkage, Survey, accept, survey
 from thumb_pipeline.stages.library import Library
@@ -78,7 +82,11 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
         n_listed=n_listed,
         n_by_policy=n_by_policy,
         n_foreign=n_foreign,
-        objections=[*objections_to(shrunken), *_objections_to_size(library, found, n_listed)],
+        objections=[
+            *objections_to(shrunken),
+            *_objections_to_size(library, found, n_listed),
+            *_objections_to_ages(library, found),
+        ],
     )
 
 
@@ -200,6 +208,25 @@ def _objections_to_size(library: Library, files: pl.DataFrame, n_listed: dict[st
         f"repeat with {FORCE}"
     )
     return ["\n".join(("this sweep would take more than is believable:", *shown, remedy))]
+
+
+def _objections_to_ages(library: Library, files: pl.DataFrame) -> list[str]:
+    """Against taking what only the age of its capture speaks for, while the clock that tells it is in doubt."""
+    by_policy = files.filter(pl.col("kind") == OrphanKind.POLICY.value).group_by("timelapse", "variant").len("n")
+    n_aged = sum(n for key, variant, n in by_policy.iter_rows() if _is_kept_by_age(library, key, variant))
+    if not n_aged or not (ages := clock.peek(library.state)).is_troubled:
+        return []
+    believed_from = f"{ages.steady_since + timedelta(seconds=TROUBLED_S):%Y-%m-%d %H:%M} UTC"
+    lines = (
+        f"this sweep would take {counted(n_aged, 'file')} for the age of their captures, and {ages.trouble}",
+        f"check the clock (date -u); if it is right, repeat with {FORCE}, or from {believed_from} on without",
+    )
+    return ["\n".join(lines)]
+
+
+def _is_kept_by_age(library: Library, key: str, variant: str) -> bool:
+    rules = [era.rules.get(variant) for era in library.settings.for_timelapse(key).policy.eras]
+    return any(rule is not None and rule.retention is not None for rule in rules)
 
 
 def _n_files_elsewhere(library: Library, looked_at: set[str]) -> int:

@@ -6,10 +6,12 @@ lost, those that lie where a removal puts them; whatever else is in the trash st
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.clocks import Ages, moment
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.layout import (
     CAMERAS_FOLDER,
@@ -21,7 +23,8 @@ from thumb_pipeline.domain.layout import (
 )
 from thumb_pipeline.domain.names import to_bytes
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages import journal
+from thumb_pipeline.domain.quantities import counted, human_bytes
+from thumb_pipeline.stages import clock, journal
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.removing import tidy
 from thumb_pipeline.stages.selection import refuse_unknown
@@ -39,7 +42,8 @@ class Entry:
         run_id: its id.
         operation: sweep, purge or unknown.
         removed_at: when it began.
-        expires_at: from when the next sweep or purge empties it; None where the journal is lost.
+        expires_at: from when the next sweep or purge empties it; None where the journal is lost. Later than its age
+            says where the clock jumped since (`domain.clocks`).
         n_files: in the trash now.
         n_bytes: of those.
         is_finished: whether it came to its end; one that was killed can be restored like any other.
@@ -55,6 +59,9 @@ class Entry:
     is_finished: bool
     can_restore: bool
 
+    def __str__(self) -> str:
+        return f"{counted(self.n_files, 'file')} ({human_bytes(self.n_bytes)}) of {self.operation} {self.run_id}"
+
 
 def entries(library: Library) -> list[Entry]:
     """Everything in the trash, oldest first.
@@ -62,8 +69,12 @@ def entries(library: Library) -> list[Entry]:
     Raises:
         Refused: the trash cannot be read.
     """
+    return _entries(library, clock.peek(library.state, newest=_newest(library)))
+
+
+def _entries(library: Library, ages: Ages) -> list[Entry]:
     try:
-        told = (_entry(library, run_id) for run_id in journal.run_ids(library))
+        told = (_entry(library, run_id, ages) for run_id in journal.run_ids(library))
         found = {entry.run_id: entry for entry in told if entry is not None}
         found |= {name: _without_journal(library, name) for name in _folders(library) if name not in found}
     except OSError as error:
@@ -100,14 +111,60 @@ def is_disk_there(library: Library) -> bool:
 def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
     """Deletes the entries that are older than `trash.keep_days`; those without a journal stay until they are named.
 
+    Their age counts only from the moment since which the clock is steady; `not_expired_yet` says so.
+
+    Returns:
+        What went.
+
     Raises:
         Refused: something cannot be removed.
     """
     if not is_disk_there(library):
         return []  # without their journals, files that come back with the disk could not be restored
-    at = now or datetime.now(UTC)
-    expired = [entry for entry in entries(library) if entry.expires_at is not None and entry.expires_at <= at]
+    ages = clock.look(library.state, newest=_newest(library)).at(now)
+    expired = [e for e in _entries(library, ages) if e.expires_at is not None and e.expires_at <= ages.now]
     return [_emptied(library, entry) for entry in expired]
+
+
+def announcements(emptied: Sequence[Entry]) -> list[str]:
+    """One sentence for each that went because it had expired: nothing is deleted for good unannounced."""
+    return [f"the trash was emptied of {entry}, which had expired" for entry in emptied]
+
+
+def reason_not_to_expire(library: Library, now: datetime | None = None) -> str | None:
+    """Why entries stay that are older than `trash.keep_days` by their own time, and what to do; None where none do."""
+    ages = clock.peek(library.state, newest=_newest(library)).at(now)
+    keep = _kept_for(library)
+    held = [
+        run_id
+        for run_id, began_at in _beginnings(library).items()
+        if began_at + keep <= ages.now and not ages.is_past(began_at, keep)
+    ]
+    if not held:
+        return None
+    which = f" {held[0]}" if len(held) == 1 else ""
+    return (
+        f"the trash was not emptied of {counted(len(held), 'run')} that would have expired: {ages.trouble}; if the "
+        f"clock is right, nothing needs to be done: they expire at {ages.steady_since + keep:%Y-%m-%d %H:%M} UTC; to "
+        f"empty the trash now: thumb-pipeline trash --empty{which}"
+    )
+
+
+def _kept_for(library: Library) -> timedelta:
+    return timedelta(days=library.settings.trash.keep_days)
+
+
+def _beginnings(library: Library) -> dict[str, datetime]:
+    """When each removal began, by its journal; one that cannot be read tells nothing."""
+    began_at = {}
+    for run_id in journal.run_ids(library):
+        with suppress(SliceDamaged):
+            began_at[run_id] = journal.read(library, run_id).began_at
+    return began_at
+
+
+def _newest(library: Library) -> datetime | None:
+    return max(_beginnings(library).values(), default=None)
 
 
 def _emptied(library: Library, entry: Entry) -> Entry:
@@ -157,7 +214,7 @@ def _variant_folders(top: str) -> Iterator[str]:
             yield from (inside(folder, name) for name in _subfolders(folder) if name.casefold() not in RESERVED_FOLDERS)
 
 
-def _entry(library: Library, run_id: str) -> Entry | None:
+def _entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
     """What a journal tells of an entry; None where it cannot be read, which is as good as lost."""
     try:
         written = journal.read(library, run_id)
@@ -168,7 +225,7 @@ def _entry(library: Library, run_id: str) -> Entry | None:
         run_id=run_id,
         operation=written.operation.value,
         removed_at=written.began_at,
-        expires_at=written.began_at + timedelta(days=library.settings.trash.keep_days),
+        expires_at=ages.counted_from(written.began_at) + _kept_for(library),
         n_files=n_files,
         n_bytes=n_bytes,
         is_finished=journal.is_finished(library, run_id),
@@ -182,7 +239,7 @@ def _without_journal(library: Library, name: str) -> Entry:
     return Entry(
         run_id=name,
         operation=UNKNOWN,
-        removed_at=datetime.fromtimestamp(os.lstat(path).st_mtime, UTC),
+        removed_at=moment(os.lstat(path).st_mtime),
         expires_at=None,
         n_files=n_files,
         n_bytes=n_bytes,

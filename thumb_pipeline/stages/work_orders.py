@@ -9,10 +9,9 @@ import contextlib
 import io
 import json
 import os
-import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Annotated
 
@@ -20,12 +19,13 @@ import polars as pl
 from pydantic import Field, TypeAdapter
 
 from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.documents import TimelapseKey
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plans import State
-from thumb_pipeline.stages import recovery, resuming
+from thumb_pipeline.stages import clock, recovery, resuming
 from thumb_pipeline.stages.examine import ADOPTED
 from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, opened_with, publish_durably
 from thumb_pipeline.stages.plan import Plan
@@ -39,7 +39,7 @@ _LEASE = "lease"
 _ORDER = "order.json"
 _ROWS = "rows.parquet"
 _MAX_CHUNKS = 64
-_KEEP_S = 7 * 24 * 3600
+_KEEP = timedelta(days=7)
 
 CLAIMED = {
     "timelapse": pl.String,
@@ -373,13 +373,14 @@ def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
 
 
 def _discard_old(library: Library) -> None:
-    """Removes the orders at which nobody has worked for a week, and nobody does."""
+    """Removes the orders at which nobody has worked for a week by a steady clock, and nobody does."""
+    ages = clock.look(library.state)
     for name in _names(library):
         try:
-            idle_s = time.time() - os.stat(library.order_folder(name)).st_mtime
+            worked_at = moment(os.stat(library.order_folder(name)).st_mtime)
         except FileNotFoundError:
             continue  # carried out meanwhile
-        if idle_s > _KEEP_S and not is_held(library, name):
+        if ages.is_past(worked_at, _KEEP) and not is_held(library, name):
             discard(library, name)
 
 

@@ -1,0 +1,100 @@
+"""Keeps a note of what the clock said when somebody last looked, beside what is recorded by it: `<state>/clock.json`.
+
+Whoever takes a lease looks. What follows from a step of the clock is `domain.clocks`.
+"""
+
+import contextlib
+import json
+import os
+import stat
+import time
+from datetime import datetime
+
+from thumb_pipeline.domain.clocks import Ages, ClockNote, Reading, first_note, moment, next_note
+from thumb_pipeline.storage import publishing
+
+NAME = "clock.json"
+"""The file in the state folder."""
+
+_HAVE_AGES = ("datasets", "plans", "trash")
+"""Folders of the state that are there once anything with a time was written."""
+
+_EVERY_S = 3600.0
+_MOST_BYTES = 4096
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_UPTIME = "/proc/uptime"
+
+
+def look(state: str, *, newest: datetime | None = None) -> Ages:
+    """Looks at the clock, notes what it says where that is due, and tells by what ages can be told.
+
+    What cannot be noted is not known the next time: ages then count from that time on.
+
+    Args:
+        state: the state folder of a library.
+        newest: the latest of the stamps whose ages are asked for; one from the future tells of a step back.
+    """
+    now = _reading()
+    before = _read(state)
+    note = _noted(state, before, now, newest)
+    if os.path.isdir(state) and _is_due(before, note):
+        with contextlib.suppress(publishing.CannotWrite, publishing.NameTaken):
+            data = json.dumps(note.document()).encode()
+            publishing.publish(os.fsencode(_path(state)), data, writer="dataset", durable=True, makes_folder=False)
+    return Ages(now=moment(now.at_s), note=note)
+
+
+def peek(state: str, *, newest: datetime | None = None) -> Ages:
+    """The same without writing anything."""
+    now = _reading()
+    return Ages(now=moment(now.at_s), note=_noted(state, _read(state), now, newest))
+
+
+def _noted(state: str, before: ClockNote | None, now: Reading, newest: datetime | None) -> ClockNote:
+    if before is None:
+        is_new = not any(os.path.lexists(os.path.join(state, name)) for name in _HAVE_AGES)
+        before = first_note(now, is_new=is_new)
+    return next_note(before, now, newest_s=0.0 if newest is None else newest.timestamp())
+
+
+def _is_due(before: ClockNote | None, note: ClockNote) -> bool:
+    if before is None or note.steady_since_s != before.steady_since_s or note.ahead_s != before.ahead_s:
+        return True
+    return note.boot_id != before.boot_id or not 0 <= note.at_s - before.at_s < _EVERY_S
+
+
+def _read(state: str) -> ClockNote | None:
+    """The note; None where there is none, or what stands there is none."""
+    try:
+        descriptor = os.open(_path(state), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            written = os.read(descriptor, _MOST_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+        finally:
+            os.close(descriptor)
+        return ClockNote.parsed(json.loads(written))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _reading() -> Reading:
+    return Reading(at_s=time.time(), uptime_s=_uptime_s(), boot_id=_told(_BOOT_ID) or None)
+
+
+def _uptime_s() -> float | None:
+    try:
+        return float(_told(_UPTIME).split()[0])
+    except (ValueError, IndexError):
+        return None
+
+
+def _told(path: str) -> str:
+    """What the kernel tells there, on one line; nothing on other kernels than Linux."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read(_MOST_BYTES).strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _path(state: str) -> str:
+    return os.path.join(state, NAME)
