@@ -18,6 +18,7 @@ from pydantic import AfterValidator, TypeAdapter
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, SETTINGS_NAME, TRASH_FOLDER
 from thumb_pipeline.domain.names import to_bytes, to_text
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.stages import clock
 from thumb_pipeline.storage import publishing
 from thumb_pipeline.storage.folders import read_file
 
@@ -28,7 +29,7 @@ ID_NAME = ".thumb_pipeline-id"
 STATE_NAMES = frozenset(
     {
         *("datasets", "plans", "leases", "trash", "watch", "dagster"),
-        *("up.log", "library-id", f"last-valid-{SETTINGS_NAME}", "contact-sheet.jpg", "demo"),
+        *("up.log", "library-id", f"last-valid-{SETTINGS_NAME}", "contact-sheet.jpg", "demo", clock.NAME),
     }
 )
 VARIANTS_NAMES = frozenset({CAMERAS_FOLDER, TRASH_FOLDER})

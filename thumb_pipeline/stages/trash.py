@@ -111,7 +111,7 @@ def is_disk_there(library: Library) -> bool:
 def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
     """Deletes the entries that are older than `trash.keep_days`; those without a journal stay until they are named.
 
-    Their age counts only from the moment since which the clock is steady; `not_expired_yet` says so.
+    Their age counts only from the moment since which the clock is steady; `reason_not_to_expire` says so.
 
     Returns:
         What went.
