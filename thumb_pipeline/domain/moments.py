@@ -4,7 +4,11 @@ Finding that frame is `imaging.video_frames`' business. A picture that does not 
 of no recipe: a record and a variant's provenance say it of videos alone, and only those are stale when it changes.
 """
 
+import re
 from dataclasses import dataclass
+
+_TEXT = re.compile(r"(?:[0-9]{1,6}(?:\.[0-9]{1,9})?|[0-9](?:\.[0-9]{1,5})?e[+-][0-9]{2,3})(?: s| of the duration)")
+"""What `FrameAt.text` gives: Python's `g` format of a number that is not negative, and its unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +30,8 @@ class FrameAt:
 
 
 DEFAULT_FRAME_AT = FrameAt()
+
+
+def is_moment(text: str) -> bool:
+    """Whether a text says a moment as `FrameAt.text` does."""
+    return _TEXT.fullmatch(text) is not None

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from PIL import ImageFile
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.domain.provenance import Provenance
+from thumb_pipeline.domain.provenance import LARGEST_SIDE_PX, Provenance
 from thumb_pipeline.domain.variants import OutputFormat
 from thumb_pipeline.imaging.decoders import open_header
 from thumb_pipeline.imaging.formats import HEAD_N_BYTES, SUPPORTED, identify
-from thumb_pipeline.imaging.provenance import checksum_holds, read_provenance
+from thumb_pipeline.imaging.provenance import bears_our_mark, checksum_holds, read_provenance
 from thumb_pipeline.imaging.refusals import Refused, decoding
 
 _OUTPUT_FORMATS = {output_format.upper(): output_format for output_format in OutputFormat}
 
 _CHECKSUM_FAILS = "its bytes are not those that its checksum was taken of"
+_NO_NOTE = "it carries a note like ours that this program never wrote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,9 @@ class Inspection:
         width_px: its width.
         height_px: its height.
         provenance: the note it carries, if it is one of ours.
-        is_whole: its checksum holds; of a file without provenance, whether it was decoded to its end.
+        is_whole: its checksum holds; of a file without provenance, whether it was decoded to its end. One that only
+            begins like ours is never whole: it was ours and is damaged, or pretends to be.
+        is_foreign: nothing in it begins like a note of ours.
         fault: where it is not whole and was decoded, what is wrong with it.
     """
 
@@ -42,6 +45,7 @@ class Inspection:
     height_px: int
     provenance: Provenance | None
     is_whole: bool
+    is_foreign: bool = False
     fault: str = ""
 
 
@@ -102,7 +106,10 @@ def _opened(data: bytes) -> tuple[str, ImageFile.ImageFile]:
         raise Refused(reason, f"a variant cannot be {name or 'this'}")
     stream = io.BytesIO(data)
     with decoding(stream, name):
-        return name, open_header(stream, name)
+        header = open_header(stream, name)
+    if max(header.size) > LARGEST_SIDE_PX:
+        raise Refused(FailureReason.TOO_LARGE, f"its header says {header.width}x{header.height} pixels")
+    return name, header
 
 
 def _described(
@@ -110,13 +117,15 @@ def _described(
 ) -> Inspection:
     width, height = header.size  # before decoding: it may be at a smaller scale
     provenance = read_provenance(data)
-    fault = fault_of(provenance)
+    is_foreign = provenance is None and not bears_our_mark(data)
+    fault = fault_of(provenance) if provenance is not None or is_foreign else _NO_NOTE
     return Inspection(
         format=_OUTPUT_FORMATS.get(name, name),
         width_px=width,
         height_px=height,
         provenance=provenance,
         is_whole=not fault,
+        is_foreign=is_foreign,
         fault=fault,
     )
 

@@ -14,7 +14,13 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from thumb_pipeline.domain.provenance import EMPTY_CHECKSUM, MAGIC, Provenance
+from thumb_pipeline.domain.provenance import (
+    EMPTY_CHECKSUM,
+    MAGIC,
+    MAX_NOTE_CHARACTERS,
+    Provenance,
+    without_markup,
+)
 from thumb_pipeline.domain.variants import OutputFormat
 
 _MAGIC = MAGIC.encode("ascii")
@@ -40,9 +46,7 @@ def note_options(output_format: OutputFormat, note: str) -> dict[str, Any]:
         chunks = PngImagePlugin.PngInfo()
         chunks.add_text(_PNG_KEYWORD, note)
         return {"pnginfo": chunks}
-    # The note is JSON: its own escapes keep the two characters out that XML would read as markup.
-    text = note.replace("&", "\\u0026").replace("<", "\\u003c")
-    return {"xmp": _XMP_PACKET.format(text).encode("ascii")}
+    return {"xmp": _XMP_PACKET.format(without_markup(note)).encode("ascii")}
 
 
 def seal(data: bytes) -> tuple[bytes, str]:
@@ -61,7 +65,14 @@ def seal(data: bytes) -> tuple[bytes, str]:
 def read_provenance(data: bytes) -> Provenance | None:
     """The provenance a variant's file carries, or None where it carries none of ours."""
     span = _note_span(data)
-    return None if span is None else Provenance.from_text(data[slice(*span)].decode("ascii", "replace"))
+    if span is None or span[1] - span[0] > MAX_NOTE_CHARACTERS:
+        return None
+    return Provenance.from_text(data[slice(*span)].decode("ascii", "replace"))
+
+
+def bears_our_mark(data: bytes) -> bool:
+    """Whether a file has something in the place of our note that begins like one, be it readable or not."""
+    return _note_span(data) is not None
 
 
 def checksum_holds(data: bytes, provenance: Provenance) -> bool:

@@ -259,11 +259,11 @@ def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> Ex
 
 def _seen(data: bytes, *, decode_foreign: bool) -> Examined:
     found = inspect(data)
-    if not isinstance(found, Failure) and found.provenance is None:
+    if not isinstance(found, Failure) and found.is_foreign:
         found = inspect(data, decode=True) if decode_foreign else found
     if isinstance(found, Failure):
         return Examined(opens=False)
-    foreign_is_moot = found.provenance is None and not decode_foreign
+    foreign_is_moot = found.is_foreign and not decode_foreign
     return Examined(
         opens=True,
         is_whole=found.is_whole or foreign_is_moot,

@@ -25,17 +25,26 @@ _NOTE = {
     **dict.fromkeys(("source_n_bytes", "source_mtime_ns", "source_width_px", "source_height_px"), int),
     "render_revision": int,
 }
+_FORMS = {
+    **dict.fromkeys(("source_digest", "source_name_digest", "checksum"), r"[0-9a-f]{32}"),
+    **dict.fromkeys(("source_n_bytes", "render_revision"), r"\d+"),
+    **dict.fromkeys(("source_width_px", "source_height_px"), r"[1-9]\d*"),
+    "source_mtime_ns": r"-?\d+",
+    "spec_fingerprint": r"[0-9a-f]{16}",
+    "version": r"[ -~]{1,100}",
+}
+_MOST = {**dict.fromkeys(_FORMS, 2**31 - 1), "source_n_bytes": 2**63 - 1, "source_mtime_ns": 2**63 - 1}
 
 
 def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec, source_digest: str | None) -> str:
     """What a file says of itself: `unrecorded` if it is right in all."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
-            size, note = picture.size, note_in(picture)
+            size, note, is_marked = picture.size, note_in(picture), is_ours_or_was(picture)
     except _UNOPENABLE:
         return "corrupt"
     if note is None:
-        return "stale_spec"
+        return "corrupt" if is_marked else "stale_spec"
     if not is_sealed(data, note["checksum"]):
         return "corrupt"
     if source_digest not in (None, note["source_digest"]) or note["source_n_bytes"] != source[0]:
@@ -59,17 +68,36 @@ def note_of(data: bytes) -> Row | None:
 
 def note_in(picture: Image.Image) -> Row | None:
     """The note of ours that a variant carries, wherever its format has room for one."""
-    texts = [picture.info.get("comment"), picture.info.get("thumb_pipeline"), picture.info.get("xmp")]
-    for text in texts:
-        written = text.decode("ascii", "replace") if isinstance(text, bytes) else text or ""
+    for written in _written_in(picture):
         found = re.search(r"(?:^|>)thumb_pipeline:1:(\{.*\})(?:$|</)", written, re.DOTALL)
         try:
             note = json.loads(found[1]) if found else None
         except ValueError:
             continue
-        if isinstance(note, dict) and {name: type(value) for name, value in note.items()} == _NOTE:
+        if found and isinstance(note, dict) and is_as_we_write(note, found[1]):
             return note
     return None
+
+
+def is_ours_or_was(picture: Image.Image) -> bool:
+    """Whether there is the beginning of a note, whatever follows."""
+    return any(re.search(r"(?:^|>)thumb_pipeline:1:", written) for written in _written_in(picture))
+
+
+def is_as_we_write(note: Row, written: str) -> bool:
+    if {name: type(value) for name, value in note.items()} != _NOTE:
+        return False
+    if not all(re.fullmatch(form, str(note[name]), re.ASCII) for name, form in _FORMS.items()):
+        return False
+    if any(isinstance(value, int) and value > _MOST[name] for name, value in note.items()):
+        return False
+    ours = json.dumps(note, sort_keys=True, separators=(",", ":"))
+    return written in (ours, ours.replace("&", "\\u0026").replace("<", "\\u003c"))
+
+
+def _written_in(picture: Image.Image) -> list[str]:
+    texts = [picture.info.get("comment"), picture.info.get("thumb_pipeline"), picture.info.get("xmp")]
+    return [text.decode("ascii", "replace") if isinstance(text, bytes) else text or "" for text in texts]
 
 
 def is_sealed(data: bytes, checksum: str) -> bool:
