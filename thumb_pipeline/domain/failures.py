@@ -6,6 +6,8 @@ A bad picture is a value of this module; a bad environment (disk full, folder go
 from dataclasses import dataclass
 from enum import StrEnum
 
+from thumb_pipeline.domain.plain_text import plain
+
 
 class FailureReason(StrEnum):
     """Why a source, or one variant of it, could not be made. The list is closed and documented in docs/failures.md."""
@@ -29,7 +31,10 @@ class FailureReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """One refusal: the reason from the closed list, and the decoder's own words."""
+    """One refusal: the reason from the closed list, and the decoder's own words, made fit for tables and people."""
 
     reason: FailureReason
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", plain(self.detail))

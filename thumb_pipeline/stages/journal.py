@@ -25,9 +25,9 @@ from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library import Lease, Library, Refused, publish_durably
 from thumb_pipeline.stages.orphans import ORPHANS
 from thumb_pipeline.stages.removal import Removal, RemovalWish
-from thumb_pipeline.storage.folders import read_file
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder, writer_of
+from thumb_pipeline.storage.reading import read_small
 from thumb_pipeline.storage.removing import remove_files
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
@@ -165,7 +165,7 @@ def read(library: Library, run_id: str) -> Journal:
     """
     path = _path(library, run_id, _OPERATION)
     try:
-        return replace(_JOURNALS.validate_json(read_file(path)), run_id=run_id)
+        return replace(_JOURNALS.validate_json(read_small(path)), run_id=run_id)
     except (OSError, ValueError) as error:
         raise SliceDamaged(
             f"{path} cannot be read ({error}); what it removed lies in {library.trash}/{run_id} and can be moved back "
@@ -200,7 +200,7 @@ def is_finished(library: Library, run_id: str) -> bool:
 def kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
     """How many files a removal that came to its end left where they were, by reason; none of one that did not."""
     try:
-        return _RESULTS.validate_json(read_file(_path(library, run_id, _RESULT))).kept_by_reason
+        return _RESULTS.validate_json(read_small(_path(library, run_id, _RESULT))).kept_by_reason
     except (OSError, ValueError):
         return {}  # it only makes a count more exact
 

@@ -20,7 +20,7 @@ from thumb_pipeline.domain.names import to_bytes, to_text
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import clock
 from thumb_pipeline.storage import publishing
-from thumb_pipeline.storage.folders import read_file
+from thumb_pipeline.storage.reading import read_small
 
 MARKER_NAME = ".thumb_pipeline-owner.json"
 ID_NAME = ".thumb_pipeline-id"
@@ -160,7 +160,7 @@ def mark(folder: str, root: str) -> None:
 def read_owner(folder: str) -> Owner | None:
     """Whose a folder says it is; None where it does not, or says nothing of use."""
     try:
-        return _OWNERS.validate_json(read_file(inside(folder, MARKER_NAME)))
+        return _OWNERS.validate_json(read_small(inside(folder, MARKER_NAME)))
     except (OSError, ValueError):
         return None
 
@@ -233,7 +233,7 @@ def _create(path: str, data: bytes) -> None:
 
 def _written_id(root: str) -> str | None:
     try:
-        return _checked_id(read_file(inside(root, ID_NAME)).decode("ascii").strip())
+        return _checked_id(read_small(inside(root, ID_NAME)).decode("ascii").strip())
     except (OSError, ValueError):
         return None
 

@@ -17,7 +17,7 @@ from thumb_pipeline.domain.identifiers import is_change_list_id
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.storage import leases, publishing
-from thumb_pipeline.storage.folders import read_file
+from thumb_pipeline.storage.reading import read_small
 
 _VERSION = 1
 _SUFFIX = ".changes.json"
@@ -92,7 +92,7 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
 def read_marks(library: Library) -> dict[str, Mark]:
     """The remembered folders, by timelapse; none where the memory is lost or of another version."""
     try:
-        written = _MARKS.validate_json(read_file(_marks_path(library)))
+        written = _MARKS.validate_json(read_small(_marks_path(library)))
         if written.version != _VERSION:
             return {}
         return {
@@ -128,7 +128,7 @@ def place_list(library: Library, list_id: str, changes: dict[str, FolderChanges]
 def read_list(library: Library, list_id: str) -> dict[str, FolderChanges]:
     """What a list says; nothing where it is gone: the run then looks at all folders itself."""
     try:
-        written = _LISTS.validate_json(read_file(_list_path(library, list_id)))
+        written = _LISTS.validate_json(read_small(_list_path(library, list_id)))
         return {
             key: FolderChanges(mtime_ns=mtime_ns, is_final=is_final, names=found)
             for key, (mtime_ns, is_final, found) in written.items()

@@ -31,8 +31,8 @@ from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, open
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.required import without_superseded
-from thumb_pipeline.storage.folders import read_file
 from thumb_pipeline.storage.publishing import writer_of
+from thumb_pipeline.storage.reading import read_small
 from thumb_pipeline.storage.removing import remove_files
 
 _LEASE = "lease"
@@ -173,7 +173,7 @@ def read(library: Library, order_id: str) -> WorkOrder:
     """
     path = _file(library, order_id, _ORDER)
     try:
-        order = _ORDERS.validate_json(read_file(path))
+        order = _ORDERS.validate_json(read_small(path))
         datetime.fromisoformat(order.placed_at)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(f"{path} is not there, or is no order of work: {error}") from error
@@ -187,7 +187,7 @@ def library_of(library: Library, order_id: str) -> Library:
     than its file was made by. What that leaves stale is planned afresh by the next run.
     """
     try:
-        written = read_file(_file(library, order_id, SETTINGS_NAME))
+        written = read_small(_file(library, order_id, SETTINGS_NAME))
         then = library if written == library.written else opened_with(library.root, written)
     except (OSError, SettingsUnusable):  # placed by another version
         return library
@@ -316,7 +316,7 @@ def is_held(library: Library, order_id: str) -> bool:
 def _lease_of(library: Library, order_id: str) -> str | None:
     """What an order's file names as the lease of its process; None where it has no such file."""
     try:
-        return read_file(_file(library, order_id, _LEASE)).decode("ascii", "replace")
+        return read_small(_file(library, order_id, _LEASE)).decode("ascii", "replace")
     except OSError:
         return None
 

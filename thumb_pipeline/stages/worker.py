@@ -48,6 +48,7 @@ from thumb_pipeline.stages.worker_tasks import (
 from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed, NameTaken, publish
+from thumb_pipeline.storage.reading import NoRegularFile, open_regular
 from thumb_pipeline.storage.removing import remove_seen
 
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
@@ -63,15 +64,18 @@ def main() -> None:
     tasks = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not end up between the answers
-    orders = _received(tasks)
+    received = _received(tasks)
+    assert received is not None
+    _, orders = received
     assert isinstance(orders, WorkerOrders)
     restrict(orders)
-    while (task := _received(tasks)) is not None:
+    while (received := _received(tasks)) is not None:
+        number, task = received
         assert not isinstance(task, WorkerOrders)
         start_deadline(orders)
         answer = _answer(task, orders)
         stop_deadline()
-        _send(answers, answer)
+        _send(answers, number, answer)
 
 
 def _answer(task: Task, orders: WorkerOrders) -> Answer:
@@ -119,8 +123,8 @@ def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
 def _read_source(task: RenderTask | DigestTask) -> tuple[BinaryIO, str]:
     """The source's bytes and their digest, if it is before and after reading what was planned."""
     try:
-        file = open(task.path, "rb", buffering=0)  # noqa: SIM115 -- a large one is read again by the decoder
-    except (FileNotFoundError, NotADirectoryError):
+        file = os.fdopen(open_regular(task.path), "rb", buffering=0)  # a large one is read again by the decoder
+    except (FileNotFoundError, NotADirectoryError, NoRegularFile):
         raise _Moved("vanished since it was listed") from None
     _compare(file.fileno(), task)
     digest = hashlib.sha256()
@@ -207,7 +211,7 @@ def _published(
         width_px=picture.width_px,
         height_px=picture.height_px,
         n_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        mtime_ns=mtime_ns(status),
         checksum=picture.checksum,
         frame_at=frame_at,
     )
@@ -313,10 +317,10 @@ def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
 
 def _read(path: bytes, *, folder: int | None = None) -> tuple[bytes, os.stat_result | None]:
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=folder), "rb", buffering=0) as file:
+        with os.fdopen(open_regular(path, folder=folder), "rb", buffering=0) as file:
             return file.readall() or b"", os.fstat(file.fileno())
     except OSError:
-        return b"", None  # gone or unreadable: it is examined as the empty file it is to us, and made again
+        return b"", None  # gone, unreadable or no file: it is examined as the empty file it is to us, and made again
 
 
 def _refused(failure: Failure) -> VariantAnswer:
@@ -327,17 +331,18 @@ def _all(task: RenderTask, answer: VariantAnswer) -> RenderAnswer:
     return RenderAnswer(variants=[answer for _ in task.variants])
 
 
-def _received(tasks: BinaryIO) -> Task | WorkerOrders | None:
+def _received(tasks: BinaryIO) -> tuple[int, Task | WorkerOrders] | None:
+    """The next message of our parent and its number; None where there are no more."""
     head = tasks.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
-    message: Task | WorkerOrders = pickle.loads(tasks.read(LENGTH.unpack(head)[0]))  # noqa: S301 -- our parent's words
+    message: tuple[int, Task | WorkerOrders] = pickle.loads(tasks.read(LENGTH.unpack(head)[0]))  # noqa: S301 -- its words
     return message
 
 
-def _send(answers: BinaryIO, answer: Answer) -> None:
+def _send(answers: BinaryIO, number: int, answer: Answer) -> None:
     kind = "list" if isinstance(answer, list) else type(answer).__name__
-    data = json.dumps([kind, answer], default=_fields).encode()
+    data = json.dumps([number, kind, answer], default=_fields).encode()
     answers.write(LENGTH.pack(len(data)) + data)
     answers.flush()
 

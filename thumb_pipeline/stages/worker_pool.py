@@ -3,43 +3,34 @@
 Who asks decides what the answers mean. What happens inside a worker is in `worker`.
 """
 
-import json
+import os
 import pickle
+import select
 import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.domain.plans import Examined
-from thumb_pipeline.domain.provenance import Provenance
+from thumb_pipeline.stages.worker_answers import NoAnswer, read_answer
 from thumb_pipeline.stages.worker_room import make_room
-from thumb_pipeline.stages.worker_tasks import (
-    LENGTH,
-    Answer,
-    Broken,
-    DigestAnswer,
-    Disproof,
-    Evidence,
-    EvidenceAnswer,
-    ExamineAnswer,
-    ProofAnswer,
-    RenderAnswer,
-    SheetAnswer,
-    Task,
-    VariantAnswer,
-    WorkerOrders,
-)
+from thumb_pipeline.stages.worker_tasks import LENGTH, Answer, Broken, Task, WorkerOrders
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed
 
-_MAX_ANSWER_N_BYTES = 64 * 1024 * 1024
+_MAX_ANSWER_N_BYTES = 4 * 1024 * 1024
+"""Ten times the longest; as JSON of nothing but brackets it takes 100 MB to read."""
+
+_MOST_COMPLAINTS_N_BYTES = 64 * 1024
+_REST_WITHIN_S = 60.0
+"""Time for the rest of an answer that has begun, and for a worker that has closed its pipe to end."""
 
 _LOOK_EVERY_S = 0.5
 _END_WITHIN_S = 2.0
@@ -54,6 +45,7 @@ class _Worker:
     process: subprocess.Popen[bytes]
     complaints: IO[bytes]
     task: Task | None = None
+    number: int = 0  # of the message that was sent last; the answer must bear it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +95,7 @@ class WorkerPool:
             self._bury(worker)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
-        """Answers as they come, in no order. A worker that dies over a task answers it with a `Failure`.
+        """Answers as they come, in no order. A worker that dies over a task, or talks nonsense, gives a `Failure`.
 
         Who is killed from outside was most likely the kernel's choice when memory was short: such a task is tried once
         more in the end, alone. While one run's answers are taken, another one may be made: it has workers of its own.
@@ -152,11 +144,12 @@ class WorkerPool:
             self._busy[descriptor] = worker
 
     def _living(self) -> _Worker:
-        """An idle worker, or a new one; no source is blamed for a worker that died while it had nothing to do."""
+        """An idle worker, or a new one; no source is blamed for one that died, or spoke, while it had nothing to do."""
         while self._idle:
             worker = self._idle.pop()
-            if worker.process.poll() is None:
+            if worker.process.poll() is None and not _speaks(worker, within_s=0.0):
                 return worker
+            worker.process.kill()
             self._bury(worker)
         return self._start()
 
@@ -165,7 +158,13 @@ class WorkerPool:
         worker = self._busy.pop(descriptor)
         task = worker.task
         assert task is not None
-        answer = _received(worker)
+        try:
+            answer = _received(worker)
+        except NoAnswer as nonsense:
+            worker.process.kill()
+            self._bury(worker)
+            detail = f"the decoder's process gave no answer that can be read: {nonsense}"
+            return task, Failure(reason=FailureReason.CRASHED, detail=detail)
         if answer is None:
             failure = self._bury(worker)
             return task, _Killed(failure) if worker.process.returncode == -signal.SIGKILL else failure
@@ -193,11 +192,20 @@ class WorkerPool:
                     pipe.close()
                 except BrokenPipeError:
                     continue  # it died before it read its task
-        code = worker.process.wait()
-        worker.complaints.seek(0)
+        code = _end(worker)
+        worker.complaints.seek(max(0, worker.complaints.seek(0, os.SEEK_END) - _MOST_COMPLAINTS_N_BYTES))
         said = worker.complaints.read().decode("utf-8", "replace").strip().splitlines()
         worker.complaints.close()
         return _cause_of_death(code, said[-1] if said else "", self._orders)
+
+
+def _end(worker: _Worker) -> int:
+    """Waits until a worker without pipes has ended; one that goes on all the same is killed."""
+    try:
+        return worker.process.wait(_REST_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        worker.process.kill()
+        return worker.process.wait()
 
 
 def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
@@ -206,14 +214,15 @@ def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
     if any(words in said for words in _OUT_OF_MEMORY_WORDS):
         return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=said)
     if code < 0:
-        name = signal.Signals(-code).name
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         hint = "; perhaps the machine ran out of memory" if code == -signal.SIGKILL else ""
         return Failure(reason=FailureReason.CRASHED, detail=f"the decoder was ended by {name}{hint} {said}".strip())
     return Failure(reason=FailureReason.CRASHED, detail=said or f"the decoder ended with exit code {code}")
 
 
 def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
-    data = pickle.dumps(message)
+    worker.number += 1
+    data = pickle.dumps((worker.number, message))
     assert worker.process.stdin is not None
     try:
         worker.process.stdin.write(LENGTH.pack(len(data)) + data)
@@ -223,34 +232,44 @@ def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
 
 
 def _received(worker: _Worker) -> Answer | None:
-    """The worker's answer; None where it died, or lost its senses over strange bytes."""
-    assert worker.process.stdout is not None
-    head = worker.process.stdout.read(LENGTH.size)
-    n_bytes = LENGTH.unpack(head)[0] if len(head) == LENGTH.size else 0
-    data = worker.process.stdout.read(n_bytes) if n_bytes <= _MAX_ANSWER_N_BYTES else b""
-    try:
-        return _parsed(*json.loads(data))
-    except (ValueError, TypeError, KeyError):
-        worker.process.terminate()
+    """The worker's answer; None where it ended before it had given one.
+
+    Raises:
+        NoAnswer: it lost its senses over strange bytes.
+    """
+    assert worker.task is not None
+    head = _read(worker, LENGTH.size)
+    if len(head) < LENGTH.size:
         return None
+    (n_bytes,) = LENGTH.unpack(head)
+    if n_bytes > _MAX_ANSWER_N_BYTES:
+        raise NoAnswer("it is longer than any")
+    data = _read(worker, n_bytes)
+    return read_answer(data, worker.task, worker.number) if len(data) == n_bytes else None
 
 
-def _parsed(kind: str, fields: Any) -> Answer:
-    if kind == "list":
-        return [ExamineAnswer(**item) for item in fields]
-    if kind == "Broken":
-        return Broken(**fields)
-    if kind == "SheetAnswer":
-        return SheetAnswer(**fields)
-    if kind == "ProofAnswer":
-        return ProofAnswer(**{**fields, "wrong": [Disproof(**item) for item in fields["wrong"]]})
-    if kind == "DigestAnswer":
-        return DigestAnswer(**fields)
-    if kind == "EvidenceAnswer":
-        return EvidenceAnswer(files=[_evidence(**item) for item in fields["files"]])
-    return RenderAnswer(**{**fields, "variants": [VariantAnswer(**item) for item in fields["variants"]]})
+def _read(worker: _Worker, n_bytes: int) -> bytes:
+    """So many bytes of an answer; fewer where the worker has closed its pipe.
+
+    Raises:
+        NoAnswer: it stopped in the middle.
+    """
+    assert worker.process.stdout is not None
+    descriptor, until_s = worker.process.stdout.fileno(), time.monotonic() + _REST_WITHIN_S
+    data = bytearray()
+    while len(data) < n_bytes:
+        if not _speaks(worker, within_s=until_s - time.monotonic()):
+            raise NoAnswer("it stopped in the middle of it")
+        piece = os.read(descriptor, n_bytes - len(data))
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
 
 
-def _evidence(seen: Any, **facts: Any) -> Evidence:
-    note = seen.pop("provenance")
-    return Evidence(seen=Examined(**seen, provenance=None if note is None else Provenance(**note)), **facts)
+def _speaks(worker: _Worker, *, within_s: float) -> bool:
+    """Whether a worker has written something, or closed its pipe, within a time."""
+    assert worker.process.stdout is not None
+    poll = select.poll()
+    poll.register(worker.process.stdout, select.POLLIN)
+    return bool(poll.poll(max(0.0, within_s) * 1000))

@@ -1,7 +1,8 @@
 """What is asked of a worker process and what it answers.
 
 Questions are pickled: they come from us. Answers are JSON: they come from a process that has had strange bytes in its
-decoders, and are read as data. Imported by the workers: nothing heavy here.
+decoders, and are read as data (`worker_answers`). Each message of ours has a number, which its answer repeats. Imported
+by the workers: nothing heavy here.
 """
 
 import struct

@@ -4,7 +4,6 @@ One pass with sizes and mtimes, names as reversible text, and a clear difference
 could not be read. Writing is in `publishing`.
 """
 
-import errno
 import os
 import stat
 from array import array
@@ -191,27 +190,6 @@ def _is_cut_off(path: str) -> bool:
 def _leads_nowhere(path: str) -> bool:
     """Whether a path is a link to what is not there: most likely to where a disk should be mounted."""
     return os.path.islink(path) and not os.path.exists(path)
-
-
-def read_file(path: str | bytes) -> bytes:
-    """The bytes of a regular file. Whatever else has its name is not waited for, as reading a pipe would be.
-
-    Raises:
-        OSError: it is not there, cannot be read, or is no regular file.
-    """
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-        refuse_irregular(os.fstat(file.fileno()), path)
-        return file.read()
-
-
-def refuse_irregular(status: os.stat_result, path: str | bytes) -> None:
-    """Makes sure that what has a name is a regular file.
-
-    Raises:
-        OSError: it is a folder, a pipe or the like.
-    """
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 _HEAD_TAIL_BYTES = 12
