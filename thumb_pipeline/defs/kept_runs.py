@@ -23,7 +23,7 @@ from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import clock, in_force, work_orders
 from thumb_pipeline.stages.library import Library
-from thumb_pipeline.storage.removing import remove_files
+from thumb_pipeline.storage.removing import discard, remove_files
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _ENDED_BACKFILLS = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
@@ -148,8 +148,7 @@ def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
     path_for_shard = getattr(instance.event_log_storage, "path_for_shard", None)
     if path_for_shard is not None:
         for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path_for_shard(run_id)}{suffix}")
+            discard(f"{path_for_shard(run_id)}{suffix}")
 
 
 @dg.graph(name="forget_runs")

@@ -25,10 +25,10 @@ from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library import Lease, Library, Refused, publish_durably
 from thumb_pipeline.stages.orphans import ORPHANS
 from thumb_pipeline.stages.removal import Removal, RemovalWish
+from thumb_pipeline.storage import removing
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder, writer_of
 from thumb_pipeline.storage.reading import read_small
-from thumb_pipeline.storage.removing import remove_files
 
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _OPERATION, _RESULT, _FILES, _RECORDS = "operation.json", "result.json", "files.parquet", "records.parquet"
@@ -117,7 +117,7 @@ def _discard_halves(library: Library) -> None:
     """Journals that a kill left half written, or half discarded: nothing was moved yet, or nothing is left to undo."""
     for name in filter(is_run_id, os.listdir(library.journals)):
         if not is_placed(library, name):
-            remove_files(library.journal_folder(name), _is_ours)
+            removing.remove_files(library.journal_folder(name), _is_ours)
 
 
 def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Journal:
@@ -216,11 +216,8 @@ def run_ids(library: Library) -> list[str]:
 def discard(library: Library, run_id: str) -> None:
     """Removes a journal, our files alone; the first to go is the one that makes it one."""
     for name in (_OPERATION, _RESULT):
-        try:
-            os.unlink(_path(library, run_id, name))
-        except FileNotFoundError:
-            continue
-    remove_files(library.journal_folder(run_id), _is_ours)
+        removing.discard(_path(library, run_id, name))
+    removing.remove_files(library.journal_folder(run_id), _is_ours)
 
 
 def _is_ours(name: str) -> bool:

@@ -7,7 +7,7 @@ the operation goes on, `restore` undoes what was moved.
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,7 @@ from thumb_pipeline.storage.removing import (
     own_folder,
     place_of,
     remove_empty,
+    remove_folder_if_empty,
     settle_folder,
     take,
     trash_folder,
@@ -278,8 +279,7 @@ def _conclude(library: Library, written: Journal, touched: list[str], result: Re
 
 def tidy(library: Library) -> None:
     """Removes the folder of the trash where nothing is in it."""
-    with suppress(OSError):
-        os.rmdir(library.trash)
+    remove_folder_if_empty(library.trash)
 
 
 def _is_elsewhere(path: str, here: tuple[int, str]) -> bool:

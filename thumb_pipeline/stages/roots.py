@@ -143,7 +143,7 @@ def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
     found = standing(folder, root)
     if found is Standing.FREE:
         os.makedirs(folder, exist_ok=True)
-        _create(inside(folder, MARKER_NAME), _OWNERS.dump_json(_me(root)))
+        publishing.publish_new(_path(folder, MARKER_NAME), _OWNERS.dump_json(_me(root)), writer=_WRITER)
         found = standing(folder, root)
     if found is Standing.MOVED:
         mark(folder, root)
@@ -154,7 +154,7 @@ def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
 def mark(folder: str, root: str) -> None:
     """Says in a folder that it is the library's, whatever was said there before; raises as `claim`."""
     data = _OWNERS.dump_json(_me(root))
-    publishing.publish(os.fsencode(inside(folder, MARKER_NAME)), data, writer=_WRITER, durable=True)
+    publishing.publish(_path(folder, MARKER_NAME), data, writer=_WRITER, durable=True)
 
 
 def read_owner(folder: str) -> Owner | None:
@@ -203,32 +203,10 @@ def _me(root: str) -> Owner:
     """Who marks a folder: the library's id is made when it is needed first, where its folder can be written."""
     if _written_id(root) is None:
         try:
-            _create(inside(root, ID_NAME), f"{uuid.uuid4()}\n".encode())
+            publishing.publish_new(_path(root, ID_NAME), f"{uuid.uuid4()}\n".encode(), writer=_WRITER)
         except (OSError, publishing.CannotWrite):
             return Owner(library_id=_id_by_path(root), root=_text(root))  # an archive that is only read
     return Owner(library_id=_written_id(root) or _id_by_path(root), root=_text(root))
-
-
-def _create(path: str, data: bytes) -> None:
-    """Makes a file that is not there yet, whole; of several that try at once, one does.
-
-    Raises:
-        OSError: the disk does not take it.
-        CannotWrite: likewise.
-    """
-    unborn = inside(os.path.dirname(path), publishing.temporary_name(_WRITER))
-    publishing.publish(os.fsencode(unborn), data, writer=_WRITER, durable=True)
-    try:
-        os.link(unborn, path)
-    except FileExistsError:
-        return
-    except OSError:  # a file system without links
-        if not os.path.exists(path):
-            os.replace(unborn, path)
-            return
-    finally:
-        if os.path.exists(unborn):
-            os.unlink(unborn)
 
 
 def _written_id(root: str) -> str | None:
@@ -236,6 +214,10 @@ def _written_id(root: str) -> str | None:
         return _checked_id(read_small(inside(root, ID_NAME)).decode("ascii").strip())
     except (OSError, ValueError):
         return None
+
+
+def _path(folder: str, name: str) -> bytes:
+    return os.fsencode(inside(folder, name))
 
 
 def _id_by_path(root: str) -> str:

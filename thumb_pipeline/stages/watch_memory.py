@@ -18,6 +18,7 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.reading import read_small
+from thumb_pipeline.storage.removing import discard
 
 _VERSION = 1
 _SUFFIX = ".changes.json"
@@ -157,8 +158,8 @@ def list_placed_at_s(library: Library) -> float | None:
 
 def discard_list(library: Library, list_id: str) -> None:
     """Removes a list that was carried out; what is no id of a list names none."""
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        os.unlink(_list_path(library, list_id))
+    with contextlib.suppress(ValueError):
+        discard(_list_path(library, list_id))
 
 
 def _publish(path: str, document: object) -> None:

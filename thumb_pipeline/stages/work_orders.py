@@ -31,9 +31,9 @@ from thumb_pipeline.stages.library import Lease, Library, SettingsUnusable, open
 from thumb_pipeline.stages.plan import Plan
 from thumb_pipeline.stages.render import ChunkResult
 from thumb_pipeline.stages.required import without_superseded
+from thumb_pipeline.storage import moving, removing
 from thumb_pipeline.storage.publishing import writer_of
 from thumb_pipeline.storage.reading import read_small
-from thumb_pipeline.storage.removing import remove_files
 
 _LEASE = "lease"
 _ORDER = "order.json"
@@ -257,7 +257,7 @@ def placed(library: Library) -> list[WorkOrder]:
 
 def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
     """Makes an order that of another run, which goes on with it; one of an earlier version begins anew."""
-    os.rename(library.order_folder(order_id), library.order_folder(new_id))
+    moving.rename_folder(library.order_folder(order_id), library.order_folder(new_id))
     order = read(library, new_id)
     if not order.merges:  # whose runs did what of it, only their ids told
         order.merges = _last_merges(library, _rows(library, new_id))
@@ -280,9 +280,9 @@ def discard(library: Library, order_id: str) -> None:
     Only files that we put there go; a folder that holds anything else stays with that.
     """
     with contextlib.suppress(OSError):
-        os.unlink(_file(library, order_id, _ORDER))
+        removing.discard(_file(library, order_id, _ORDER))
     with contextlib.suppress(OSError):
-        remove_files(library.order_folder(order_id), _is_ours)
+        removing.remove_files(library.order_folder(order_id), _is_ours)
 
 
 def discard_abandoned(library: Library) -> None:

@@ -78,6 +78,15 @@ def move(source: bytes, target: bytes, guard: FramesGuard) -> bool:
     return True
 
 
+def rename_folder(source: str, target: str) -> None:
+    """Gives a folder of the state another name, both checked (`domain.paths`).
+
+    Raises:
+        OSError: it is not there, or something stands in the way.
+    """
+    os.rename(source, target)
+
+
 def _rename(here: int, source: bytes, there: int, target: bytes) -> None:
     try:
         _rename_or_refuse(here, source, there, target)

@@ -21,6 +21,7 @@ _TEMPORARY = re.compile(
 """The whole form of `temporary_name`: a lease's id or a word, the process, a number of its own."""
 
 _OF_THE_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _OF_THE_NAME = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
 
 
@@ -100,6 +101,35 @@ def publish(
         if error.errno in _OF_THE_NAME:
             raise NameTaken(f"{shown} cannot be written: {error.strerror}; move away what stands there") from error
         raise cannot_write(shown, error) from error
+
+
+def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
+    """The same for a file that must not be there yet, durable; of several that try at once, one does it.
+
+    Returns:
+        Whether it was us.
+
+    Raises:
+        CannotWrite: the disk does not take it.
+    """
+    folder = os.path.dirname(target)
+    unborn = os.path.join(folder, os.fsencode(temporary_name(writer)))
+    publish(unborn, data, writer=writer, durable=True)
+    try:
+        os.link(unborn, target)
+        sync_folder(folder)
+    except FileExistsError:
+        return False
+    except OSError as error:  # a file system without links has no way to do this at one stroke
+        if error.errno not in _NO_LINKS:
+            raise cannot_write(names.to_text(target), error) from error
+        if os.path.lexists(target):
+            return False
+        os.replace(unborn, target)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unborn)
+    return True
 
 
 def _publish_in(folder: int, name: bytes, data: bytes, writer: str, *, durable: bool) -> os.stat_result:

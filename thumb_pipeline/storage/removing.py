@@ -239,6 +239,22 @@ def remove_file(name: bytes, *, folder: int) -> bool:
     return False
 
 
+def discard(path: bytes | str) -> None:
+    """Removes a file of ours by its path, whose last name was checked (`domain.paths`); it may be gone already.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_folder_if_empty(path: str) -> None:
+    """Removes a folder in which nothing is; any other stays."""
+    with suppress(OSError):
+        os.rmdir(path)
+
+
 def remove_files(path: str, is_ours: Callable[[str], bool]) -> None:
     """Removes files of a folder that are ours, then the folder itself if nothing else is in it.
 
@@ -257,17 +273,13 @@ def remove_files(path: str, is_ours: Callable[[str], bool]) -> None:
                 remove_file(os.fsencode(name), folder=folder)
     except WrongFolder:
         return
-    with suppress(OSError):  # something is in it
-        os.rmdir(path)
+    remove_folder_if_empty(path)
 
 
 def remove_empty(path: str) -> None:
     """Removes the folders below `path`, and itself, that hold nothing."""
     for folder, _, _ in os.walk(path, topdown=False):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            continue  # something is in it
+        remove_folder_if_empty(folder)
 
 
 def usage(path: str) -> tuple[int, int]:

@@ -213,7 +213,7 @@ def test_an_order_whose_removal_was_interrupted_is_none_any_more(
 ) -> None:
     ordered(filled, before(60), asked="everything")
     with monkeypatch.context() as killed:
-        killed.setattr(work_orders, "remove_files", lambda *_: None)
+        killed.setattr("thumb_pipeline.storage.removing.remove_files", lambda *_: None)
         work_orders.discard(filled.library, ORDER)
     assert stage.orders(filled.library, now=NOW, begun={}) == []
     assert work_orders.unfinished(filled.library, "everything") is None

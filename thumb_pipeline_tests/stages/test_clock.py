@@ -18,7 +18,7 @@ from thumb_pipeline_tests.stages.aging import (
     note_path,
     removed_days_ago,
 )
-from thumb_pipeline_tests.stages.archives import Archive
+from thumb_pipeline_tests.stages.archives import Archive, run_id
 from thumb_pipeline_tests.stages.removals import in_trash, planned, purged, restored, swept
 
 RETENTION = "[policy.retention.small]\nkeep_days = 30"
@@ -239,12 +239,12 @@ def test_a_removal_says_what_expired_meanwhile(done: Archive) -> None:
 
 
 def test_by_a_clock_that_ran_ahead_no_order_is_forgotten(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "waits")
+    work_orders.place(done.library, done.plan(force=True), run_id("waits"))
     with clock_ahead(days=FUTURE_DAYS):
-        work_orders.place(done.library, done.plan(force=True), "next")
-        assert {order.id for order in work_orders.placed(done.library)} == {"waits", "next"}
-    work_orders.place(done.library, done.plan(force=True), "last")
-    assert {order.id for order in work_orders.placed(done.library)} == {"waits", "next", "last"}
+        work_orders.place(done.library, done.plan(force=True), run_id("next"))
+        assert {order.id for order in work_orders.placed(done.library)} == {run_id("waits"), run_id("next")}
+    work_orders.place(done.library, done.plan(force=True), run_id("last"))
+    assert {order.id for order in work_orders.placed(done.library)} == {run_id("waits"), run_id("next"), run_id("last")}
 
 
 # Sweeps by the age of captures

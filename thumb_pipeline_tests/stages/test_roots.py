@@ -12,6 +12,7 @@ import pytest
 from thumb_pipeline.stages import in_force, roots
 from thumb_pipeline.stages.adopting import adopt_folders
 from thumb_pipeline.stages.library import Refused, SettingsUnusable, open_library
+from thumb_pipeline.storage import publishing
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import purged, swept
 
@@ -197,12 +198,14 @@ def test_a_library_whose_own_folder_is_only_read_is_known_by_its_path(
 ) -> None:
     archive = library(tmp_path / "library", state=tmp_path / "state")
 
-    def refuse(path: str, data: bytes) -> None:
-        if path.endswith(roots.ID_NAME):
-            raise OSError(30, "Read-only file system")
-        Path(path).write_bytes(data)
+    publish_new = publishing.publish_new
 
-    monkeypatch.setattr(roots, "_create", refuse)
+    def refuse(target: bytes, data: bytes, *, writer: str) -> bool:
+        if target.endswith(roots.ID_NAME.encode()):
+            raise publishing.CannotWrite("Read-only file system")
+        return publish_new(target, data, writer=writer)
+
+    monkeypatch.setattr(publishing, "publish_new", refuse)
     assert archive.run().counts == {"rendered": 2}
     assert archive.run().counts == {"unchanged": 2}
     assert not (archive.root / roots.ID_NAME).exists()

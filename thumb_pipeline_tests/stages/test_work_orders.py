@@ -109,7 +109,7 @@ def dated(archive: Archive, recorded_at: datetime, *, run_id: str | None = None)
     archive.library.manifest.merge(KEY, rows if run_id is None else rows.with_columns(run_id=pl.lit(run_id)))
 
 
-def left(archive: Archive, order_id: str = "order") -> set[tuple[str, str]]:
+def left(archive: Archive, order_id: str = run_id("order")) -> set[tuple[str, str]]:
     rows = work_orders.chunk_rows(archive.library, order_id, 0)
     assert work_orders.n_left(archive.library, order_id) == rows.height
     return set(rows.select("source_name", "variant").iter_rows())
@@ -119,33 +119,33 @@ def test_records_from_the_future_do_nothing_for_an_order(done: Archive) -> None:
     dated(done, FUTURE)
     done.variant("a.jpg").unlink()
     done.variant("b.jpg", "thumbnail").write_bytes(b"corrupt")
-    work_orders.place(done.library, done.plan(), "order")
+    work_orders.place(done.library, done.plan(), run_id("order"))
     assert left(done) == {("a.jpg", "small"), ("b.jpg", "thumbnail")}
-    carried_out(done, "order")
+    carried_out(done, run_id("order"))
     assert done.run().counts == {"unchanged": 4}
 
 
 def test_records_from_the_future_do_nothing_for_an_order_to_make_everything_again(done: Archive) -> None:
     dated(done, FUTURE)
-    work_orders.place(done.library, done.plan(force=True), "order")
+    work_orders.place(done.library, done.plan(force=True), run_id("order"))
     assert len(left(done)) == 4
 
 
 def test_a_repeated_order_goes_on_where_it_was_stopped_though_the_clock_went_back_meanwhile(done: Archive) -> None:
     library = done.library
-    work_orders.place(library, done.plan(force=True), "order")
-    rows = work_orders.chunk_rows(library, "order", 0).filter(source_name="a.jpg")
+    work_orders.place(library, done.plan(force=True), run_id("order"))
+    rows = work_orders.chunk_rows(library, run_id("order"), 0).filter(source_name="a.jpg")
     with library.lease() as lease:
-        render_rows(library, rows, lease, run_id="order")
+        render_rows(library, rows, lease, run_id=run_id("order"))
     dated_rows = done.manifest().filter(source_name="a.jpg").with_columns(recorded_at=pl.lit(LONG_AGO))
     library.manifest.merge(KEY, dated_rows)
     assert left(done) == {("b.jpg", "small"), ("b.jpg", "thumbnail")}
-    carried_out(done, "order")
+    carried_out(done, run_id("order"))
     assert left(done) == set()
 
 
 def test_what_another_run_made_since_is_not_made_again_whatever_its_clock_said(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "order")
+    work_orders.place(done.library, done.plan(force=True), run_id("order"))
     done.run(force=True, sources=("b.jpg",))
     others = done.manifest().filter(source_name="b.jpg").with_columns(recorded_at=pl.lit(LONG_AGO), run_id=pl.lit("r"))
     done.library.manifest.merge(KEY, others)
@@ -153,13 +153,13 @@ def test_what_another_run_made_since_is_not_made_again_whatever_its_clock_said(d
 
 
 def test_what_was_recorded_of_another_source_under_the_name_is_not_done(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "order")
+    work_orders.place(done.library, done.plan(force=True), run_id("order"))
     other_source = done.manifest().with_columns(source_n_bytes=pl.col("source_n_bytes") + 1)
     done.library.manifest.merge(KEY, other_source)
     assert len(left(done)) == 4
 
 
-def as_of_an_earlier_version(archive: Archive, order_id: str = "order") -> None:
+def as_of_an_earlier_version(archive: Archive, order_id: str = run_id("order")) -> None:
     """Takes out of an order what earlier versions did not write."""
     path = Path(archive.library.plans, order_id, "order.json")
     written = json.loads(path.read_text())
@@ -168,12 +168,14 @@ def as_of_an_earlier_version(archive: Archive, order_id: str = "order") -> None:
 
 
 def test_of_an_order_by_an_earlier_version_only_the_work_of_its_own_run_is_done(done: Archive) -> None:
-    work_orders.place(done.library, done.plan(force=True), "order")
+    work_orders.place(done.library, done.plan(force=True), run_id("order"))
     as_of_an_earlier_version(done)
     dated(done, FUTURE, run_id="another")
     assert len(left(done)) == 4
     mine = (
-        done.manifest().filter(source_name="a.jpg").with_columns(recorded_at=pl.lit(LONG_AGO), run_id=pl.lit("order"))
+        done.manifest()
+        .filter(source_name="a.jpg")
+        .with_columns(recorded_at=pl.lit(LONG_AGO), run_id=pl.lit(run_id("order")))
     )
     done.library.manifest.merge(KEY, mine)
     assert left(done) == {("b.jpg", "small"), ("b.jpg", "thumbnail")}
@@ -181,20 +183,20 @@ def test_of_an_order_by_an_earlier_version_only_the_work_of_its_own_run_is_done(
 
 def test_an_order_by_an_earlier_version_that_is_handed_over_begins_anew_and_then_goes_on(done: Archive) -> None:
     library = done.library
-    work_orders.place(library, done.plan(force=True), "order")
+    work_orders.place(library, done.plan(force=True), run_id("order"))
     as_of_an_earlier_version(done)
     dated(done, FUTURE)
-    work_orders.hand_over(library, "order", "second")
-    assert len(left(done, "second")) == 4
+    work_orders.hand_over(library, run_id("order"), run_id("second"))
+    assert len(left(done, run_id("second"))) == 4
     done.run(force=True, sources=("a.jpg",))
-    work_orders.hand_over(library, "second", "third")
-    assert left(done, "third") == {("b.jpg", "small"), ("b.jpg", "thumbnail")}
+    work_orders.hand_over(library, run_id("second"), run_id("third"))
+    assert left(done, run_id("third")) == {("b.jpg", "small"), ("b.jpg", "thumbnail")}
 
 
 def test_a_manifest_that_was_lost_since_costs_work_and_no_variant(done: Archive) -> None:
     for _ in range(3):
         dated(done, FUTURE)
-    work_orders.place(done.library, done.plan(force=True), "order")
+    work_orders.place(done.library, done.plan(force=True), run_id("order"))
     shutil.rmtree(Path(done.library.state, "datasets", "manifest"))
     assert done.run().counts == {"adopted": 4}
     assert len(left(done)) == 4

@@ -16,6 +16,7 @@ from thumb_pipeline.storage.publishing import (
     NameTaken,
     is_temporary,
     publish,
+    publish_new,
     settle_on_disk,
     temporary_name,
     writer_of,
@@ -152,6 +153,14 @@ def test_temporary_names_are_short_hidden_and_never_the_same() -> None:
 def test_a_name_that_is_never_given_to_an_unfinished_file_tells_no_writer(name: bytes) -> None:
     assert is_temporary(name)
     assert writer_of(name) is None
+
+
+def test_a_new_file_is_published_once_and_never_replaces_another(tmp_path: Path) -> None:
+    target = os.fsencode(tmp_path / "owner")
+    assert publish_new(target, b"first", writer="owner")
+    assert not publish_new(target, b"second", writer="owner")
+    assert os.listdir(tmp_path) == ["owner"]
+    assert (tmp_path / "owner").read_bytes() == b"first"
 
 
 def test_nothing_is_published_into_a_folder_that_is_not_admitted(tmp_path: Path) -> None:
