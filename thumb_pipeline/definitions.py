@@ -41,6 +41,7 @@ from thumb_pipeline.defs.repair_op import repair
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
+from thumb_pipeline.defs.stuck_ticks import free_stuck_ticks
 from thumb_pipeline.stages.render import ChunkResult
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "defs",
     "end_lost_runs",
     "end_process",
+    "free_stuck_ticks",
     "live_backfills",
     "refuse_unstoppable",
     "runs_of",

@@ -35,23 +35,23 @@ def required(sources: pl.LazyFrame, policy: Policy, variant: str, *, now: dateti
         until = policy.eras[number + 1].since if number + 1 < len(policy.eras) else None
         mine = left.filter(_between(era.since, until))
         if rule.mode is Mode.LATEST_ONLY:
-            mine = latest(mine)
+            mine = latest(mine, now=now)
         parts.append(mine if rule.retention is None else retained(mine, rule.retention, now=now))
     return pl.concat(parts) if parts else sources.head(0)
 
 
-def latest(sources: pl.LazyFrame) -> pl.LazyFrame:
+def latest(sources: pl.LazyFrame, *, now: datetime) -> pl.LazyFrame:
     """The newest source that is complete and not refused."""
-    return in_order(sources.filter((pl.col("state") != "pending") & ~pl.col("is_refused"))).tail(1)
+    return in_order(sources.filter((pl.col("state") != "pending") & ~pl.col("is_refused")), now=now).tail(1)
 
 
-def in_order(sources: pl.LazyFrame) -> pl.LazyFrame:
+def in_order(sources: pl.LazyFrame, *, now: datetime) -> pl.LazyFrame:
     """Sources (captured_at, first_seen_at, source_name) as they were taken, the newest last.
 
     A camera's clock that runs ahead counts for a day after first sight at most: one frame from the future would else
-    be the newest for ever.
+    be the newest for ever. A first sight in the future, by our own clock that ran ahead, was just now.
     """
-    when = pl.min_horizontal("captured_at", pl.col("first_seen_at") + _CAP)
+    when = pl.min_horizontal("captured_at", pl.min_horizontal("first_seen_at", pl.lit(now)) + _CAP)
     return sources.sort(when, "source_name")
 
 

@@ -4,13 +4,26 @@ Whether a refusal stands until then is in `states`; which reasons pass by themse
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import polars as pl
 
+from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.failures import FailureReason
 
 TRANSIENT = [reason.value for reason in FailureReason if reason.is_transient]
 """The reasons that pass by themselves."""
+
+
+def latest_retry_at(now: datetime, delays_s: Sequence[float]) -> datetime:
+    """Until when a retry may have to wait; one that is due later was told by a clock that ran ahead, and is due now.
+
+    Args:
+        now: UTC.
+        delays_s: as for `with_retries`.
+    """
+    return now + timedelta(seconds=max(delays_s, default=0.0)) + SLACK
+
 
 _SAME_TRY = ["timelapse", "source_name", "variant", "reason", "source_n_bytes", "source_mtime_ns"]
 

@@ -14,7 +14,15 @@ from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
 
-def records(recorded: pl.LazyFrame, spec: VariantSpec, *, decoder: str, frame_at: str, now: datetime) -> pl.LazyFrame:
+def records(
+    recorded: pl.LazyFrame,
+    spec: VariantSpec,
+    *,
+    decoder: str,
+    frame_at: str,
+    now: datetime,
+    latest_retry_at: datetime | None = None,
+) -> pl.LazyFrame:
     """What the comparison needs of one variant's manifest rows; much less than they hold, at half a million rows.
 
     Args:
@@ -23,6 +31,7 @@ def records(recorded: pl.LazyFrame, spec: VariantSpec, *, decoder: str, frame_at
         decoder: version of today's decoders; a refusal by others is worth another try.
         frame_at: the moment of videos that variants show today.
         now: decides which refusals are due for another try.
+        latest_retry_at: a try that is due later still is due now (`analytics.retries`); None for no such moment.
 
     Returns:
         timelapse, source_name and, with the prefix `r_`: variant_path, source_n_bytes, source_mtime_ns, source_digest,
@@ -34,17 +43,18 @@ def records(recorded: pl.LazyFrame, spec: VariantSpec, *, decoder: str, frame_at
         "source_name",
         pl.col(kept).name.prefix("r_"),
         r_is_refused=pl.col("state") == "failed",
-        r_stands=(pl.col("decoder") == decoder) & ~_is_due(now),
+        r_stands=(pl.col("decoder") == decoder) & ~_is_due(now, latest_retry_at),
         r_same_spec=(pl.col("spec_fingerprint") == spec.fingerprint)
         & (pl.col("render_revision") == RENDER_REVISION)
         & pl.col("frame_at").eq(frame_at).fill_null(True),
     )
 
 
-def _is_due(now: datetime) -> pl.Expr:
+def _is_due(now: datetime, latest_retry_at: datetime | None) -> pl.Expr:
     """Whether a refusal that may pass by itself is to be tried again; one that nobody counted yet is."""
     is_never_again = pl.col("attempts").is_not_null() & pl.col("retry_at").is_null()
-    is_too_early = pl.col("retry_at").gt(now).fill_null(False)
+    retry_at = pl.col("retry_at")
+    is_too_early = (retry_at.gt(now) & (retry_at.le(latest_retry_at) if latest_retry_at else True)).fill_null(False)
     return pl.col("reason").is_in(TRANSIENT) & ~is_never_again & ~is_too_early
 
 

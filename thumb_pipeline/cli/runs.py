@@ -31,6 +31,7 @@ from thumb_pipeline.definitions import (
     call_cancelled,
     end_lost_runs,
     end_process,
+    free_stuck_ticks,
     live_backfills,
     refuse_unstoppable,
     runs_of,
@@ -138,7 +139,7 @@ def _opened(library: Library) -> dg.DagsterInstance:
 
 
 def _complete_instance() -> dg.DagsterInstance:
-    """The instance with all of its tables, and with the pool that the queue counts by.
+    """The instance with all of its tables, with the pool that the queue counts by, and nothing in it from the future.
 
     Dagster learns of a pool when it first sees a run of it in the queue, and does not yet hold back what waits beside
     that one.
@@ -146,7 +147,7 @@ def _complete_instance() -> dg.DagsterInstance:
     instance = dg.DagsterInstance.get()
     instance.get_runs(limit=1)
     instance.get_dynamic_partitions("timelapse")
-    instance.all_instigator_state()
+    free_stuck_ticks(instance, now_s=time.time())
     events = instance.event_log_storage
     if RENDER_POOL not in events.get_concurrency_keys():
         events.initialize_concurrency_limit_to_default(RENDER_POOL)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -18,6 +19,7 @@ from thumb_pipeline.cli import code_server
 from thumb_pipeline.cli.console import LIBRARY_VARIABLE, say
 from thumb_pipeline.cli.event_batches import with_batches
 from thumb_pipeline.cli.instance import workspace_file
+from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
 
@@ -32,6 +34,7 @@ _SHORT_LIFE_S = 60.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_EVERY_S = 5.0
 _LEAST_FREE_BYTES = 1 << 20
+_SET_BACK_S = 60.0
 
 
 def pause_before_restart_s(n_short_lives: int) -> float | None:
@@ -69,12 +72,21 @@ class _Service:
 class Services:
     """The web UI and the daemon of a library. A context; it ends them."""
 
-    def __init__(self, library: Library, port: int) -> None:
+    def __init__(self, library: Library, port: int, *, free_daemon: Callable[[], None] = lambda: None) -> None:
+        """Starts both.
+
+        Args:
+            library: the library.
+            port: for the page.
+            free_daemon: called before the daemon is started again after the clock went back: it frees what waits.
+        """
         self.log = os.path.join(library.state, _LOG)
         self.url = f"http://{HOST}:{port}"
         self._state = library.state
         self._looked_s = time.monotonic()
         self._said_of_disk = ""
+        self._clock_s = time.time() - time.monotonic()
+        self._free_daemon, self._is_set_back = free_daemon, False
         self._environment = _environment(library)
         workspace = ["-w", workspace_file(library)]
         commands = {
@@ -119,12 +131,14 @@ class Services:
             if service.due_s is None and service.process.poll() is not None:
                 service.due_s = now_s + self._pause_s(name, service, now_s)
             if service.due_s is not None and now_s >= service.due_s:
+                self._free_after_set_back(name)
                 service.process, service.started_s = self._started(name, service.command), now_s
                 service.due_s, service.is_asked = None, False
         if now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s
             self._tell_of_full_disk()
             self._look_after_code()
+            self._look_after_clock()
 
     def _tell_of_full_disk(self) -> None:
         """Says here what nobody else can: on that disk lie the log and Dagster's records, too."""
@@ -149,6 +163,21 @@ class Services:
             elif service.pid_with_code == pid and service.due_s is None:
                 say(f"the code server of the {name} was killed; the {name} gets another")
                 code_server.reload_code(self.url) if name == _PAGE else self._stop(service)
+
+    def _look_after_clock(self) -> None:
+        """Dagster's daemon waits by the wall clock: when that is set back, it waits until it has caught up."""
+        clock_s = time.time() - time.monotonic()
+        back_s, self._clock_s = self._clock_s - clock_s, clock_s
+        if back_s > _SET_BACK_S:
+            say(f"the clock went back by {human_seconds(back_s)}; the daemon is started again")
+            self._is_set_back = True
+            if self._services[_DAEMON].due_s is None:
+                self._stop(self._services[_DAEMON])
+
+    def _free_after_set_back(self, name: str) -> None:
+        if name == _DAEMON and self._is_set_back:
+            self._free_daemon()
+            self._is_set_back = False
 
     def _stop(self, service: _Service) -> None:
         """Asks a service to end, and the second time makes it; it is then started again."""

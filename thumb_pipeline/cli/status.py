@@ -19,6 +19,7 @@ from thumb_pipeline.cli.console import (
 )
 from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.selection import AllOption
+from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library, Refused
@@ -53,7 +54,7 @@ class _Seen:
         """How fast a backfill goes; one that is being stopped goes nowhere."""
         from thumb_pipeline.stages.activity import Pace, pace
 
-        if backfill.working_since is None or backfill.status != "requested":
+        if backfill.working_since is None or backfill.working_since > now or backfill.status != "requested":
             return Pace()
         mine = [run.order_id for run in self.live if run.backfill_id == backfill.backfill_id]
         return pace(
@@ -269,4 +270,6 @@ def _command(order: "OrderProgress") -> str | None:
 
 
 def _ago(then: datetime, now: datetime) -> str:
+    if then > now + SLACK:
+        return "at an unknown time, by a clock that ran ahead"
     return f"{human_seconds(max(0.0, (now - then).total_seconds()))} ago"

@@ -17,9 +17,18 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli.console import JsonOption, LibraryOption, library_in_force, print_json, say, say_trouble
-from thumb_pipeline.cli.instance import up_lock
+from thumb_pipeline.cli.console import (
+    JsonOption,
+    LibraryOption,
+    complain,
+    library_in_force,
+    print_json,
+    say,
+    say_trouble,
+)
+from thumb_pipeline.cli.instance import InstanceUnusable, up_lock
 from thumb_pipeline.cli.services import HOST, Services
+from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library, Refused
 
 _PORTS_TRIED = 50
@@ -41,7 +50,7 @@ def up(
     with _only_one(opened):
         _make_instance(opened)
         chosen = _free_port(port)
-        with Services(opened, chosen) as services:
+        with Services(opened, chosen, free_daemon=lambda: _free_daemon(opened)) as services:
             _serve(services, json=json)
 
 
@@ -49,6 +58,14 @@ def _make_instance(library: Library) -> None:
     from thumb_pipeline.cli.runs import make_instance
 
     make_instance(library)
+
+
+def _free_daemon(library: Library) -> None:
+    """Opening the instance frees what a clock that was set back holds; a database that is away is met again later."""
+    try:
+        _make_instance(library)
+    except (*REFUSALS, InstanceUnusable) as unusable:
+        complain(str(unusable))
 
 
 @contextlib.contextmanager

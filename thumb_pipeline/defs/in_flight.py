@@ -25,12 +25,13 @@ BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 def attending_for_s(instance: dg.DagsterInstance, library: Library) -> dict[str, float]:
     """The runs that attend to new captures, or are about to, and for how long; none started yet is 0 s old.
 
+    Nor is one that started in the future, by a clock that was set back since: it ends by itself, by another clock.
     Runs of any job whose process was killed are ended before.
     """
     end_lost_runs(library, instance)
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
     return {
-        record.dagster_run.run_id: time.time() - record.start_time if record.start_time else 0.0
+        record.dagster_run.run_id: max(0.0, time.time() - record.start_time) if record.start_time else 0.0
         for record in records
         if record.dagster_run.job_name == CAPTURES_JOB
     }

@@ -105,13 +105,17 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
 
 
 def _is_silent(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    """Whether a run's last word is long ago; one from the future was said before the clock was set back."""
     last = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
     spoke_s = last[0].timestamp if last else record.create_timestamp.timestamp()
-    return time.time() - spoke_s > _SILENT_S
+    return abs(time.time() - spoke_s) > _SILENT_S
 
 
 def _is_forgotten(record: dg.RunRecord, now: datetime) -> bool:
-    """Whether a failed run waits for the daemon for too long. Our tags are copied to repetitions, so name their run."""
+    """Whether a failed run waits for the daemon for too long, or nobody knows how long, as it failed in the future.
+
+    Our tags are copied to repetitions, so they name their run.
+    """
     run, tags = record.dagster_run, record.dagster_run.tags
     is_due = tags.get(_WILL_RETRY_TAG) == "true" or tags.get(_LOST_TAG) == run.run_id
     if (
@@ -121,4 +125,4 @@ def _is_forgotten(record: dg.RunRecord, now: datetime) -> bool:
         or tags.get(_MAX_RETRIES_TAG) == "0"
     ):
         return False
-    return record.end_time is not None and now.timestamp() - record.end_time > _RETRY_WITHIN.total_seconds()
+    return record.end_time is not None and abs(now.timestamp() - record.end_time) > _RETRY_WITHIN.total_seconds()

@@ -12,6 +12,7 @@ from typing import Self
 from thumb_pipeline.domain.quantities import human_seconds
 
 SLACK_S = 300.0
+SLACK = timedelta(seconds=SLACK_S)
 """How far back a clock may be set without a word, and how far ahead of it a stamp may lie: time servers do that."""
 
 _DRIFT_S = 3600.0
@@ -26,7 +27,8 @@ _SETTING_S = 600.0
 TROUBLED_S = 7 * 86_400.0
 """For how long after a jump a person decides what only an age speaks for."""
 
-_LATEST_S = 253_370_764_800.0  # the year 9999: datetime knows none after it
+LATEST_S = 253_370_764_800.0
+"""The last moment that is told apart: datetime knows no year after 9999."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +205,7 @@ class Ages:
 
 def moment(at_s: float) -> datetime:
     """A moment in seconds since 1970 UTC; one that no date has, such as a disk keeps from a broken clock, is cut."""
-    return datetime.fromtimestamp(max(0.0, min(at_s, _LATEST_S)), UTC)
+    return datetime.fromtimestamp(max(0.0, min(at_s, LATEST_S)), UTC)
 
 
 def _written(at_s: float) -> str:
@@ -213,7 +215,7 @@ def _written(at_s: float) -> str:
 def _is_number(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return -_LATEST_S <= value <= _LATEST_S and math.isfinite(value)
+    return -LATEST_S <= value <= LATEST_S and math.isfinite(value)
 
 
 def _is_moment(value: object) -> bool:

@@ -101,7 +101,8 @@ class Watch:
             unsettled = {name: _Unsettled(seen=None, seen_s=now_s) for name in mark.pending}
             for one in mark.refused:
                 seen = (one.n_bytes, one.mtime_ns)
-                unsettled[one.name] = _Unsettled(seen=seen, seen_s=-math.inf, refused_at_s=one.refused_at_s)
+                refused_at_s = min(one.refused_at_s, time.time())  # a clock that ran ahead may have noted it
+                unsettled[one.name] = _Unsettled(seen=seen, seen_s=-math.inf, refused_at_s=refused_at_s)
             if unsettled:
                 watch._unsettled[key] = unsettled
         return watch

@@ -6,12 +6,11 @@ stay doubtful are looked into by `examine`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import polars as pl
 
 from thumb_pipeline.analytics.expected import variant_path
-from thumb_pipeline.analytics.states import records, variant_states
+from thumb_pipeline.analytics.states import variant_states
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.decoders import decoder_version
@@ -19,7 +18,7 @@ from thumb_pipeline.stages.disproofs import marked
 from thumb_pipeline.stages.inventory import Survey
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import VariantListing, list_variants, look_at_variants
-from thumb_pipeline.stages.required import keeps_latest_only, required_sources, with_predecessors
+from thumb_pipeline.stages.required import keeps_latest_only, read_records, required_sources, with_predecessors
 from thumb_pipeline.stages.selection import Selection, refuse_absent_variants
 
 
@@ -88,10 +87,7 @@ def compare(
     """
     sources = required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
     named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
-    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
-    recorded = library.manifest.query(
-        found.keys, lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now), names=named
-    )
+    recorded = read_records(library, found.keys, spec, decoder=decoder, names=named)
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),

@@ -5,8 +5,10 @@ When that is, the manifest says, and a note of `retries` says when to ask it. Re
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
+from thumb_pipeline.analytics.retries import latest_retry_at
+from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.retries import discard_note, noted_s, notes, retries_of
 
@@ -17,6 +19,7 @@ _ASK_AGAIN_S = 60.0
 class DueRetries:
     """What a watcher knows of retries: when to ask the manifest of which timelapse, and what it was told already.
 
+    A time further ahead than any delay was told by a clock that ran ahead: it is over.
     A retry that did not take place (its source vanished, a policy no longer asks for it) stays due for good; each is
     handed out once, and its timelapse asked again after a minute.
     """
@@ -30,7 +33,8 @@ class DueRetries:
         for key, written_ns in notes(library).items():
             if self._written_ns.get(key) != written_ns:
                 self._written_ns[key], self._ask_at_s[key] = written_ns, noted_s(library, key)
-        return sorted(key for key, at_s in self._ask_at_s.items() if at_s <= now_s and key in on_disk)
+        latest_s = latest_retry_at(moment(now_s), library.settings.retries.delays_s).timestamp()
+        return sorted(key for key, at_s in self._ask_at_s.items() if not now_s < at_s <= latest_s and key in on_disk)
 
     def take(self, library: Library, key: str, *, now_s: float) -> list[str]:
         """The sources of a timelapse that are due and were not taken before, the longest due first.
@@ -43,9 +47,10 @@ class DueRetries:
             self.forget(key)
             discard_note(library, key)
             return []
-        now = datetime.fromtimestamp(now_s, UTC)
-        due = {retry for retry in found if retry[1] <= now}
-        later = [at.timestamp() for _, at in found if at > now]
+        now = moment(now_s)
+        latest = latest_retry_at(now, library.settings.retries.delays_s)
+        due = {retry for retry in found if not now < retry[1] <= latest}
+        later = [at.timestamp() for _, at in {*found} - due]
         self._ask_at_s[key] = min([now_s + _ASK_AGAIN_S, *later])
         told = self._told.get(key, set())
         self._told[key] = due

@@ -1,18 +1,19 @@
 """Six questions about the whole library, answered from the kept verdicts of all its timelapses.
 
 Never from the last verification alone: what was bad in another timelapse stays bad until that one is verified again.
-A timelapse on the disk that was never verified passes no question, for nobody knows. One that was retired is asked
-nothing.
+A timelapse on the disk that was never verified passes no question, for nobody knows; one that was verified in the
+future, by a clock that ran ahead, counts as such. One that was retired is asked nothing.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import WHOLE_LIBRARY
+from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.findings import VariantState
 from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.library import Library
@@ -70,7 +71,7 @@ class Kept:
     Attributes:
         timelapses: one row a timelapse that was verified and is still there: timelapse, required, the states, vanished,
             bit_rot, oldest_without_at, verified_at.
-        unverified: keys of those that never were.
+        unverified: keys of those that never were, or were at a time that is still to come.
     """
 
     timelapses: pl.DataFrame
@@ -110,7 +111,8 @@ def kept(library: Library) -> Kept:
         .group_by("timelapse")
         .agg(pl.col(states).sum(), pl.col("oldest_without_at").min())
     )
-    rows = library.verified.read([WHOLE_LIBRARY]).filter(pl.col("timelapse").is_in(there))
+    is_believed = pl.col("verified_at") <= datetime.now(UTC) + SLACK
+    rows = library.verified.read([WHOLE_LIBRARY]).filter(pl.col("timelapse").is_in(there) & is_believed)
     timelapses = rows.select("timelapse", "vanished", "bit_rot", "verified_at").join(counts, on="timelapse", how="left")
     return Kept(
         timelapses=timelapses.with_columns(pl.col(states).fill_null(0)),

@@ -13,6 +13,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
 from thumb_pipeline.domain.captures import time_in_name
+from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.stages.dating import apply_implied_start, dated, implied_by_exif
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import LISTED, SourceListing, sources_of
@@ -21,6 +22,7 @@ from thumb_pipeline.storage.folders import holds_files
 
 _WHO = ["timelapse", "source_name"]
 _KNOWN = [*_WHO, "n_bytes", "mtime_ns", "state", "looked_at", "captured_at"]
+_OURS = ["first_seen_at", "looked_at"]
 _SURVEYED = [*_WHO, "n_bytes", "mtime_ns", "state", "captured_at"]
 
 
@@ -46,6 +48,7 @@ class Survey:
         shrunken: timelapses whose losses look like a disk that is not there.
         n_left_out: hidden and temporary names, which are no sources.
         others: folders, links and special files inside `frames/`, as key/name.
+        ahead: timelapse and source_name of recorded ones that were first seen in the future, by a clock that ran ahead.
     """
 
     keys: list[str]
@@ -56,6 +59,7 @@ class Survey:
     shrunken: list[Shrinkage]
     n_left_out: int
     others: list[str]
+    ahead: pl.DataFrame
 
 
 def survey(
@@ -74,7 +78,9 @@ def survey(
     keys = [listing.key for listing in listings]
     looked_at = min((listing.looked_at for listing in listings), default=datetime.now(UTC))
     listed = sources_of(listings)
-    known = library.inventory.query(keys, lambda rows: rows.select(_KNOWN), names=only)
+    known = library.inventory.query(keys, lambda rows: rows.select(*_KNOWN, "first_seen_at"), names=only)
+    ahead = known.filter(pl.col("first_seen_at") > looked_at + SLACK).select(_WHO)
+    known = known.select(_KNOWN)
     compared = _compared(listed, known, len(keys), looked_at, interval_s)
     settled = settle(library, compared.filter("is_fresh").select(list(LISTED)), over_at, wait=wait)
     now_complete = compared.filter("stood_still").select(
@@ -96,16 +102,22 @@ def survey(
         shrunken=_shrunken(library, known, vanished, changed, only),
         n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
         others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
+        ahead=ahead,
     )
 
 
 def accept(library: Library, found: Survey) -> None:
-    """Makes a survey the inventory: merges what changed, takes out what vanished."""
+    """Makes a survey the inventory: merges what changed, takes out what vanished.
+
+    What was first seen in the future was first seen now: from now on it grows older, as all else does.
+    """
     gone = found.vanished.partition_by("timelapse", as_dict=True)
     new = found.changed.partition_by("timelapse", as_dict=True)
     for (key,) in sorted({*gone, *new}):
         rows = new.get((key,), INVENTORY.empty())
         library.inventory.merge(str(key), rows, removed=gone.get((key,)), resolve=_over_current)
+    for (key,), rows in found.ahead.partition_by("timelapse", as_dict=True).items():
+        library.inventory.merge(str(key), rows, resolve=_seen_now)
 
 
 def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
@@ -217,6 +229,13 @@ def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame
         .with_columns(first_seen_at=pl.min_horizontal("first_seen_at", "earlier"))
         .drop("earlier")
     )
+
+
+def _seen_now(current: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
+    """Those of some rows that were first seen in the future, without times that are still to come."""
+    now = datetime.now(UTC)
+    is_ahead = pl.col("first_seen_at") > now + SLACK
+    return current.filter(is_ahead).with_columns(pl.min_horizontal(pl.col(c), pl.lit(now, INSTANT)) for c in _OURS)
 
 
 def _shrunken(

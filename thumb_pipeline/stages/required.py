@@ -11,6 +11,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.analytics.required import in_order, required
+from thumb_pipeline.analytics.retries import latest_retry_at
 from thumb_pipeline.analytics.states import records
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
 from thumb_pipeline.domain.plans import State
@@ -140,7 +141,7 @@ def with_predecessors(
     )
     dates = library.inventory.query(keys, lambda rows: rows.select(*_WHO, "captured_at", "first_seen_at"))
     before = (
-        in_order(standing.join(dates, on=_WHO).lazy())
+        in_order(standing.join(dates, on=_WHO).lazy(), now=datetime.now(UTC))
         .group_by("timelapse")
         .agg(p_path=pl.col("r_variant_path").last(), p_source=pl.col("source_name").last())
         .collect()
@@ -152,6 +153,27 @@ def with_predecessors(
         superseded_path=pl.when(is_first).then("p_path").otherwise("superseded_path"),
         superseded_source=pl.when(is_first).then("p_source").otherwise("superseded_source"),
     ).drop("p_path", "p_source")
+
+
+def read_records(
+    library: Library, keys: Sequence[str], spec: VariantSpec, *, decoder: str, names: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """What is recorded of one variant in some timelapses, as `analytics.states.records` gives it.
+
+    Args:
+        library: the library.
+        keys: the timelapses.
+        spec: the variant's.
+        decoder: version of today's decoders.
+        names: only of these sources.
+    """
+    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
+    until = latest_retry_at(now, library.settings.retries.delays_s)
+    return library.manifest.query(
+        keys,
+        lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now, latest_retry_at=until),
+        names=names,
+    )
 
 
 def expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -210,10 +232,7 @@ def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _standing_refusals(library: Library, keys: list[str], spec: VariantSpec) -> pl.DataFrame:
-    decoder, frame_at, now = decoder_version(), library.settings.frame_at.text, datetime.now(UTC)
-    recorded = library.manifest.query(
-        keys, lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now)
-    )
+    recorded = read_records(library, keys, spec, decoder=decoder_version())
     stands = pl.col("r_is_refused") & pl.col("r_stands") & pl.col("r_same_spec")
     return recorded.filter(stands).select(
         *_WHO, n_bytes="r_source_n_bytes", mtime_ns="r_source_mtime_ns", is_refused=pl.lit(True)

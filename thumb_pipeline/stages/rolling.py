@@ -12,6 +12,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST
+from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages import disproofs, verdicts
 from thumb_pipeline.stages.examine import Progress, worker_orders
@@ -138,11 +139,16 @@ def _queue(library: Library) -> pl.DataFrame:
         .join(held, on=_ON, how="left")
         .select(
             *columns[:-1],
-            looked_at=pl.max_horizontal("looked_at", "checked_at"),
+            looked_at=pl.max_horizontal(_believed("looked_at"), _believed("checked_at")),
             n_bytes_read=pl.col("n_bytes") + pl.col("held").fill_null(0),
         )
         .sort("looked_at", *_ON, nulls_last=False)
     )
+
+
+def _believed(column: str) -> pl.Expr:
+    """A time of ours, and none where it lies in the future: what a clock that ran ahead noted was never looked at."""
+    return pl.when(pl.col(column) <= datetime.now(UTC) + SLACK).then(column)
 
 
 def _within(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:

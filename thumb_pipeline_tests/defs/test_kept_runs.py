@@ -10,6 +10,7 @@ from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import kept_runs
 from thumb_pipeline.defs.settings_trouble import SETTINGS_CHECK
 from thumb_pipeline.stages import work_orders
+from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.archives import Archive
 
 pytestmark = pytest.mark.slow
@@ -113,6 +114,20 @@ def test_zero_keeps_every_run(archive: Archive, instance: dg.DagsterInstance) ->
     archive.settings(more="[runs]\nkeep_days = 0.0")
     run(instance)
     assert forgotten(archive, instance, in_s=100 * LATER_S) == set()
+
+
+def test_by_a_clock_that_ran_ahead_no_run_is_forgotten_and_the_reason_is_said(
+    archive: Archive, instance: dg.DagsterInstance
+) -> None:
+    run(instance)
+    with archive.library.lease(), clock_ahead(days=400):
+        assert forgotten(archive, instance, in_s=0) == set()
+        told = kept_runs.forget(instance, archive.library, now_s=time.time(), most_s=60.0)
+        assert told == {"forgotten": 0, "still_needed": 0, "left": 1}
+        reason = kept_runs.reason_to_wait(archive.library, now_s=time.time())
+        assert reason is not None
+        assert "the clock went ahead by 400 days" in reason
+        assert len(forgotten(archive, instance)) == 1  # after as many days by the same clock
 
 
 def test_what_does_not_fit_into_one_night_is_left_to_the_next(archive: Archive, instance: dg.DagsterInstance) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from thumb_pipeline.definitions import build_definitions, end_lost_runs
 from thumb_pipeline.defs import lost_runs
-from thumb_pipeline.defs.in_flight import unfinished_run_ids
+from thumb_pipeline.defs.in_flight import CAPTURES_JOB, attending_for_s, unfinished_run_ids
 from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries, lease_of
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.storage import leases
 from thumb_pipeline_tests.defs.conftest import QUIET
+from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.archives import Archive
 
 Status = dg.DagsterRunStatus
@@ -100,6 +101,52 @@ def test_a_run_of_ours_that_lost_its_process_before_it_had_a_lease_ends_after_a_
     monkeypatch.setattr(lost_runs, "_SILENT_S", 0.0)
     end_lost_runs(archive.library, instance)
     assert run_of(instance, run_id).status == Status.FAILURE
+
+
+def test_a_run_whose_last_word_lies_in_the_future_is_silent(
+    archive: Archive, instance: dg.DagsterInstance, generate: dg.JobDefinition
+) -> None:
+    with archive.library.lease() as given_back:
+        pass
+    with clock_ahead(days=400):
+        run_id = run_with(given_back, instance, generate, Status.STARTED)
+        instance.report_engine_event("on its way", run_of(instance, run_id))
+        end_lost_runs(archive.library, instance)
+        assert run_of(instance, run_id).status == Status.STARTED  # there may be more to come
+    end_lost_runs(archive.library, instance)
+    assert run_of(instance, run_id).status == Status.FAILURE
+
+
+def test_a_retry_that_was_lost_in_the_future_is_asked_for_once_more(
+    archive: Archive, instance: dg.DagsterInstance, generate: dg.JobDefinition
+) -> None:
+    with clock_ahead(days=400):
+        run_id = run_with(killed_lease(archive), instance, generate, Status.STARTED)
+        end_lost_runs(archive.library, instance)
+        ask_again_for_lost_retries(instance)
+        assert failures(instance, run_id) == 1
+    for _ in range(2):
+        ask_again_for_lost_retries(instance)
+    assert failures(instance, run_id) == 2
+
+
+def test_a_run_for_new_captures_that_began_in_the_future_has_no_age_below_zero(
+    archive: Archive, instance: dg.DagsterInstance
+) -> None:
+    seen: dict[str, float] = {}
+
+    @dg.op
+    def look() -> None:
+        with clock_ahead(days=-400):
+            seen.update(attending_for_s(instance, archive.library))
+
+    @dg.job(name=CAPTURES_JOB, executor_def=dg.in_process_executor)
+    def job() -> None:
+        look()
+
+    with clock_ahead(days=400):
+        run_id = job.execute_in_process(instance=instance).run_id
+    assert seen == {run_id: 0.0}
 
 
 @pytest.mark.parametrize("job", ["generate", "verify", "statistics", "sweep"])

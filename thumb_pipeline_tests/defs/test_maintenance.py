@@ -9,6 +9,8 @@ import pytest
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.maintenance import FORCED_TAG, MAINTENANCE_JOBS
 from thumb_pipeline_tests.defs.conftest import QUIET
+from thumb_pipeline_tests.shifted_clock import clock_ahead
+from thumb_pipeline_tests.stages.aging import FUTURE_DAYS, let_days_pass
 from thumb_pipeline_tests.stages.archives import Archive
 
 OPS = {"sweep": "sweep_orphans", "purge": "purge_variants", "restore": "restore_removed"}
@@ -142,3 +144,27 @@ def test_what_is_no_number_is_no_number_of_files(
     with pytest.raises(dg.DagsterInvalidConfigError):
         launched(archive, instance, "purge", apply=True, use_trash=False, expected_files=number)
     assert len(archive.variant_files()) == 4
+
+
+def test_the_trash_job_says_why_a_clock_that_ran_ahead_empties_nothing_and_what_goes_later(
+    archive: Archive, instance: dg.DagsterInstance
+) -> None:
+    purged = launched(archive, instance, "purge", apply=True)
+    with clock_ahead(days=FUTURE_DAYS):
+        done = launched(archive, instance, "trash")
+        assert done.output_for_node("empty_expired")["emptied"] == 0
+        assert "the clock went ahead by 400 days" in metadata_of(done)["not_emptied"]
+    assert launched(archive, instance, "trash").output_for_node("empty_expired")["emptied"] == 0
+    let_days_pass(archive, 7.01)
+    done = launched(archive, instance, "trash")
+    assert done.output_for_node("empty_expired")["n_files"] == 4
+    assert "not_emptied" not in metadata_of(done)
+    said = [event.message for event in instance.all_logs(done.run_id) if "the trash was emptied of" in event.message]
+    assert len(said) == 1
+    assert f"4 files ({purged.output_for_node('purge_variants')['n_bytes'] / 1000:.1f} kB) of purge" in said[0]
+
+
+def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
+    """The metadata of the one output of a job."""
+    (output,) = [event.step_output_data for event in result.all_events if event.is_successful_output]
+    return {name: value.value for name, value in output.metadata.items()}
