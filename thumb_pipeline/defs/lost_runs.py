@@ -13,6 +13,7 @@ import dagster as dg
 
 from thumb_pipeline.defs.failures import COMMAND_TAG
 from thumb_pipeline.defs.lanes import LANE_TAG
+from thumb_pipeline.domain.clocks import SLACK_S
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
@@ -90,7 +91,8 @@ def ask_again_for_lost_retries(instance: dg.DagsterInstance) -> None:
 def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether a run's process is gone: its lease is free, or was given back long before its last word.
 
-    A run of ours without a lease has not got as far as its first op; before it is started, its start time-out counts.
+    A run of ours without a lease has not got as far as its first op; before it is started, its start time-out counts,
+    but for one from the future, for which that would be over when the clock has caught up.
     """
     run, lease_id = record.dagster_run, lease_of(record.dagster_run)
     if lease_id is not None:
@@ -99,16 +101,22 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
         # The lease of a command outlasts its run: one that goes on without has lost its process for sure.
         is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in recovery.dead_leases(library)
         return is_certain or _is_silent(instance, record)
-    is_ours = LANE_TAG in run.tags
-    has_started = run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
-    return is_ours and has_started and _is_silent(instance, record)
+    if LANE_TAG not in run.tags:
+        return False
+    if run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING):
+        return _is_silent(instance, record)
+    return _silent_for_s(instance, record) < -SLACK_S
 
 
 def _is_silent(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether a run's last word is long ago; one from the future was said before the clock was set back."""
+    return abs(_silent_for_s(instance, record)) > _SILENT_S
+
+
+def _silent_for_s(instance: dg.DagsterInstance, record: dg.RunRecord) -> float:
     last = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
     spoke_s = last[0].timestamp if last else record.create_timestamp.timestamp()
-    return abs(time.time() - spoke_s) > _SILENT_S
+    return time.time() - spoke_s
 
 
 def _is_forgotten(record: dg.RunRecord, now: datetime) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from thumb_pipeline.analytics.retries import with_retries
+from thumb_pipeline.analytics.retries import latest_retry_at, with_retries
 from thumb_pipeline_tests.analytics.tables import frame, record, refusal
 
 TRIED_AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -54,6 +54,12 @@ def test_only_tries_of_the_same_source_for_the_same_reason_count(before: dict[st
 def test_what_repeats_itself_is_counted_and_never_due() -> None:
     broken = unreadable(reason="truncated")
     assert tried(broken, {**broken, "attempts": 1}) == (2, None)
+
+
+def test_no_retry_waits_longer_than_the_longest_delay_and_what_time_servers_do() -> None:
+    latest = latest_retry_at(TRIED_AT, DELAYS_S)
+    assert timedelta(seconds=300) < latest - TRIED_AT < timedelta(seconds=1000)
+    assert TRIED_AT < latest_retry_at(TRIED_AT, []) < latest
 
 
 def test_what_was_made_has_neither() -> None:

@@ -165,6 +165,19 @@ def test_a_refusal_that_may_pass_stands_until_its_time(
     assert state(recorded=recorded, actual=[], sources=[source(n_bytes=1)]) == "missing"
 
 
+def test_a_refusal_that_is_to_be_tried_later_than_any_delay_allows_is_tried_now() -> None:
+    def states_at(retry_at: datetime) -> bool:
+        recorded = frame([refusal(reason="unreadable", attempts=1, retry_at=retry_at)], record(reason=""))
+        latest = NOW + 60 * SECOND
+        found = records(recorded, THUMB, decoder=DECODER, frame_at=FRAME_AT, now=NOW, latest_retry_at=latest)
+        return bool(found.collect()["r_stands"].item())
+
+    assert states_at(NOW + SECOND)
+    assert states_at(NOW + 60 * SECOND)
+    assert not states_at(NOW + 61 * SECOND)
+    assert not states_at(NOW)
+
+
 def test_a_refusal_that_repeats_itself_has_no_time() -> None:
     assert state(recorded=[refusal(attempts=1, retry_at=NOW - SECOND)], actual=[]) == "failed"
 

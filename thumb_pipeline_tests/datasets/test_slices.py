@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thumb_pipeline.datasets import slices
 from thumb_pipeline.datasets.schemas import TableSchema
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.storage import leases, publishing
@@ -163,6 +164,21 @@ def test_a_question_sees_the_current_rows_and_nothing_of_how_they_are_kept(tmp_p
     assert things.query([KEY], lambda found: found.select(pl.col("n").sum())).item() == 2
     assert things.read([KEY], where=pl.col("n") > 0).rows() == [(KEY, "x", "a", 2)]
     assert things.read([KEY]).columns == list(SCHEMA.columns)
+
+
+def test_what_was_merged_after_a_mark_is_told_by_the_number_of_its_merge_however_the_slice_is_folded(
+    tmp_path: Path,
+) -> None:
+    things = table(tmp_path)
+    assert things.last_merge(KEY) == 0
+    things.merge(KEY, rows({(f"s{n}", "a"): n for n in range(40)}))
+    mark = things.last_merge(KEY)
+    for n in range(30):
+        things.merge(KEY, rows({(f"s{n}", "a"): -1}))  # small files, folds of these, and a new base
+    things.merge(KEY, rows({}), removed=gone({("s0", "a")}))
+    found = things.query([KEY], lambda kept: kept.filter(pl.col(slices.MERGE) > mark).select("source_name", "n"))
+    assert sorted(found.rows()) == sorted((f"s{n}", -1) for n in range(1, 30))
+    assert things.last_merge(KEY) == mark + 31
 
 
 def test_a_condition_is_asked_of_current_rows_only(tmp_path: Path) -> None:

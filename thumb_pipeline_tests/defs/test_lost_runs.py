@@ -117,6 +117,19 @@ def test_a_run_whose_last_word_lies_in_the_future_is_silent(
     assert run_of(instance, run_id).status == Status.FAILURE
 
 
+@pytest.mark.parametrize("status", [Status.NOT_STARTED, Status.STARTING])
+def test_a_run_that_was_to_start_in_the_future_starts_no_more(
+    archive: Archive, instance: dg.DagsterInstance, generate: dg.JobDefinition, status: Status
+) -> None:
+    with clock_ahead(days=400):
+        run = instance.create_run_for_job(generate, status=status, tags=dict(generate.tags))
+        instance.report_engine_event("on its way", run)
+        end_lost_runs(archive.library, instance)
+        assert run_of(instance, run.run_id).status == status  # its start time-out counts
+    end_lost_runs(archive.library, instance)
+    assert run_of(instance, run.run_id).status == Status.FAILURE
+
+
 def test_a_retry_that_was_lost_in_the_future_is_asked_for_once_more(
     archive: Archive, instance: dg.DagsterInstance, generate: dg.JobDefinition
 ) -> None:
