@@ -10,10 +10,12 @@ from dataclasses import replace
 import polars as pl
 
 from thumb_pipeline.datasets.slices import MERGE
+from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.plan import Plan
 
 _FEW_SOURCES = 1_000
+_AGAIN = [Reason.FORCED.value, Reason.RETRY.value]
 _SAME = ["spec_fingerprint", "source_n_bytes", "source_mtime_ns"]
 
 
@@ -46,8 +48,8 @@ def undone(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFram
 
 
 def left_of(library: Library, plan: Plan, keys: Collection[str], run_ids: Collection[str]) -> Plan:
-    """A plan without what some runs made in some timelapses."""
-    is_resumed = pl.col("timelapse").is_in(list(keys))
+    """A plan without what some runs made again, or tried again, in some timelapses; what is wrong now stays in it."""
+    is_resumed = pl.col("timelapse").is_in(list(keys)) & pl.col("reason").is_in(_AGAIN)
     counts = made_by(run_ids)
     parts = [
         replace(

@@ -138,7 +138,7 @@ def reason_not_to_expire(library: Library, now: datetime | None = None) -> str |
     held = [
         run_id
         for run_id, began_at in _beginnings(library).items()
-        if began_at + keep <= ages.now and not ages.is_past(began_at, keep)
+        if ages.now - began_at >= keep and not ages.is_past(began_at, keep)
     ]
     if not held:
         return None

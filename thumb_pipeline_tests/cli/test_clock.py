@@ -98,6 +98,7 @@ def is_ahead(at_s: float) -> bool:
     return at_s > datetime.now(UTC).timestamp() + DAY_S
 
 
+@pytest.mark.usefixtures("storage")
 def test_after_up_ran_in_the_future_the_next_one_renders_new_captures(archive: Archive, run: Run) -> None:
     archive.fill(1)
     with commands_ahead(days=FUTURE_DAYS), up(archive):

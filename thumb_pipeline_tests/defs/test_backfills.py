@@ -111,6 +111,16 @@ def test_a_repeated_backfill_plans_only_what_its_earlier_runs_did_not_make(libra
     assert place_order(library, everything, id_of("other"), resumed=of_another).n_variants == 12
 
 
+def test_a_repeated_backfill_makes_what_its_earlier_runs_made_and_was_lost_since(
+    located: Located, library: Library
+) -> None:
+    for key in KEYS:
+        library.manifest.merge(key, library.manifest.read([key]).with_columns(run_id=pl.lit("one")))
+    located.archive.variant("a.jpg", key=KEYS[0]).unlink()
+    resumed = Resumed(keys=set(KEYS), run_ids={"one"})
+    assert place_order(library, Selection(timelapses=tuple(KEYS)), "again", resumed=resumed).n_variants == 1
+
+
 def test_a_repeated_backfill_takes_nothing_for_done_that_bears_a_later_time(library: Library) -> None:
     for key in KEYS:
         rows = library.manifest.read([key]).with_columns(recorded_at=pl.lit(datetime.now(UTC) + timedelta(days=400)))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from thumb_pipeline_tests.stages.aging import (
     let_days_pass,
     note_of,
     note_path,
+    removed_at,
     removed_days_ago,
 )
 from thumb_pipeline_tests.stages.archives import Archive, run_id
@@ -209,6 +210,18 @@ def test_a_time_from_the_future_that_no_look_saw_coming_is_old_when_the_clock_wa
     note["steady_since_s"] -= 7.01 * 86_400
     note_path(done).write_text(json.dumps(note))
     assert len(trash.empty_expired(done.library)) == 1
+
+
+@pytest.mark.parametrize("year", [1, 1969, 9999])
+def test_a_removal_of_any_year_is_listed_and_stays(done: Archive, year: int) -> None:
+    purged(done)
+    note_path(done).unlink()
+    removed_at(done, lambda _: datetime(year, 12, 31, tzinfo=UTC))
+    assert trash.empty_expired(done.library) == []
+    assert (trash.reason_not_to_expire(done.library) is None) == (year == 9999)
+    [entry] = trash.entries(done.library)
+    assert entry.expires_at is not None
+    assert timedelta(days=6) < entry.expires_at - datetime.now(UTC) < timedelta(days=8)
 
 
 def test_entries_are_emptied_by_hand_whatever_the_clock_does(done: Archive) -> None:
