@@ -38,7 +38,7 @@ from thumb_pipeline.defs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
 from thumb_pipeline.defs.on_demand import generate_on_demand
 from thumb_pipeline.defs.repair_op import repair
-from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.defs.resources import ProgressResource, library_resource, values_between_ops
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.defs.stuck_ticks import free_stuck_ticks
@@ -103,7 +103,8 @@ def build_definitions(
         sensors=[new_captures_sensor],
         schedules=NIGHTLY,
         resources={
-            "library": LibraryResource(root=library),
+            "library": library_resource(library),
+            "io_manager": values_between_ops,
             "progress": ProgressResource(tell=on_source, keep=on_chunk),
         },
         executor=dg.in_process_executor,

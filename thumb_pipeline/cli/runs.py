@@ -306,6 +306,7 @@ def _executed(
                 recovery.LEASE_TAG: recovery.lease_tag(lease, run_id),
                 "dagster/max_retries": "0",
             },  # a command is repeated by its user
+            resources={"io_manager": dg.mem_io_manager},  # one process: nothing is left for a later one to read
             raise_on_error=False,
         )
 

@@ -19,6 +19,7 @@ from thumb_pipeline.defs.lanes import CAPTURES
 from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
 from thumb_pipeline.stages import watch_memory
 from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
@@ -35,7 +36,7 @@ _REPORT_FOR_S = 0.3  # between two looks: the next frame waits for no more
 _OTHER_WATCHER_S = HAND_OVER_S + 30.0  # the run before this one, or a tick of the sensor, which is one for 25 s
 
 
-class CapturesConfig(dg.Config):
+class CapturesConfig(RunConfig):
     """What a run for new captures begins with."""
 
     changes: str = Field(
@@ -76,10 +77,10 @@ class _Account:
         return self.found.pop(key), fold(self.results.pop(key))
 
 
-@dg.op
-def follow_captures(context: dg.OpExecutionContext, config: CapturesConfig, library: LibraryResource) -> None:
+@dg.op(config_schema=CapturesConfig.as_field())
+def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) -> None:
     """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
-    opened = library.open(context.instance)
+    config, opened = CapturesConfig.of(context), library.open(context.instance)
     try:
         with opened.lease() as lease, ExitStack() as held, _ends_well_when_stopped(context):
             try:

@@ -1,12 +1,12 @@
 """What a person may set when launching: typed, bounded, described. Shared by assets and jobs."""
 
-import dagster as dg
 from pydantic import Field
 
+from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.stages.selection import Selection
 
 
-class InventoryConfig(dg.Config):
+class InventoryConfig(RunConfig):
     """How a listing is judged."""
 
     accept_shrink: bool = Field(
@@ -59,7 +59,7 @@ class GenerateConfig(PlanConfig):
     )
 
 
-class VerifyConfig(dg.Config):
+class VerifyConfig(RunConfig):
     """What the `verify` job is to look at."""
 
     timelapses: list[str] = Field(
@@ -70,7 +70,7 @@ class VerifyConfig(dg.Config):
     )
 
 
-class RollingConfig(dg.Config):
+class RollingConfig(RunConfig):
     """How much one run of the rolling verification may do."""
 
     n_bytes: int = Field(
@@ -81,7 +81,7 @@ class RollingConfig(dg.Config):
     )
 
 
-class ReportConfig(dg.Config):
+class ReportConfig(RunConfig):
     """What is reported when a plan was carried out."""
 
     statistics: bool = Field(

@@ -16,6 +16,7 @@ from thumb_pipeline.defs import lanes
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.reporting import table
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.verification import evaluations
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages import journal, operations
@@ -30,7 +31,7 @@ FORCED_TAG = "thumb_pipeline/forced"
 _PREVIEW_ROWS = 100
 
 
-class RemovalConfig(dg.Config):
+class RemovalConfig(RunConfig):
     """How something is to be removed; the defaults remove nothing and report what would go."""
 
     apply: bool = Field(default=False, description="Remove. Without it, the run only reports what would be removed.")
@@ -83,7 +84,7 @@ class PurgeConfig(RemovalConfig):
         return replace(super().wish(), variants=tuple(self.variants))
 
 
-class RestoreConfig(dg.Config):
+class RestoreConfig(RunConfig):
     """Which removal to undo."""
 
     run_id: str = Field(description="The id of the sweep or purge, as its report and `thumb-pipeline trash` show it.")
@@ -93,22 +94,22 @@ class RestoreConfig(dg.Config):
 _Told = Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]
 
 
-@dg.op(out=dg.Out(dict))
-def sweep_orphans(context: dg.OpExecutionContext, config: SweepConfig, library: LibraryResource) -> _Told:
+@dg.op(out=dg.Out(dict), config_schema=SweepConfig.as_field())
+def sweep_orphans(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
     """Removes the files in variant folders that nothing expects, from a fresh report."""
-    yield from _remove(context, library.open_to_remove(context.instance), Operation.SWEEP, config)
+    yield from _remove(context, library.open_to_remove(context.instance), Operation.SWEEP, SweepConfig.of(context))
 
 
-@dg.op(out=dg.Out(dict))
-def purge_variants(context: dg.OpExecutionContext, config: PurgeConfig, library: LibraryResource) -> _Told:
+@dg.op(out=dg.Out(dict), config_schema=PurgeConfig.as_field())
+def purge_variants(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
     """Removes all chosen variants and their records; `generate` makes them again."""
-    yield from _remove(context, library.open_to_remove(context.instance), Operation.PURGE, config)
+    yield from _remove(context, library.open_to_remove(context.instance), Operation.PURGE, PurgeConfig.of(context))
 
 
-@dg.op(out=dg.Out(dict))
-def restore_removed(context: dg.OpExecutionContext, config: RestoreConfig, library: LibraryResource) -> _Told:
+@dg.op(out=dg.Out(dict), config_schema=RestoreConfig.as_field())
+def restore_removed(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
     """Brings back what a sweep or purge moved to the trash; a file in the way is never replaced."""
-    opened = library.open(context.instance)
+    config, opened = RestoreConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
         waiting = restoring.in_trash(opened, config.run_id)
         if config.apply:

@@ -13,13 +13,14 @@ from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.stages.on_demand import MOST_SOURCES, render_now
 from thumb_pipeline.stages.render import TimelapseCounts
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline.stages.work_orders import found_counts
 
 
-class OnDemandConfig(dg.Config):
+class OnDemandConfig(RunConfig):
     """Which pictures are waited for; the defaults make what is missing or stale of them."""
 
     timelapse: str = Field(description="A key like camera-1/timelapse-2.")
@@ -39,12 +40,10 @@ class OnDemandConfig(dg.Config):
         )
 
 
-@dg.op(out=dg.Out(dict))
-def render_named(
-    context: dg.OpExecutionContext, config: OnDemandConfig, library: LibraryResource
-) -> dg.Output[dict[str, Any]]:
+@dg.op(out=dg.Out(dict), config_schema=OnDemandConfig.as_field())
+def render_named(context: dg.OpExecutionContext, library: LibraryResource) -> dg.Output[dict[str, Any]]:
     """Renders the named sources; says how many variants were made, are right as they were, and why others were not."""
-    opened = library.open(context.instance)
+    config, opened = OnDemandConfig.of(context), library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
         plan, result = render_now(opened, config.selection(), lease, context.run_id)
     for source, reason, detail in result.failures:

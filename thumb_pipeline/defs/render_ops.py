@@ -74,15 +74,14 @@ def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]
 @dg.op(
     out=dg.DynamicOut(dict),
     ins={"missing_thumbnails": dg.In(dg.Nothing)},
+    config_schema=PlanConfig.as_field(),
 )
-def cut_plan(
-    context: dg.OpExecutionContext, config: PlanConfig, library: LibraryResource
-) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
+def cut_plan(context: dg.OpExecutionContext, library: LibraryResource) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
     """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks.
 
     Where a run has many, one that is refused does not stop the others.
     """
-    opened = library.open(context.instance)
+    config, opened = PlanConfig.of(context), library.open(context.instance)
     backfills.enter_lane(context)
     keys = list(context.partition_keys)
     selection, resumed = config.selection(keys), backfills.resumed(context, keys)
@@ -91,12 +90,11 @@ def cut_plan(
 
 @dg.op(
     out=dg.DynamicOut(dict),
+    config_schema=GenerateConfig.as_field(),
 )
-def take_order(
-    context: dg.OpExecutionContext, config: GenerateConfig, library: LibraryResource
-) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
+def take_order(context: dg.OpExecutionContext, library: LibraryResource) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
     """Takes the order that the command line placed for this run, or plans what the config selects, and cuts it."""
-    opened = library.open(context.instance)
+    config, opened = GenerateConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
         register_timelapses(context.instance, discover_apart(opened).keys)
     selection = config.selection(config.timelapses)
@@ -217,10 +215,9 @@ def _fail_for_left_out(order: WorkOrder) -> NoReturn:
     raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
 
 
-@dg.op(out=dg.Out(dg.Nothing))
+@dg.op(out=dg.Out(dg.Nothing), config_schema=ReportConfig.as_field())
 def report_order(
     context: dg.OpExecutionContext,
-    config: ReportConfig,
     results: list[dict[str, Any]],
     library: LibraryResource,
     progress: dg.ResourceParam[ProgressResource],
@@ -235,7 +232,7 @@ def report_order(
         _materialized(context, "image_inventory", key, inventory_metadata(opened.inventory, [key]))
         _materialized(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
         _materialized(context, "thumbnails", key, found)
-    if config.statistics:
+    if ReportConfig.of(context).statistics:
         with refusals_as_failures():
             measured = _measured(context, opened, order)
         if measured is not None:

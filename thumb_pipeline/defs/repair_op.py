@@ -9,6 +9,7 @@ from thumb_pipeline.defs import lanes
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.reporting import Metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.verification import evaluations
 from thumb_pipeline.stages.removing import renew_verdicts
 from thumb_pipeline.stages.repair import Repaired
@@ -16,7 +17,7 @@ from thumb_pipeline.stages.repair import repair as repair_timelapses
 from thumb_pipeline.stages.verify import verified_timelapses
 
 
-class RepairConfig(dg.Config):
+class RepairConfig(RunConfig):
     """What is repaired, and whether it is done or only said."""
 
     timelapses: list[str] = Field(
@@ -35,11 +36,12 @@ class RepairConfig(dg.Config):
     )
 
 
-@dg.op(out=dg.Out(dict))
+@dg.op(out=dg.Out(dict), config_schema=RepairConfig.as_field())
 def repair_library(
-    context: dg.OpExecutionContext, config: RepairConfig, library: LibraryResource
+    context: dg.OpExecutionContext, library: LibraryResource
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[dict[str, int]]]:
     """Matches files that nothing expects with their sources, moves and records them; deletes and renders nothing."""
+    config = RepairConfig.of(context)
     opened = library.open_to_remove(context.instance) if config.apply else library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
         keys = verified_timelapses(opened, config.timelapses)

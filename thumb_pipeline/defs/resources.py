@@ -22,6 +22,31 @@ LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
 DEMO_LIBRARY = ".demo-library"
 
 
+@dg.io_manager(config_schema={})
+def values_between_ops(context: dg.InitResourceContext) -> dg.IOManager:
+    """Keeps what ops hand on in the instance's folder; Dagster's default for assets lets a run's config name any."""
+    return dg.FilesystemIOManager().create_io_manager(context)
+
+
+def library_resource(root: str = "") -> dg.ResourceDefinition:
+    """The library as the code location has it: a run's config may name another folder, as it stands and no otherwise.
+
+    A resource class would also take the name of a variable that holds it, and say that folder in a refusal.
+
+    Args:
+        root: the folder where a run's config names none.
+    """
+    described = dg.Field(str, default_value=root, description=LibraryResource.model_fields["root"].description)
+
+    @dg.resource(config_schema={"root": described}, description=LibraryResource.__doc__)
+    @contextmanager
+    def library(context: dg.InitResourceContext) -> Iterator[LibraryResource]:
+        with LibraryResource(root=context.resource_config["root"]).yield_for_execution(context) as resource:
+            yield resource
+
+    return library
+
+
 class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its value is itself
     """The library that this code location works on. Opened when a run needs it, never at import."""
 

@@ -20,12 +20,12 @@ from thumb_pipeline.stages.verify import verified_timelapses, verify
 from thumb_pipeline.storage import stopping
 
 
-@dg.op(out=dg.Out(dict))
+@dg.op(out=dg.Out(dict), config_schema=VerifyConfig.as_field())
 def verify_timelapses(
-    context: dg.OpExecutionContext, config: VerifyConfig, library: LibraryResource
+    context: dg.OpExecutionContext, library: LibraryResource
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]:
     """Verifies the chosen timelapses one batch after the other; what is found is kept and reported as it is found."""
-    opened = library.open(context.instance)
+    config, opened = VerifyConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
         keys = verified_timelapses(opened, config.timelapses)
         register_timelapses(context.instance, keys)
@@ -36,12 +36,12 @@ def verify_timelapses(
     yield dg.Output(totals)
 
 
-@dg.op(out=dg.Out(dict))
+@dg.op(out=dg.Out(dict), config_schema=RollingConfig.as_field())
 def verify_oldest(
-    context: dg.OpExecutionContext, config: RollingConfig, library: LibraryResource
+    context: dg.OpExecutionContext, library: LibraryResource
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]:
     """Opens the sources that were looked at longest ago, with their variants, until the budget is used."""
-    opened = library.open(context.instance)
+    config, opened = RollingConfig.of(context), library.open(context.instance)
     allowed = budget_of(opened)
     budget = Budget(n_bytes=config.n_bytes or allowed.n_bytes, seconds=config.seconds or allowed.seconds)
     with refusals_as_failures(), opened.lease() as lease:

@@ -19,12 +19,11 @@ from thumb_pipeline.stages.selection import refuse_shrunken
     pool=RENDER_POOL,
     group_name="thumbnails",
     kinds={"polars", "parquet"},
+    config_schema=InventoryConfig.as_field(),
 )
-def image_inventory(
-    context: dg.AssetExecutionContext, config: InventoryConfig, library: LibraryResource
-) -> dg.MaterializeResult[None]:
+def image_inventory(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
     """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
-    opened = library.open(context.instance)
+    config, opened = InventoryConfig.of(context), library.open(context.instance)
     enter_lane(context)
     keys = list(context.partition_keys)
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s):

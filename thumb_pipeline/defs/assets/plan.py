@@ -21,12 +21,11 @@ from thumb_pipeline.stages.plan import make_plan
     deps=[image_inventory],
     group_name="thumbnails",
     kinds={"polars", "parquet"},
+    config_schema=PlanConfig.as_field(),
 )
-def missing_thumbnails(
-    context: dg.AssetExecutionContext, config: PlanConfig, library: LibraryResource
-) -> dg.MaterializeResult[None]:
+def missing_thumbnails(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
     """The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason."""
-    opened = library.open(context.instance)
+    config, opened = PlanConfig.of(context), library.open(context.instance)
     enter_lane(context)
     keys = list(context.partition_keys)
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
