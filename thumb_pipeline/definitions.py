@@ -43,6 +43,7 @@ from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.defs.stuck_ticks import free_stuck_ticks
 from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.service_folders import never_make_folders_anew
 
 __all__ = [
     "ASSETS_JOB",
@@ -113,5 +114,6 @@ def build_definitions(
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """The code location as Dagster loads it."""
+    """The code location as Dagster loads it: in code servers and runs."""
+    never_make_folders_anew()
     return build_definitions()

@@ -23,8 +23,8 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages import in_force
 from thumb_pipeline.stages.library import Library, Refused, open_library
+from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
 
-LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
 COMMAND_VARIABLE = "THUMB_PIPELINE_COMMAND"
 """Set by `run.py`: how its user starts this program."""
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli.console import LIBRARY_VARIABLE, JsonOption, command_line, print_json
+from thumb_pipeline.cli.console import JsonOption, command_line, print_json
 from thumb_pipeline.stages.library import Refused, initialise
+from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
 
 
 def init(

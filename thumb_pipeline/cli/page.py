@@ -9,6 +9,7 @@ import uvicorn
 from dagster_webserver import cli as dagster_page
 
 from thumb_pipeline.cli.guard import Application, Guard
+from thumb_pipeline.stages.service_folders import never_make_folders_anew
 
 _serve = uvicorn.run
 
@@ -23,6 +24,7 @@ def main() -> None:
     It takes no middleware from outside, and made from its parts it would need most of `dagster._core`. So the one call
     that serves anything in this process puts the guard before it, whatever Dagster calls it with.
     """
+    never_make_folders_anew()
     uvicorn.run = _serve_guarded  # type: ignore[assignment]
     dagster_page.main()  # type: ignore[no-untyped-call]
 

@@ -9,19 +9,20 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
 from thumb_pipeline.cli import code_server
-from thumb_pipeline.cli.console import LIBRARY_VARIABLE, say
+from thumb_pipeline.cli.console import say
 from thumb_pipeline.cli.event_batches import with_batches
 from thumb_pipeline.cli.instance import workspace_file
+from thumb_pipeline.cli.places import Places, StateGone
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
+from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
 
 HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port
 
@@ -33,7 +34,6 @@ _END_S = 5.0
 _SHORT_LIFE_S = 60.0
 _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LOOK_EVERY_S = 5.0
-_LEAST_FREE_BYTES = 1 << 20
 _SET_BACK_S = 60.0
 
 
@@ -82,16 +82,15 @@ class Services:
         """
         self.log = os.path.join(library.state, _LOG)
         self.url = f"http://{HOST}:{port}"
-        self._state = library.state
+        self._places = Places(library)
         self._looked_s = time.monotonic()
-        self._said_of_disk = ""
         self._clock_s = time.time() - time.monotonic()
         self._free_daemon, self._is_set_back = free_daemon, False
         self._environment = _environment(library)
         workspace = ["-w", workspace_file(library)]
         commands = {
             _PAGE: [*_MODULE, "thumb_pipeline.cli.page", "-h", HOST, "-p", str(port), *workspace],
-            _DAEMON: [os.path.join(sysconfig.get_path("scripts"), "dagster-daemon"), "run", *workspace],
+            _DAEMON: [*_MODULE, "thumb_pipeline.cli.daemon", "run", *workspace],
         }
         self._services = {
             name: _Service(command, self._started(name, command), time.monotonic())
@@ -101,8 +100,8 @@ class Services:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self._end()
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._end(within_s=0.0 if kind is StateGone else _END_S)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -114,7 +113,9 @@ class Services:
 
         Raises:
             Refused: a service ended by itself.
+            StateGone: the state folder is gone, or another one.
         """
+        self._places.refuse_other_state()
         for name, service in self._services.items():
             if service.process.poll() is not None:
                 raise Refused(f"the {name} {_how_it_ended(service.process)}; look into {self.log}")
@@ -124,7 +125,9 @@ class Services:
 
         Raises:
             Refused: a service ends again and again.
+            StateGone: the state folder is gone, or another one.
         """
+        self._places.refuse_other_state()
         now_s = time.monotonic()
         for name, service in self._services.items():
             service.groups = {group for group in service.groups if _signalled(group, 0)}
@@ -136,23 +139,9 @@ class Services:
                 service.due_s, service.is_asked = None, False
         if now_s - self._looked_s >= _LOOK_EVERY_S:
             self._looked_s = now_s
-            self._tell_of_full_disk()
+            self._places.tell()
             self._look_after_code()
             self._look_after_clock()
-
-    def _tell_of_full_disk(self) -> None:
-        """Says here what nobody else can: on that disk lie the log and Dagster's records, too."""
-        try:
-            status = os.statvfs(self._state)
-        except OSError as error:
-            said = f"{self._state} cannot be read ({error.strerror}); check that disk"
-        else:
-            is_full = status.f_bavail * status.f_frsize < _LEAST_FREE_BYTES
-            said = f"the disk of {self._state} is full; free space on it: new captures wait until then"
-            said = said if is_full else ""
-        if said != self._said_of_disk:
-            say(said or f"the disk of {self._state} is as it should be again")
-        self._said_of_disk = said
 
     def _look_after_code(self) -> None:
         """Each keeps our code in a child of its own and does not miss it: the page never, the daemon for a minute."""
@@ -207,15 +196,15 @@ class Services:
                 preexec_fn=_prepare_service,  # noqa: PLW1509 -- this process has no threads
             )
 
-    def _end(self) -> None:
+    def _end(self, *, within_s: float) -> None:
         """Asks each service's whole process group to end, and after a few seconds makes it."""
         groups = {group for service in self._services.values() for group in (service.process.pid, *service.groups)}
         for group in groups:
             _signalled(group, signal.SIGTERM)
-        deadline_s = time.monotonic() + _END_S
+        deadline_s = time.monotonic() + within_s
         for service in self._services.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                service.process.wait(max(0.1, deadline_s - time.monotonic()))
+                service.process.wait(max(0.0, deadline_s - time.monotonic()))
         for group in groups:
             _signalled(group, signal.SIGKILL)  # its code server too, if that is still there
         for service in self._services.values():

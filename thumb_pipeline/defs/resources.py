@@ -16,9 +16,9 @@ from thumb_pipeline.defs.lost_runs import lease_for_run
 from thumb_pipeline.stages import in_force, run_database
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.render import ChunkResult
+from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
 from thumb_pipeline.storage import stopping
 
-LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
 DEMO_LIBRARY = ".demo-library"
 
 

@@ -76,9 +76,11 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
     """Makes this process the library's only watcher; the kernel takes it back with the process.
 
     Raises:
+        ArchiveUnavailable: the library is gone since it was opened; its folders would be made anew.
         LockTimeout: another process still was it after `wait_s`.
         Refused: the state folder cannot be written.
     """
+    library.refuse_if_gone()
     library.claim_state()
     try:
         os.makedirs(library.watch, exist_ok=True)

@@ -20,6 +20,7 @@ from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.imaging.contact_sheet import contact_sheet
 from thumb_pipeline.imaging.inspect import inspect
 from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.stages.service_folders import never_make_folders_anew
 from thumb_pipeline.stages.worker_limits import restrict, start_deadline, stop_deadline
 from thumb_pipeline.stages.worker_proofs import prove, read
 from thumb_pipeline.stages.worker_room import Room
@@ -69,6 +70,7 @@ def main() -> None:
     _, orders = received
     assert isinstance(orders, WorkerOrders)
     restrict(orders)
+    never_make_folders_anew()
     while (received := _received(tasks)) is not None:
         number, task = received
         assert not isinstance(task, WorkerOrders)

@@ -110,7 +110,7 @@ def _kind(pid: int, command: str, found: dict[int, str]) -> str | None:
     if "dagster api grpc" in command:
         return "web UI's code server" if _PAGE in found.get(_parent(pid), "") else "daemon's code server"
     signs = {
-        "dagster-daemon": "daemon",
+        "thumb_pipeline.cli.daemon": "daemon",
         _PAGE: "web UI",
         "spawn_main": "run",
         "thumb_pipeline.stages.worker": "worker",

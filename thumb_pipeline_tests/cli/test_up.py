@@ -26,14 +26,20 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """`up` on a library, once its page answers, with the port it asked for taken by somebody else."""
-    with socket.socket() as taken:
+    with running_up(archive) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def running_up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    with socket.socket() as taken, said_by_up(archive).open("ab") as terminal:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         process = subprocess.Popen(
             [COMMAND, "up", "--library", str(archive.root), "--port", str(port), "--json"],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=terminal,
             text=True,
             env=clean_environment(),
             start_new_session=True,
@@ -48,6 +54,11 @@ def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]
         for pid in document["pids"].values():
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)  # runs outlive an `up` that a test has killed
+
+
+def said_by_up(archive: Archive) -> Path:
+    """The file with what `up` says on its terminal."""
+    return archive.root.parent / "up.txt"
 
 
 @pytest.mark.usefixtures("storage")
@@ -136,13 +147,61 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_service_that_was_killed_is_started_again(up: tuple[subprocess.Popen[str], dict[str, Any]]) -> None:
+def test_a_service_that_was_killed_is_started_again_and_all_end_when_the_library_is_renamed(
+    archive: Archive, up: tuple[subprocess.Popen[str], dict[str, Any]]
+) -> None:
     process, document = up
     for pid in document["pids"].values():
         os.kill(pid, signal.SIGKILL)
     _until(lambda: len(_children(process.pid, but=document["pids"].values())) == 2)
     _until(lambda: _answers(document["url"]))
     assert process.poll() is None
+
+    services = _children(process.pid)
+    archive.root.rename(archive.root.parent / "renamed")
+    assert process.wait(timeout=30) == 3
+    assert not any(map(_is_alive, services))
+    assert_nothing_is_made_in(archive.root)
+    last = said_by_up(archive).read_text().splitlines()[-1]
+    assert last.startswith(f"thumb-pipeline: {archive.root}/.thumb_pipeline, in which up worked, is gone (renamed")
+    assert last.endswith("or start up with the library where it is now")
+
+
+def assert_nothing_is_made_in(path: Path) -> None:
+    deadline_s = time.monotonic() + 6  # longer than a round of Dagster's daemon
+    while time.monotonic() < deadline_s:
+        assert not path.exists()
+        time.sleep(0.1)
+
+
+def test_up_outlasts_its_library_and_ends_with_its_state(archive: Archive) -> None:
+    settings, state = archive.root / "thumbs.toml", archive.root.parent / "state"
+    settings.write_text(settings.read_text().replace('state = ".thumb_pipeline"', f'state = "{state}"'))
+    gone = f"{settings} is gone: mount its disk, or put it back; captures wait until then"
+    back = f"{settings} is back; captures are followed again"
+
+    def said() -> list[str]:
+        return said_by_up(archive).read_text().splitlines()[1:]
+
+    with running_up(archive) as (process, document):
+        archive.root.rename(archive.root.parent / "unmounted")
+        _until(lambda: gone in said())
+        assert_nothing_is_made_in(archive.root)
+        assert _answers(document["url"])
+        (archive.root.parent / "unmounted").rename(archive.root)
+        _until(lambda: back in said())
+        state.rename(state.parent / "renamed")
+        state.mkdir()
+        assert process.wait(timeout=30) == 3
+        assert_stays_empty(state)
+    *before, last = said()
+    assert before == [gone, back]
+    assert f"{state}, in which up worked, is another folder than before" in last
+
+
+def assert_stays_empty(folder: Path) -> None:
+    time.sleep(3)
+    assert list(folder.iterdir()) == []
 
 
 def test_both_services_get_another_code_server_when_theirs_was_killed(

@@ -1,0 +1,19 @@
+"""Runs Dagster's daemon with all of its options, as a process that never makes its records anew where they are gone.
+
+`up` starts it.
+"""
+
+from importlib.metadata import entry_points
+
+from thumb_pipeline.stages.service_folders import never_make_folders_anew
+
+
+def main() -> None:
+    """Runs the command `dagster-daemon`."""
+    never_make_folders_anew()
+    [command] = entry_points(group="console_scripts", name="dagster-daemon")
+    command.load()()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The places that `up` works in: its state, without which it ends, and the library, without which captures wait.
+
+That nothing makes a place anew meanwhile is the business of `stages.service_folders`.
+"""
+
+import os
+import subprocess
+import time
+
+from thumb_pipeline.cli.console import say
+from thumb_pipeline.cli.instance import InstanceUnusable
+from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.stages.library import Library
+
+_LEAST_FREE_BYTES = 1 << 20
+_ANSWER_S = 30.0
+
+
+class StateGone(InstanceUnusable):
+    """The folder that `up` works in is gone, or another one stands in its place."""
+
+
+class Places:
+    """Looks at them from time to time, and says once what became of them."""
+
+    def __init__(self, library: Library) -> None:
+        self._state = library.state
+        self._folders = {path: _identity(path) for path in (library.state, library.dagster_home)}
+        self._settings = _Presence(os.path.join(library.root, SETTINGS_NAME))
+        self._said_of_disk = ""
+        self._said_of_library = ""
+
+    def refuse_other_state(self) -> None:
+        """For each round of `up`: its services write where their folders were, not where they are.
+
+        Raises:
+            StateGone: a folder of theirs was renamed, deleted, unmounted or replaced.
+        """
+        for path, began_as in self._folders.items():
+            try:
+                became = _identity(path)
+            except (FileNotFoundError, NotADirectoryError):
+                raise StateGone(_lost(path, "is gone (renamed, deleted or unmounted)")) from None
+            except OSError:
+                continue  # `tell` has words for it, and it may pass
+            if became != began_as:
+                raise StateGone(_lost(path, "is another folder than before (replaced, mounted or unmounted)"))
+
+    def tell(self) -> None:
+        """Says here what nobody else can: what is wrong with a disk, and when it is right again."""
+        self._said_of_disk = _say_news(
+            self._trouble_of_disk(), self._said_of_disk, f"the disk of {self._state} is as it should be again"
+        )
+        path = self._settings.path
+        self._said_of_library = _say_news(
+            self._settings.trouble(), self._said_of_library, f"{path} is back; captures are followed again"
+        )
+
+    def _trouble_of_disk(self) -> str:
+        try:
+            status = os.statvfs(self._state)
+        except OSError as error:
+            return f"{self._state} cannot be read ({error.strerror}); check that disk"
+        is_full = status.f_bavail * status.f_frsize < _LEAST_FREE_BYTES
+        return f"the disk of {self._state} is full; free space on it: new captures wait until then" if is_full else ""
+
+
+class _Presence:
+    """Whether a file is there, asked in another process: a disk that hangs would hang whoever asks."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._asked: subprocess.Popen[bytes] | None = None
+        self._asked_s = 0.0
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        """What is wrong, by the answer to the last question, and asks the next; empty where nothing is."""
+        code = None if self._asked is None else self._asked.poll()
+        if code is not None:
+            gone = f"{self.path} is gone: mount its disk, or put it back; captures wait until then"
+            self._asked, self._trouble = None, gone if code else ""
+        if self._asked is None:
+            self._asked = subprocess.Popen(["test", "-f", self.path], stdin=subprocess.DEVNULL)  # noqa: S603, S607
+            self._asked_s = time.monotonic()
+        elif time.monotonic() - self._asked_s > _ANSWER_S:
+            self._trouble = f"{self.path} does not answer: check its disk; captures wait until then"
+        return self._trouble
+
+
+def _say_news(trouble: str, said: str, all_clear: str) -> str:
+    if trouble != said:
+        say(trouble or all_clear)
+    return trouble
+
+
+def _identity(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _lost(path: str, what: str) -> str:
+    return (
+        f"{path}, in which up worked, {what}, so its services were ended; "
+        "put it back and start up again, or start up with the library where it is now"
+    )
