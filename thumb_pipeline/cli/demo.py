@@ -11,6 +11,7 @@ from thumb_pipeline.cli.console import ExitCode, JsonOption, command_line, gauge
 from thumb_pipeline.cli.generate import generate_library
 from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.stats import print_coverage
+from thumb_pipeline.domain.paths import under
 from thumb_pipeline.stages.demo import make_demo_frames
 from thumb_pipeline.stages.library import Refused, initialise, open_library
 from thumb_pipeline.stages.listing import discover
@@ -63,7 +64,7 @@ def _make(folder: str, *, json: bool) -> None:
         f"in {done.duration_s:.1f} s; {done.failed} source failed: it is truncated"
     )
     if sheet:
-        typer.echo(f"contact sheet: {os.path.join(folder, os.path.relpath(sheet, library.root))}")
+        typer.echo(f"contact sheet: {under(folder, os.path.relpath(sheet, library.root))}")
     typer.echo(f"next, look at the runs in the browser: {command_line('up', '--library', folder)}")
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.console import JsonOption, command_line, print_json
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Refused, initialise
 from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
 
@@ -25,7 +26,7 @@ def init(
     if not root:
         raise Refused("name the folder that holds cameras/: init DIR")
     is_new = initialise(root)
-    path = os.path.join(os.path.realpath(root), "thumbs.toml")
+    path = inside(os.path.realpath(root), "thumbs.toml")
     if json:
         print_json({"library": os.path.realpath(root), "settings": path, "created": is_new})
     elif is_new:

@@ -10,6 +10,7 @@ import time
 from thumb_pipeline.cli.console import say
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library
 
 _LEAST_FREE_BYTES = 1 << 20
@@ -26,7 +27,7 @@ class Places:
     def __init__(self, library: Library) -> None:
         self._state = library.state
         self._folders = {path: _identity(path) for path in (library.state, library.dagster_home)}
-        self._settings = _Presence(os.path.join(library.root, SETTINGS_NAME))
+        self._settings = _Presence(inside(library.root, SETTINGS_NAME))
         self._said_of_disk = ""
         self._said_of_library = ""
 

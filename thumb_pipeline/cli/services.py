@@ -19,6 +19,7 @@ from thumb_pipeline.cli.console import say
 from thumb_pipeline.cli.event_batches import with_batches
 from thumb_pipeline.cli.instance import workspace_file
 from thumb_pipeline.cli.places import Places, StateGone
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.recovery import die_with_parent
@@ -80,7 +81,7 @@ class Services:
             port: for the page.
             free_daemon: called before the daemon is started again after the clock went back: it frees what waits.
         """
-        self.log = os.path.join(library.state, _LOG)
+        self.log = inside(library.state, _LOG)
         self.url = f"http://{HOST}:{port}"
         self._places = Places(library)
         self._looked_s = time.monotonic()

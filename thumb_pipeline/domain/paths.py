@@ -28,6 +28,11 @@ def inside(folder: AnyStr, *names: AnyStr) -> AnyStr:
     return os.path.join(folder, *names)
 
 
+def under(folder: str, path: str) -> str:
+    """What a path means that starts at a folder unless it is absolute: one that a person wrote, who may go anywhere."""
+    return os.path.join(folder, path)
+
+
 def is_entry_name(name: str | bytes) -> bool:
     """Whether a text, or what the disk has for one, names one entry in a folder."""
     if isinstance(name, bytes):

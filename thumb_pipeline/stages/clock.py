@@ -11,6 +11,7 @@ import time
 from datetime import datetime
 
 from thumb_pipeline.domain.clocks import Ages, ClockNote, Reading, first_note, moment, next_note
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage import publishing
 
 NAME = "clock.json"
@@ -52,7 +53,7 @@ def peek(state: str, *, newest: datetime | None = None) -> Ages:
 
 def _noted(state: str, before: ClockNote | None, now: Reading, newest: datetime | None) -> ClockNote:
     if before is None:
-        is_new = not any(os.path.lexists(os.path.join(state, name)) for name in _HAVE_AGES)
+        is_new = not any(os.path.lexists(inside(state, name)) for name in _HAVE_AGES)
         before = first_note(now, is_new=is_new)
     return next_note(before, now, newest_s=0.0 if newest is None else newest.timestamp())
 
@@ -97,4 +98,4 @@ def _told(path: str) -> str:
 
 
 def _path(state: str) -> str:
-    return os.path.join(state, NAME)
+    return inside(state, NAME)

@@ -3,13 +3,11 @@
 What follows from it is decided in `rematch`; the rule for one file is `domain.plans.judge`.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import polars as pl
 
-from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import VariantSpec
@@ -153,7 +151,7 @@ def read_digests(
 
     def tasks() -> Iterator[DigestTask]:
         for number, (key, name, n_bytes, mtime_ns) in enumerate(listed.iter_rows()):
-            path = os.path.join(os.fsencode(library.frames(key)), names.to_bytes(name))
+            path = library.source_file(key, name)
             task = DigestTask(path=path, n_bytes=n_bytes, mtime_ns=mtime_ns)
             numbers[id(task)] = number
             yield task

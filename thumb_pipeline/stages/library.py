@@ -33,7 +33,7 @@ from thumb_pipeline.domain.layout import (
     split_variant_path,
 )
 from thumb_pipeline.domain.names import to_bytes
-from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.paths import inside, under
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.stages import clock, roots
@@ -417,7 +417,7 @@ def _parsed(written: bytes, path: str) -> Settings:
 
 def resolved(root: str, written: str) -> str:
     """The folder that a path in the settings means."""
-    return os.path.realpath(os.path.join(root, os.path.expanduser(written)))
+    return os.path.realpath(under(root, os.path.expanduser(written)))
 
 
 def _refuse_foreign(library: Library, path: str) -> None:

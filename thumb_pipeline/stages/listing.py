@@ -130,13 +130,13 @@ class _Tree:
 
 def _look_below(root: str) -> _Tree:
     tree = _Tree()
-    cameras = os.path.join(root, CAMERAS_FOLDER)
+    cameras = inside(root, CAMERAS_FOLDER)
     for camera in _subfolders(cameras):
         if not is_camera_folder(camera):
             tree.unmatched.append(f"{CAMERAS_FOLDER}/{camera}")
             continue
         try:
-            timelapses = _subfolders(os.path.join(cameras, camera))
+            timelapses = _subfolders(inside(cameras, camera))
         except ArchiveUnavailable as error:
             tree.trouble[camera] = str(error)
             continue

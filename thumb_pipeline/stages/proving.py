@@ -4,7 +4,6 @@ What is done to one file is in `worker_proofs`. What is remembered of it is in `
 `verify`; nothing is written here.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -241,7 +240,7 @@ class _Batch:
 
 
 def _source(library: Library, row: dict[str, Any]) -> KnownSource:
-    path = os.path.join(os.fsencode(library.frames(row["timelapse"])), names.to_bytes(row["source_name"]))
+    path = library.source_file(row["timelapse"], row["source_name"])
     return KnownSource(path=path, n_bytes=row["n_bytes"], mtime_ns=row["mtime_ns"], digest=row["digest"])
 
 

@@ -199,7 +199,7 @@ def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
             for row, place in zip(planned, places, strict=True)
         )
         task = RenderTask(
-            path=os.path.join(os.fsencode(library.frames(key)), name),
+            path=library.source_file(key, first["source_name"]),
             name=name,
             n_bytes=first["source_n_bytes"],
             mtime_ns=first["source_mtime_ns"],

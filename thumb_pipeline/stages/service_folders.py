@@ -6,6 +6,7 @@
 import os
 
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage.standing import never_make_anew
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
@@ -17,4 +18,4 @@ _RECORDS_VARIABLE = "DAGSTER_HOME"
 def never_make_folders_anew() -> None:
     """For each process of a service, before it does anything: what is gone from then on stays gone for it."""
     records, library = os.environ.get(_RECORDS_VARIABLE), os.environ.get(LIBRARY_VARIABLE)
-    never_make_anew([*([records] if records else []), *([os.path.join(library, CAMERAS_FOLDER)] if library else [])])
+    never_make_anew([*([records] if records else []), *([inside(library, CAMERAS_FOLDER)] if library else [])])

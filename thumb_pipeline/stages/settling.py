@@ -3,14 +3,12 @@
 Never by their age alone: clocks of cameras and file servers differ, and slow writers pause.
 """
 
-import os
 import time
 from datetime import UTC, datetime
 
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT
-from thumb_pipeline.domain import names
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import LISTED, as_table
 from thumb_pipeline.storage.folders import has_end_marker, look_at
@@ -50,7 +48,7 @@ def settle(library: Library, fresh: pl.DataFrame, over_at: float, *, wait: bool 
 def _is_complete(library: Library, key: str, name: str, until: float) -> bool:
     if time.monotonic() > until:
         return False
-    return has_end_marker(os.path.join(os.fsencode(library.frames(key)), names.to_bytes(name)))
+    return has_end_marker(library.source_file(key, name))
 
 
 def _look_again(library: Library, waiting: pl.DataFrame) -> pl.DataFrame:

@@ -4,6 +4,7 @@ import os
 
 import polars as pl
 
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.dating import in_capture_order
 from thumb_pipeline.stages.examine import worker_orders
 from thumb_pipeline.stages.library import Library
@@ -28,7 +29,7 @@ def write_contact_sheet(library: Library, keys: list[str], lease: Lease) -> str 
     """Writes a sheet of thumbnails, first to last capture of some timelapses; returns its path in the state folder."""
     each = max(1, _FILE_PICTURES // max(1, len(keys)))
     files = tuple(file for key in keys for file in _files(library, key, each, spread=True))
-    path = os.path.join(library.state, "contact-sheet.jpg")
+    path = inside(library.state, "contact-sheet.jpg")
     task = SheetTask(files=files, columns=10, cell=_FILE_CELL, quality=85, target=os.fsencode(path))
     return path if files and _made(library, lease, task) else None
 

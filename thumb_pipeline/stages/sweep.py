@@ -14,6 +14,7 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.domain.clocks import TROUBLED_S
 from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation, Share
 from thumb_pipeline.stages import clock
@@ -147,7 +148,7 @@ def refuse_collapsed(library: Library, key: str, n_planned: int, n_found: int) -
 def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
     """Whether the source that a file would belong to lies in `frames/` at this moment; in doubt, it does."""
     try:
-        os.lstat(os.path.join(os.fsencode(library.frames(key)), source_text))
+        os.lstat(inside(os.fsencode(library.frames(key)), source_text))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
@@ -236,7 +237,7 @@ def _n_files_elsewhere(library: Library, looked_at: set[str]) -> int:
     n_files = 0
     for key in {*found.keys, *found.vanished, *found.stray} - looked_at:
         for folder in folders:
-            n_files += count_files(os.path.join(library.variants(key), folder))
+            n_files += count_files(inside(library.variants(key), folder))
     return n_files
 
 

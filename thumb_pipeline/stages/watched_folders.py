@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from thumb_pipeline.domain.layout import FRAMES_FOLDER, is_camera_folder, timelapse_key
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import SourceListing, sources_of
 from thumb_pipeline.stages.required import required_sources
@@ -58,10 +59,10 @@ def folders_on_disk(library: Library) -> OnDiskFolders:
 
 
 def _timelapses(library: Library, camera: str) -> Iterator[tuple[str, str]]:
-    folder = os.path.join(library.cameras, camera)
+    folder = inside(library.cameras, camera)
     for name in list_subfolders(folder):
         try:
-            yield timelapse_key(camera, name), os.path.join(folder, name, FRAMES_FOLDER)
+            yield timelapse_key(camera, name), inside(folder, name, FRAMES_FOLDER)
         except ValueError:
             continue  # `plan` names it
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from thumb_pipeline.domain import names
+from thumb_pipeline.domain.paths import inside
 
 _serial = itertools.count()
 
@@ -113,7 +114,7 @@ def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
         CannotWrite: the disk does not take it.
     """
     folder = os.path.dirname(target)
-    unborn = os.path.join(folder, os.fsencode(temporary_name(writer)))
+    unborn = inside(folder, os.fsencode(temporary_name(writer)))
     publish(unborn, data, writer=writer, durable=True)
     try:
         os.link(unborn, target)

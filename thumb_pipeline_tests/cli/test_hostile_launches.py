@@ -9,6 +9,7 @@ import json
 import os
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,10 @@ def test_no_launch_of_any_job_changes_anything_that_the_job_does_not_list(page: 
         run_ids.append(run_id or launch(page, job, config, {"tags": []}))
     known = [run_id for run_id in run_ids if run_id is not None]
     assert len(known) >= len(CONFIGS)
-    until(lambda: is_over(page, known), "the end of all runs")
+    for _ in range(3):  # one run of maintenance at a time: on a slow machine that is longer than others wait
+        with suppress(AssertionError):
+            until(lambda: is_over(page, known), "the end of all runs")
+    assert is_over(page, known)
     assert everything(archive.root.parent, archive.root) == before
 
 

@@ -38,6 +38,16 @@ ONLY_IN = {
 }
 """Where a library may be used; other packages whose names start with `dagster_` count as Dagster."""
 
+JOINS_PATHS = "domain/paths.py"
+"""Where paths are joined of their parts: everything else asks there, so that no part leads out of its folder."""
+
+REMOVES = ("storage/", "datasets/slices.py", "cli/half_made.py")
+"""Where a file may be removed or renamed: by descriptor or by a checked name, in tables, Dagster's half-made index."""
+
+_PATH_JOINS = {"join", "joinpath"}
+_REMOVALS = {"unlink", "rmdir", "removedirs", "rmtree", "move"}
+_OF_OS = {"remove", "rename", "renames", "replace", "link", "symlink"}
+
 MEANINGLESS = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 MAX_LINES = 450
 
@@ -132,6 +142,37 @@ def complaints_about_imports(root: Path) -> list[str]:
     return [complaint for complaint in complaints if complaint]
 
 
+def called(node: ast.AST) -> tuple[str, str]:
+    """What a call is made on and its name: ("os.path", "join"); ("", "") for anything else."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return ast.unparse(node.func.value), node.func.attr
+    return "", ""
+
+
+def is_path_join(node: ast.AST) -> bool:
+    on, name = called(node)
+    return name in _PATH_JOINS and (on.endswith("path") or name == "joinpath")
+
+
+def is_removal(node: ast.AST) -> bool:
+    on, name = called(node)
+    return (on == "os" and name in _OF_OS | _REMOVALS) or on == "shutil" or (name in _REMOVALS and on != "moving")
+
+
+def complaints_about_paths(root: Path) -> list[str]:
+    """Paths that are joined, and files that are removed, where nobody has checked what they are made of."""
+    complaints = []
+    top = root / PACKAGE
+    for file in sorted(top.rglob("*.py")):
+        place = file.relative_to(top).as_posix()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if is_path_join(node) and not place.startswith(JOINS_PATHS):
+                complaints.append(f"{place}:{node.lineno} joins a path: use domain.paths.inside")  # type: ignore[attr-defined]
+            if is_removal(node) and not place.startswith(REMOVES):
+                complaints.append(f"{place}:{node.lineno} removes or renames: use storage.removing")  # type: ignore[attr-defined]
+    return complaints
+
+
 def complaints_about_layers(root: Path) -> list[str]:
     layers = {layer_of(module) for module, _ in modules(root) if is_within(module, PACKAGE)} - {""}
     return [f"{layer} is no layer of the design" for layer in sorted(layers - set(MAY_IMPORT))]
@@ -161,6 +202,37 @@ def complaints_about_top_level(root: Path) -> list[str]:
 def test_imports_point_downwards_and_libraries_stay_in_their_layer() -> None:
     found = complaints_about_imports(REPOSITORY)
     assert not found, "\n".join(found)
+
+
+def test_paths_are_joined_and_files_removed_in_one_place_only() -> None:
+    found = complaints_about_paths(REPOSITORY)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("os.path.join(folder, name)", "path.join(folder, name)", "Path(folder).joinpath(name)"),
+        *(
+            "shutil.rmtree(folder)",
+            "os.unlink(path)",
+            "Path(path).unlink()",
+            "os.rename(path, other)",
+            "os.rmdir(path)",
+        ),
+    ],
+)
+def test_a_path_that_is_joined_or_a_file_removed_elsewhere_is_found(tmp_path: Path, line: str) -> None:
+    root = written(tmp_path, {"thumb_pipeline/stages/plan.py": f"def late():\n    {line}\n"})
+    assert len(complaints_about_paths(root)) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["', '.join(names)", "inside(folder, name)", "replace(order, id=1)", "names.remove(x)"]
+)
+def test_what_only_looks_like_it_is_not(tmp_path: Path, line: str) -> None:
+    root = written(tmp_path, {"thumb_pipeline/stages/plan.py": f"def late():\n    {line}\n"})
+    assert complaints_about_paths(root) == []
 
 
 def test_every_module_lies_in_a_layer_of_the_design() -> None:
