@@ -31,7 +31,7 @@ from thumb_pipeline.cli.sweep import sweep
 from thumb_pipeline.cli.trash import trash
 from thumb_pipeline.cli.up import up
 from thumb_pipeline.cli.verify import verify
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS, remedy_of
 
 app = typer.Typer(
     name="thumb-pipeline",
@@ -99,7 +99,7 @@ _TYPER_STOPPED = 130
 def _stopped_by_system(error: OSError) -> str:
     """What the operating system refused in a place that has no words of its own for it."""
     what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-    return f"{what}; what was finished is kept: check that disk, then run the same command again"
+    return f"{what}; what was finished is kept: {remedy_of(error)}, then run the same command again"
 
 
 def _stopped() -> NoReturn:

@@ -19,7 +19,7 @@ from thumb_pipeline.cli.console import (
     say,
     where_frames_go,
 )
-from thumb_pipeline.cli.instance import settle_run_database
+from thumb_pipeline.cli.instance import refuse_long_path, settle_run_database
 from thumb_pipeline.cli.plan import say_what_is_left_out
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
@@ -100,6 +100,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
     from thumb_pipeline.stages.plan import make_plan
 
     started = time.monotonic()
+    refuse_long_path(library)
     with library.lease() as lease:
         settle_run_database(library)
         clean_up_after_killed(library)

@@ -3,7 +3,9 @@
 import fcntl
 import json
 import os
+import uuid
 
+from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 
@@ -106,12 +108,36 @@ load_from:
 """
 
 
+_SQLITE_PATH_BYTES = 504
+"""SQLite keeps names of files in 512 bytes, and needs eight of them for the ending of its journal."""
+
+
+def refuse_long_path(library: Library) -> None:
+    """For commands that are about to change something: SQLite says of a path that is too long only that it is no file.
+
+    Raises:
+        Refused: SQLite keeps the runs, and could not open a run's file in the state folder.
+    """
+    if run_database.chosen_address() is not None:
+        return
+    run_file = os.path.join(library.dagster_home, "history", "runs", f"{uuid.UUID(int=0)}.db")
+    n_over = len(os.fsencode(run_file)) - _SQLITE_PATH_BYTES
+    if n_over > 0:
+        n_bytes = len(os.fsencode(library.state))
+        raise Refused(
+            f"the path of the state folder is too long for SQLite, which keeps the runs there: {library.state} has "
+            f"{n_bytes:,} bytes of at most {n_bytes - n_over:,}. Name a folder with a shorter path as storage.state in "
+            f"{os.path.join(library.root, SETTINGS_NAME)}, or move the library; with PostgreSQL any length will do"
+        )
+
+
 def settle_run_database(library: Library) -> None:
     """Finds out, before a command changes anything, that the database of its runs can be used.
 
     Raises:
         Refused: it cannot, it is another library's, or it is not the one that a running `up` works with.
     """
+    refuse_long_path(library)
     if run_database.chosen_address() is not None and _is_served_from_sqlite(library):
         raise Refused(
             f"up serves {library.root} with its runs in SQLite, and {run_database.POSTGRES_VARIABLE} is set here; "
@@ -141,6 +167,7 @@ def write_instance_files(library: Library) -> None:
     Raises:
         Refused: the state folder cannot be written, or the database of the runs cannot be used.
     """
+    refuse_long_path(library)
     library.claim_state()
     try:
         os.makedirs(library.dagster_home, exist_ok=True)

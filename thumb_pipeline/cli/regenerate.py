@@ -18,7 +18,7 @@ from thumb_pipeline.cli.console import (
     source_text,
 )
 from thumb_pipeline.cli.generate import Summary, carry_out, clean_up_after_killed, conclude
-from thumb_pipeline.cli.instance import settle_run_database
+from thumb_pipeline.cli.instance import refuse_long_path, settle_run_database
 from thumb_pipeline.cli.selection import AllOption, SourcesOption, TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.library import Lease, Library, Refused
@@ -89,6 +89,7 @@ def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, lis
 
     started = time.monotonic()
     run_ids, stopped = [], None
+    refuse_long_path(library)
     with library.lease() as lease:
         settle_run_database(library)
         clean_up_after_killed(library)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thumb_pipeline.cli.console import ExitCode, command_line, complain, print_json, print_table, say
+from thumb_pipeline.cli.instance import refuse_long_path
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.domain.removals import KEPT_MEANING, KeptReason, Operation
 from thumb_pipeline.stages import journal, operations
@@ -103,6 +104,7 @@ def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, A
     """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
     from thumb_pipeline.cli import runs
 
+    refuse_long_path(library)
     run_id = runs.new_run_id()
     wish = replace(removal.wish, expected_files=removal.files.height)  # it was shown, and is this very plan
     with journal.alone(library):

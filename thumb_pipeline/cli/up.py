@@ -26,7 +26,7 @@ from thumb_pipeline.cli.console import (
     say,
     say_trouble,
 )
-from thumb_pipeline.cli.instance import InstanceUnusable, up_lock
+from thumb_pipeline.cli.instance import InstanceUnusable, refuse_long_path, up_lock
 from thumb_pipeline.cli.services import HOST, Services
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library, Refused
@@ -47,6 +47,7 @@ def up(
     """Start a library's web UI and daemon; Ctrl-C stops both."""
     opened = library_in_force(library)
     say_trouble(opened)
+    refuse_long_path(opened)
     with _only_one(opened):
         _make_instance(opened)
         chosen = _free_port(port)

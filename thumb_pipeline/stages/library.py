@@ -399,7 +399,7 @@ def initialise(root: str) -> bool:
     try:
         os.makedirs(root, exist_ok=True)
         publishing.publish(os.fsencode(path), DEFAULT_SETTINGS.encode(), writer="init", durable=True)
-    except (OSError, publishing.CannotWrite) as error:
+    except (OSError, publishing.CannotWrite, publishing.NameTaken) as error:
         raise Refused(f"{root} cannot be made a library: {error}") from error
     return True
 

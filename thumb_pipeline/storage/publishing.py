@@ -24,6 +24,7 @@ _TEMPORARY = re.compile(
 _OF_THE_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _OF_THE_NAME = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+_MOVE_AWAY = "move away what stands there"
 
 
 class CannotWrite(Exception):
@@ -100,7 +101,7 @@ def publish(
     except OSError as error:
         shown = names.to_text(target)
         if error.errno in _OF_THE_NAME:
-            raise NameTaken(f"{shown} cannot be written: {error.strerror}; move away what stands there") from error
+            raise NameTaken(f"{shown} cannot be written: {error.strerror}; {remedy(error)}") from error
         raise cannot_write(shown, error) from error
 
 
@@ -222,4 +223,10 @@ def remedy(error: OSError) -> str:
         errno.EACCES: "let this user write there",
         errno.EPERM: "let this user write there",
         errno.ENOTDIR: "move away the file that stands in the place of its folder",
+        errno.EISDIR: _MOVE_AWAY,
+        errno.ENOTEMPTY: _MOVE_AWAY,
+        errno.EEXIST: _MOVE_AWAY,
+        errno.ENAMETOOLONG: "shorten the path, which may have 4,095 bytes, or the name, which may have 255",
+        errno.EILSEQ: "give it a name that this file system takes",
+        errno.EINVAL: "give it a name that this file system takes",
     }.get(error.errno or 0, "check that disk")
