@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thumb_pipeline.domain import names
+from thumb_pipeline.domain.plain_text import plain_lines
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages import in_force
 from thumb_pipeline.stages.library import Library, Refused, open_library
@@ -100,8 +101,8 @@ def where_frames_go(library: Library) -> str:
 
 
 def say(line: str) -> None:
-    """One line for the operator, on standard error."""
-    sys.stderr.write(line + "\n")
+    """A line or several for the operator, on standard error; nothing in them moves a terminal's cursor."""
+    sys.stderr.write(plain_lines(line) + "\n")
 
 
 def complain(message: str) -> None:

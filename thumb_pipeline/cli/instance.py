@@ -221,8 +221,8 @@ def _settings_file(library: Library) -> str:
 def _is_on_postgres(library: Library) -> bool:
     """Whether the last command kept its runs in PostgreSQL."""
     try:
-        with open(_settings_file(library), encoding="utf-8") as file:
-            return file.read().startswith(POSTGRES_STORAGE)
+        with open(_settings_file(library), "rb") as file:
+            return file.read().startswith(POSTGRES_STORAGE.encode())
     except OSError:
         return False
 
@@ -241,8 +241,8 @@ def _is_served_from_sqlite(library: Library) -> bool:
 
 def _write(path: str, text: str) -> None:
     try:
-        with open(path, encoding="utf-8") as file:
-            is_current = file.read() == text
+        with open(path, "rb") as file:
+            is_current = file.read() == text.encode()
     except FileNotFoundError:
         is_current = False
     if not is_current:

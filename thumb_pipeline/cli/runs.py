@@ -38,6 +38,7 @@ from thumb_pipeline.definitions import (
     stop_backfill,
     stop_run,
 )
+from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages import recovery, run_database
 from thumb_pipeline.stages.library import Lease, Library
 from thumb_pipeline.stages.render import ChunkResult
@@ -83,6 +84,9 @@ _STOP_WITHIN_S = 4.5
 """A run that was asked stops in less; its process is killed then."""
 
 _END_WITHIN_S = 15.0
+
+_MOST_SHOWN = 100
+"""Characters of a tag, which anybody may have given to a run."""
 
 
 def new_run_id() -> str:
@@ -226,9 +230,9 @@ def _state(record: dg.RunRecord) -> RunState:
         order_id=run.root_run_id or run.run_id,
         job=run.job_name,
         status=run.status.value.lower(),
-        lane=run.tags.get(LANE_TAG, "-"),
+        lane=plain(run.tags.get(LANE_TAG, "-"), most=_MOST_SHOWN),
         since=datetime.fromtimestamp(began, UTC),
-        backfill_id=run.tags.get(BACKFILL_TAG),
+        backfill_id=plain(backfill_id, most=_MOST_SHOWN) if (backfill_id := run.tags.get(BACKFILL_TAG)) else None,
     )
 
 

@@ -20,6 +20,7 @@ from thumb_pipeline.cli.console import (
 from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.selection import AllOption
 from thumb_pipeline.domain.clocks import SLACK
+from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library, Refused
@@ -235,7 +236,7 @@ def _print_found(found: "Activity", now: datetime) -> None:
     )
     for row in found.failures.iter_rows(named=True):
         typer.echo(
-            f"  {row['timelapse']}/{row['source_name']}: {row['reason']} ({row['detail']}), "
+            f"  {row['timelapse']}/{row['source_name']}: {row['reason']} ({plain(row['detail'] or '')}), "
             f"{_ago(row['recorded_at'], now)}"
         )
 

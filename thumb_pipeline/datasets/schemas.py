@@ -1,25 +1,44 @@
-"""The columns of every table, their types, their keys and their order.
+"""The columns of every table, their types, their keys, their order, and the closed lists of words that stand in them.
 
-A table is cut into slices, one a timelapse unless it says otherwise. Reading and merging them is in `slices`; what the
-numbers mean together is in `analytics`.
+A table is cut into slices, one a timelapse unless it says otherwise. Reading and merging them is in `slices`, what rows
+can say besides in `soundness`; what the numbers mean together is in `analytics`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from thumb_pipeline.domain.findings import VariantState
+from thumb_pipeline.domain.captures import Basis
+from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.domain.findings import SourceFinding, VariantState
+from thumb_pipeline.domain.plans import Reason
 
 INSTANT = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSchema:
-    """One table: a name, columns with types, and the columns that identify a row within its timelapse."""
+    """One table.
+
+    Attributes:
+        name: names its folder.
+        columns: with their types.
+        key: the columns that identify a row within its timelapse.
+        words: what can stand in a column with a closed list.
+        always: columns besides the key that are never null.
+        may_be_empty: columns of names and paths in which an empty text means that there is none.
+        is_of_library: there is one slice of it, `WHOLE_LIBRARY`, for all timelapses.
+    """
 
     name: str
     columns: dict[str, pl.DataType | type[pl.DataType]]
     key: tuple[str, ...]
+    words: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    always: tuple[str, ...] = ()
+    may_be_empty: AbstractSet[str] = frozenset()
+    is_of_library: bool = False
 
     def empty(self) -> pl.DataFrame:
         """A table of this schema without rows."""
@@ -29,6 +48,8 @@ class TableSchema:
 INVENTORY = TableSchema(
     name="inventory",
     key=("source_name",),
+    words={"state": {"settled", "pending"}, "captured_at_basis": set(Basis)},
+    always=("n_bytes", "mtime_ns", "state", "captured_at"),
     columns={
         "timelapse": pl.String,
         "source_name": pl.String,  # reversible text of the name's bytes
@@ -54,6 +75,12 @@ INVENTORY = TableSchema(
 MANIFEST = TableSchema(
     name="manifest",
     key=("source_name", "variant"),
+    words={
+        "state": {"made", "failed"},
+        "origin": {"rendered", "adopted", "trusted"},
+        "reason": set(FailureReason),
+    },
+    always=("state",),
     columns={
         "timelapse": pl.String,
         "source_name": pl.String,
@@ -88,6 +115,8 @@ MANIFEST = TableSchema(
 PLAN = TableSchema(
     name="plan",
     key=("source_name", "variant"),
+    words={"reason": set(Reason)},
+    always=("reason",),
     columns={
         "timelapse": pl.String,
         "source_name": pl.String,
@@ -109,6 +138,9 @@ PLAN = TableSchema(
 FINDINGS = TableSchema(
     name="findings",
     key=("variant_path", "source_name", "variant"),
+    words={"state": {*VariantState, *SourceFinding}},
+    always=("state",),
+    may_be_empty={"source_name", "variant_path"},
     columns={
         "timelapse": pl.String,
         "source_name": pl.String,  # empty where no source is known
@@ -127,6 +159,7 @@ FINDINGS = TableSchema(
 VERDICTS = TableSchema(
     name="verdicts",
     key=("variant",),
+    is_of_library=True,
     columns={
         "timelapse": pl.String,
         "variant": pl.String,  # empty for files that tell none
@@ -142,6 +175,7 @@ VERDICTS = TableSchema(
 VERIFIED = TableSchema(
     name="verified",
     key=("timelapse",),
+    is_of_library=True,
     columns={
         "timelapse": pl.String,
         "sources": pl.Int64,
@@ -160,6 +194,9 @@ VERIFIED = TableSchema(
 DAMAGE = TableSchema(
     name="damage",
     key=("source_name", "variant"),
+    words={"state": {*Reason, *SourceFinding}},
+    always=("state",),
+    may_be_empty={"variant_path"},
     columns={
         "timelapse": pl.String,
         "source_name": pl.String,
@@ -185,6 +222,7 @@ CHECKED = TableSchema(
 REPORTED = TableSchema(
     name="reported",
     key=("timelapse",),
+    is_of_library=True,
     columns={
         "timelapse": pl.String,
         "verdict": pl.UInt64,  # hash of counts and findings; another version of Polars may make another one of the same

@@ -10,28 +10,38 @@ Publishing and locking are handed in: this package knows Parquet, `storage` know
 import io
 import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import TableSchema
+from thumb_pipeline.datasets import seals, soundness
+from thumb_pipeline.datasets.schemas import WHOLE_LIBRARY, TableSchema
+from thumb_pipeline.datasets.vetting import (
+    REMOVED,
+    ROW_GROUP,
+    SEQUENCE,
+    SliceDamaged,
+    diagnose,
+    slice_name,
+    stored,
+    unreadable,
+    vet,
+)
+from thumb_pipeline.domain.layout import is_key
+from thumb_pipeline.domain.names import temporary_writer
 
-_FILE = re.compile(r"(\d{10})-(\d{10})\.parquet")
-_SEQUENCE = "_sequence"
-MERGE = _SEQUENCE
+__all__ = ["MERGE", "Resolve", "SliceDamaged", "Table"]
+
+MERGE = SEQUENCE
 """The column, in what `query` asks about, with the number of the merge that wrote a row: an order without a clock."""
 
-_REMOVED = "_removed"
+_FILE = re.compile(r"([0-9]{10})-([0-9]{10})\.parquet")
+_LAST = 10**10 - 1
 _LOCK = ".lock"
 _MAX_SMALL_FILES = 16
-_ROW_GROUP = 32_768
 _READ_ATTEMPTS = 20
-
-
-class SliceDamaged(Exception):
-    """A table's file cannot be read; the message names it and says what can be done."""
 
 
 Resolve = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
@@ -40,9 +50,11 @@ Resolve = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    key: str
     path: str
     first: int
     last: int
+    is_sealed: bool = False
 
     @property
     def is_base(self) -> bool:
@@ -69,7 +81,7 @@ class Table:
         found = []
         for camera in _subfolders(top):
             found += [f"{camera}/{timelapse}" for timelapse in _subfolders(os.path.join(top, camera))]
-        return sorted(key for key in found if _is_slice(self._folder(key)))
+        return sorted(key for key in found if self._is_key(key) and _is_slice(self._folder(key)))
 
     def holds(self, key: str) -> bool:
         """Whether a timelapse has a slice; next to nothing to ask."""
@@ -77,7 +89,7 @@ class Table:
 
     def last_merge(self, key: str) -> int:
         """The number of the last merge into a slice, 0 before the first; what is merged later has a higher one."""
-        return max((file.last for file in _active(self._folder(key))), default=0)
+        return max((file.last for file in _active(self._folder(key), key)), default=0)
 
     def read(
         self, keys: Sequence[str], *, names: Sequence[str] | None = None, where: pl.Expr | None = None
@@ -88,6 +100,9 @@ class Table:
             keys: whose; one without a slice has no rows.
             names: only rows of these sources. Costs by the row groups they lie in, not by the slice.
             where: only rows for which this holds.
+
+        Raises:
+            SliceDamaged: a file of theirs cannot be used.
         """
         columns = list(self.schema.columns)
         return self.query(
@@ -103,15 +118,17 @@ class Table:
             keys: the timelapses.
             ask: the question, as a function of the rows; they have the column `MERGE`, too.
             names: only about these sources.
+
+        Raises:
+            SliceDamaged: a file of theirs cannot be used.
         """
         for _ in range(_READ_ATTEMPTS):
-            files = [file for key in keys for file in _active(self._folder(key))]
             try:
-                return ask(self._rows(files, names)).collect()
+                files = [file for key in keys for file in self._files(key)]
+                with self._reading(files):
+                    return ask(self._rows(files, names)).collect()
             except FileNotFoundError:
                 continue  # folded away while we read: look again
-            except pl.exceptions.ComputeError as error:
-                raise SliceDamaged(_damage(files, error)) from error
         raise FileNotFoundError(f"{self.root}/{self.schema.name} changes faster than it can be read; repeat")
 
     def merge(
@@ -124,16 +141,15 @@ class Table:
             rows: of this table's schema, unique by its key.
             removed: key columns of rows to take out.
             resolve: decides under the lock what is written, given what stands there now.
+
+        Raises:
+            SliceDamaged: a file of the slice cannot be used, or the rows are none that can be; nothing is changed.
         """
-        folder = self._folder(key)
-        with self.locked(os.path.join(folder, _LOCK)):
-            files = _active(folder)
+        with self.locked(os.path.join(self._folder(key), _LOCK)):
+            files = self._files(key)
             if resolve is not None:
                 rows = resolve(self._current(files, rows), rows)
-            batch = self._batch(rows, removed)
-            if not batch.is_empty():
-                number = max((file.last for file in files), default=0) + 1
-                self._add(folder, files, batch.with_columns(pl.lit(number, pl.Int64).alias(_SEQUENCE)), number)
+            self._add(key, files, self._batch(key, rows, removed))
 
     def drop(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Forgets a slice: its timelapse then has no rows, and is not among `keys`.
@@ -147,18 +163,20 @@ class Table:
 
         Returns:
             Whether the slice is gone.
+
+        Raises:
+            SliceDamaged: a file of the slice cannot be removed, or with `only_if_empty` not be used.
         """
         folder = self._folder(key)
         if not os.path.isdir(folder):
             return True
         with self.locked(os.path.join(folder, _LOCK)):
-            files = _active(folder)
-            if only_if_empty and not self._rows(files, None).head(1).collect().is_empty():
+            if only_if_empty and self._holds_rows(key):
                 return False
             # A kill in between must not bring back what was superseded or removed: what takes out goes last.
-            active = [os.path.basename(file.path) for file in files]
-            for name in [*sorted(set(os.listdir(folder)) - {_LOCK, *active}), *active]:
-                os.unlink(os.path.join(folder, name))
+            active = [os.path.basename(file.path) for file in _active(folder, key)]
+            for name in [*(name for name in _ours(folder) if name not in active), *active]:
+                _unlink(os.path.join(folder, name))
         return True
 
     def take_out(self, key: str, rows: pl.DataFrame) -> None:
@@ -167,22 +185,47 @@ class Table:
         Args:
             key: the timelapse.
             rows: whole rows, as `read` gave them.
+
+        Raises:
+            SliceDamaged: a file of the slice cannot be used; nothing is changed.
         """
         folder = self._folder(key)
         if rows.is_empty() or not os.path.isdir(folder):
             return
         with self.locked(os.path.join(folder, _LOCK)):
-            files = _active(folder)
+            files = self._files(key)
             on = list(self.schema.columns)
             gone = rows.join(self._current(files, rows), on=on, how="semi", nulls_equal=True)
-            if not gone.is_empty():
-                number = max((file.last for file in files), default=0) + 1
-                batch = self._batch(rows.head(0), gone)
-                self._add(folder, files, batch.with_columns(pl.lit(number, pl.Int64).alias(_SEQUENCE)), number)
+            self._add(key, files, self._batch(key, rows.head(0), gone))
+
+    def _files(self, key: str) -> list[_File]:
+        """The files of a slice, each of which can be read."""
+        files = _active(self._folder(key), key)
+        return [replace(file, is_sealed=vet(file.path, self.schema, key)) for file in files]
+
+    @contextmanager
+    def _reading(self, files: Sequence[_File]) -> Iterator[None]:
+        """Names the file that is at fault where some cannot be read; other complaints are raised as they are."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+            for file in files:
+                diagnose(file.path, self.schema, file.key)
+            if isinstance(error, pl.exceptions.PolarsError) and not isinstance(error, pl.exceptions.ComputeError):
+                raise  # of the question: a fault of ours
+            raise SliceDamaged(f"{self.root}/{self.schema.name} cannot be read ({error}); check that disk") from error
+
+    def _holds_rows(self, key: str) -> bool:
+        files = self._files(key)
+        with self._reading(files):
+            return not self._rows(files, None).head(1).collect().is_empty()
 
     def _current(self, files: list[_File], rows: pl.DataFrame) -> pl.DataFrame:
         names = rows["source_name"].unique().to_list()
-        return self._rows(files, names).select(list(self.schema.columns)).collect()
+        with self._reading(files):
+            return self._rows(files, names).select(list(self.schema.columns)).collect()
 
     def _rows(self, files: list[_File], names: Sequence[str] | None) -> pl.LazyFrame:
         chosen = pl.lit(True) if names is None else pl.col("source_name").is_in(pl.lit(pl.Series(names)).implode())
@@ -191,113 +234,158 @@ class Table:
         if not small:
             return base
         newest = self._newest(self._scan(small).filter(chosen)).lazy()
-        return pl.concat([base.join(newest, on=self._identity(), how="anti"), newest.filter(~pl.col(_REMOVED))])
+        return pl.concat([base.join(newest, on=self._identity(), how="anti"), newest.filter(~pl.col(REMOVED))])
 
     def _scan(self, paths: list[str]) -> pl.LazyFrame:
         if not paths:
-            return pl.LazyFrame(schema=self._stored())
-        return pl.scan_parquet(paths, schema=self._stored(), glob=False, missing_columns="insert")
+            return pl.LazyFrame(schema=stored(self.schema))
+        return pl.scan_parquet(paths, schema=stored(self.schema), glob=False, missing_columns="insert")
 
-    def _batch(self, rows: pl.DataFrame, removed: pl.DataFrame | None) -> pl.DataFrame:
+    def _batch(self, key: str, rows: pl.DataFrame, removed: pl.DataFrame | None) -> pl.DataFrame:
+        """What a merge writes, but for its number.
+
+        Raises:
+            SliceDamaged: these rows do not belong there: whoever wrote the table would be the one that spoiled it.
+        """
         types = self.schema.columns
         parts = [rows.select(pl.col(c).cast(kind) for c, kind in types.items()).with_columns(_flag(removed=False))]
         if removed is not None:
             given = [pl.col(c) if c in removed.columns else pl.lit(None).alias(c) for c in types]
             gone = removed.select(given).select(pl.col(c).cast(kind) for c, kind in types.items())
             parts.append(gone.with_columns(_flag(removed=True)))
-        return pl.concat(parts)
+        batch = pl.concat(parts)
+        fault = soundness.fault_in(batch, self.schema, key, removed=pl.col(REMOVED))
+        if fault is not None:
+            raise SliceDamaged(f"{self._folder(key)} is not given rows that cannot be: {fault}; nothing was recorded")
+        return batch
 
-    def _add(self, folder: str, files: list[_File], batch: pl.DataFrame, number: int) -> None:
+    def _add(self, key: str, files: list[_File], batch: pl.DataFrame) -> None:
         """Writes a merge, folding the slice to a base and few small files when it is due.
 
         The base is rewritten only when a quarter of it would change, so a merge writes O(its rows), amortised.
         """
+        if batch.is_empty():
+            return
+        folder, number = self._folder(key), max((file.last for file in files), default=0) + 1
+        if number > _LAST:
+            raise SliceDamaged(f"{files[-1].path} bears a number that no merge has; delete it, or its folder")
+        batch = batch.with_columns(pl.lit(number, pl.Int64).alias(SEQUENCE))
+        with self._reading(files):
+            first, rows = self._folded(files, batch, number)
+        _remove_superseded(folder, self._write(key, rows, first, number), key)
+
+    def _folded(self, files: list[_File], batch: pl.DataFrame, number: int) -> tuple[int, pl.DataFrame]:
+        """The number that the next file begins with, and its rows; what was written without a seal is written anew."""
         small = [file for file in files if not file.is_base]
         n_base = self._n_rows([file for file in files if file.is_base])
-        if (self._n_rows(small) + batch.height) * 4 >= n_base:
-            published = self._write(folder, self._over(files, batch), 0, number)
-        elif len(small) >= _MAX_SMALL_FILES:
+        if not all(file.is_sealed for file in files) or (self._n_rows(small) + batch.height) * 4 >= n_base:
+            return 0, self._over(files, batch)
+        if len(small) >= _MAX_SMALL_FILES:
             earlier = self._scan([file.path for file in small]).collect()
-            newest = self._newest(pl.concat([earlier.select(batch.columns), batch]).lazy())
-            published = self._write(folder, newest, small[0].first, number)
-        else:
-            published = self._write(folder, batch, number, number)
-        _remove_superseded(folder, published)
+            return small[0].first, self._newest(pl.concat([earlier.select(batch.columns), batch]).lazy())
+        return number, batch
 
     def _over(self, files: list[_File], batch: pl.DataFrame) -> pl.DataFrame:
         """All current rows with a batch merged over them."""
         identity = self._identity()
         newest = self._newest(batch.lazy())
         kept = self._rows(files, None).select(batch.columns).collect().join(newest, on=identity, how="anti")
-        return pl.concat([kept, newest.filter(~pl.col(_REMOVED))])
+        return pl.concat([kept, newest.filter(~pl.col(REMOVED))])
 
     def _n_rows(self, files: list[_File]) -> int:
         return int(self._scan([file.path for file in files]).select(pl.len()).collect().item())
 
     def _newest(self, rows: pl.LazyFrame) -> pl.DataFrame:
-        return rows.sort(_SEQUENCE, maintain_order=True).unique(self._identity(), keep="last").collect()
+        return rows.sort(SEQUENCE, maintain_order=True).unique(self._identity(), keep="last").collect()
 
     def _identity(self) -> list[str]:
         return list(dict.fromkeys(("timelapse", *self.schema.key)))
 
-    def _stored(self) -> dict[str, pl.DataType | type[pl.DataType]]:
-        return {**self.schema.columns, _SEQUENCE: pl.Int64, _REMOVED: pl.Boolean}
-
-    def _write(self, folder: str, rows: pl.DataFrame, first: int, last: int) -> str:
+    def _write(self, key: str, rows: pl.DataFrame, first: int, last: int) -> str:
         buffer = io.BytesIO()
-        rows.select(list(self._stored())).sort(*self.schema.key).write_parquet(
-            buffer, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP
+        rows.select(list(stored(self.schema))).sort(*self.schema.key).write_parquet(
+            buffer,
+            compression="zstd",
+            compression_level=1,
+            row_group_size=ROW_GROUP,
+            metadata=seals.metadata(slice_name(self.schema, key)),
         )
         name = f"{first:010d}-{last:010d}.parquet"
-        self.publish(os.fsencode(os.path.join(folder, name)), buffer.getvalue())
+        self.publish(os.fsencode(os.path.join(self._folder(key), name)), seals.sealed(buffer.getvalue()))
         return name
 
     def _folder(self, key: str) -> str:
+        """The folder of a slice.
+
+        Raises:
+            ValueError: there is no such slice: a key is part of a path.
+        """
+        if not self._is_key(key):
+            raise ValueError(f"{key!r} is no slice of the table {self.schema.name}")
         return os.path.join(self.root, self.schema.name, key)
 
+    def _is_key(self, key: str) -> bool:
+        return key == WHOLE_LIBRARY if self.schema.is_of_library else is_key(key)
 
-def _active(folder: str) -> list[_File]:
+
+def _active(folder: str, key: str) -> list[_File]:
     """The files of a slice that no other supersedes, oldest merge first."""
-    try:
-        found = [(_FILE.fullmatch(name), name) for name in os.listdir(folder)]
-    except FileNotFoundError:
-        return []
-    files = [_File(os.path.join(folder, name), int(m[1]), int(m[2])) for m, name in found if m]
+    matches = [(name, match) for name in _ours(folder) if (match := _FILE.fullmatch(name))]
+    files = [_File(key, os.path.join(folder, name), int(match[1]), int(match[2])) for name, match in matches]
     active: list[_File] = []
     for file in sorted(files, key=lambda file: (file.first, -file.last)):
-        if not active or file.last > active[-1].last:
+        if file.first <= file.last and (not active or file.last > active[-1].last):
             active.append(file)
     return active
 
 
+def _ours(folder: str) -> list[str]:
+    """Names in the folder of a slice that are of our own form, unfinished ones included; no lock among them."""
+    try:
+        return sorted(n for n in os.listdir(folder) if _FILE.fullmatch(n) or _is_unfinished(n))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(folder, error) from error
+
+
+def _is_unfinished(name: str) -> bool:
+    return temporary_writer(os.fsencode(name)) == "dataset"  # as whoever opens a table has it published
+
+
 def _is_slice(folder: str) -> bool:
-    return any(_FILE.fullmatch(name) for name in os.listdir(folder))
+    """Whether there is anything in the folder of a slice; one that cannot be looked into is left to who reads it."""
+    try:
+        return any(_FILE.fullmatch(name) for name in os.listdir(folder))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _flag(*, removed: bool) -> pl.Expr:
-    return pl.lit(removed).alias(_REMOVED)
+    return pl.lit(removed).alias(REMOVED)
 
 
-def _remove_superseded(folder: str, published: str) -> None:
-    """Under the lock, everything but the active files goes: what a merge superseded, and what a kill left half done."""
-    keep = {os.path.basename(file.path) for file in _active(folder)}
+def _remove_superseded(folder: str, published: str, key: str) -> None:
+    """Under the lock, all our files but the active ones go: what a merge superseded, what a kill left half done."""
+    keep = {os.path.basename(file.path) for file in _active(folder, key)}
     if published not in keep:
         raise FileNotFoundError(f"{folder}/{published} vanished after it was written; check that disk")
-    for name in os.listdir(folder):
-        if name != _LOCK and name not in keep:
-            os.unlink(os.path.join(folder, name))
+    for name in _ours(folder):
+        if name not in keep:
+            _unlink(os.path.join(folder, name))
 
 
-def _damage(files: list[_File], error: Exception) -> str:
-    for file in files:
-        try:
-            pl.read_parquet(file.path)
-        except (pl.exceptions.ComputeError, OSError) as cause:
-            return (
-                f"{file.path} cannot be read ({cause}); restore it, or delete its folder: what it recorded is then "
-                "found again from the files themselves, without rendering"
-            )
-    return f"a table cannot be read: {error}"
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return  # somebody else removed it
+    except OSError as error:
+        raise SliceDamaged(
+            f"{path} cannot be removed ({error.strerror}); move it away, then run the same command again"
+        ) from error
 
 
 def _subfolders(folder: str) -> list[str]:
@@ -306,3 +394,5 @@ def _subfolders(folder: str) -> list[str]:
             return [entry.name for entry in entries if entry.is_dir()]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise unreadable(folder, error) from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from thumb_pipeline.domain.plain_text import plain_lines
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 
@@ -59,4 +60,4 @@ def refusal(description: str, *, metadata: dict[str, Any] | None = None) -> dg.F
     with suppress(dg.DagsterInvariantViolationError):  # no op asks: a sensor does, or a resource
         context = dg.OpExecutionContext.get()
         context.instance.add_run_tags(context.run_id, {_REPEAT_FAILED_STEPS_TAG: "false"})
-    return dg.Failure(description=description, metadata=metadata, allow_retries=False)
+    return dg.Failure(description=plain_lines(description), metadata=metadata, allow_retries=False)

@@ -4,6 +4,7 @@ The one rule for that: Dagster cannot ask after a process with its default launc
 whose code server went with it. Which runs are under way is in `in_flight`; leases are in `storage.leases`.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,9 @@ from thumb_pipeline.domain.clocks import SLACK_S
 from thumb_pipeline.stages import recovery
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
+
+_LEASE_ID = re.compile("[0-9a-f]{8}")
+"""What `storage.leases` calls a lease; the name of its file."""
 
 _LOST_TAG = "thumb_pipeline/lost"
 _ASKED_AGAIN_TAG = "thumb_pipeline/retry_asked_again"
@@ -54,8 +58,12 @@ def lease_for_run(library: Library, instance: dg.DagsterInstance, run: dg.Dagste
 
 
 def lease_of(run: dg.DagsterRun) -> str | None:
-    """The id of the lease of this run's process; a retry bears a copy of the tag of the run it repeats."""
-    return recovery.tagged_lease(run.tags.get(recovery.LEASE_TAG, ""), run.run_id)
+    """The id of the lease of this run's process; a retry bears a copy of the tag of the run it repeats.
+
+    A tag that names no lease, for anybody may give one to a run, is none.
+    """
+    named = recovery.tagged_lease(run.tags.get(recovery.LEASE_TAG, ""), run.run_id)
+    return named if named is not None and _LEASE_ID.fullmatch(named) else None
 
 
 def end_lost_runs(library: Library, instance: dg.DagsterInstance) -> None:

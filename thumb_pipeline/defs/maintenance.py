@@ -119,7 +119,8 @@ def restore_removed(context: dg.OpExecutionContext, library: LibraryResource) ->
             done = restoring.Restored(run_id=config.run_id)
     _report(context, "restore_report", done.document(), waiting, dict(done.kept))
     if config.apply:
-        yield from evaluations(opened)
+        with refusals_as_failures():
+            yield from evaluations(opened)
     yield dg.Output({**done.document(), "kept_by_reason": dict(done.kept)})
 
 
@@ -165,7 +166,8 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
             done = operations.perform(library, operation, wish, context.run_id, lease)
     _report(context, f"{operation.value}_report", done.document(), done.files, done.kept_by_reason())
     _tell_of_trash(context, done.trash_emptied, done.trash_kept)
-    yield from evaluations(library)
+    with refusals_as_failures():
+        yield from evaluations(library)
     told = {"trash_emptied": done.trash_emptied, "trash_kept": done.trash_kept}
     yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason(), **told})
 

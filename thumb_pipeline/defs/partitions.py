@@ -8,7 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 
+from thumb_pipeline.defs.failures import refusal
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB
+from thumb_pipeline.domain.layout import is_key
+from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.retirement import forget, gone_timelapses
@@ -23,6 +26,23 @@ _UNFINISHED = [
 ]
 _UNFINISHED_BACKFILLS = {"REQUESTED", "CANCELING", "FAILING"}
 _RECENT_BACKFILLS = 100
+_MOST_NAMED = 10
+
+
+def timelapses_of(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> list[str]:
+    """The timelapses of a run, in the order of its partitions; anybody can add partitions that are none.
+
+    Raises:
+        dagster.Failure: none of them is one.
+    """
+    keys = list(context.partition_keys)
+    strange = [plain(key, most=100) for key in keys if not is_key(key)]
+    if strange:
+        said = f"no timelapse has such a key: {', '.join(strange[:_MOST_NAMED])}; the sensor deletes such partitions"
+        if len(strange) == len(keys):
+            raise refusal(said)
+        context.log.warning(said)
+    return [key for key in keys if is_key(key)]
 
 
 def register_timelapses(instance: dg.DagsterInstance, keys: Collection[str]) -> list[str]:
@@ -49,7 +69,7 @@ def retire_timelapses(
     """
     partitions = instance.get_dynamic_partitions("timelapse")
     try:
-        gone = gone_timelapses(library, partitions)
+        gone = [*gone_timelapses(library, partitions), *(key for key in partitions if not is_key(key))]
         if not gone:
             return []
         others = [
@@ -59,21 +79,23 @@ def retire_timelapses(
         ]
         backfills = instance.get_backfills(limit=_RECENT_BACKFILLS)
         is_backfilled = any(backfill.status.value in _UNFINISHED_BACKFILLS for backfill in backfills)
-        retired = [
-            key
-            for key in retirable(gone, partitions, others, is_backfilled=is_backfilled)
-            if _retire(library, instance, key)
-        ]
     except REFUSALS as refused:
         log.warning(f"no timelapse was retired: {refused}")
         return []
+    going = retirable(gone, partitions, others, is_backfilled=is_backfilled)
+    retired = [key for key in going if _retire(library, instance, key, log)]
     if retired:
-        log.info(f"retired, as nothing is left of them: {', '.join(retired)}")
+        log.info(f"retired, as nothing is left of them: {', '.join(plain(key, most=100) for key in retired)}")
     return retired
 
 
-def _retire(library: Library, instance: dg.DagsterInstance, key: str) -> bool:
-    if not forget(library, key):
+def _retire(library: Library, instance: dg.DagsterInstance, key: str, log: dg.DagsterLogManager) -> bool:
+    """Forgets a timelapse, and deletes its partition; of what is no timelapse, there is nothing to forget."""
+    try:
+        if is_key(key) and not forget(library, key):
+            return False
+    except REFUSALS as refused:
+        log.warning(f"{key} was not retired: {refused}")
         return False
     instance.delete_dynamic_partition("timelapse", key)
     return True

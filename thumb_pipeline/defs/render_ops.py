@@ -14,7 +14,7 @@ from thumb_pipeline.defs import backfills
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.lanes import RENDER_POOL
-from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
+from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses, timelapses_of
 from thumb_pipeline.defs.reporting import (
     by_timelapse,
     coverage_metadata,
@@ -83,7 +83,7 @@ def cut_plan(context: dg.OpExecutionContext, library: LibraryResource) -> Iterat
     """
     config, opened = PlanConfig.of(context), library.open(context.instance)
     backfills.enter_lane(context)
-    keys = list(context.partition_keys)
+    keys = timelapses_of(context)
     selection, resumed = config.selection(keys), backfills.resumed(context, keys)
     yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=len(keys) > 1, resumed=resumed))
 
@@ -181,14 +181,16 @@ def fold_chunks(
 ) -> None:
     """Adds up what the chunks did and reports it on the asset."""
     opened = library.open(context.instance)
-    keys = list(context.partition_keys)
+    keys = timelapses_of(context)
     order, result = _folded(context, opened, progress, results)
     if order.left_out:
         _report_without_left_out(context, opened, order, result, keys)
     if len(keys) > 1:  # Dagster repeats the metadata for each of them, so the long table is told once
         numbers = table(by_timelapse(order, result), limit=_MOST_ROWS)
         context.log_event(dg.AssetObservation(asset_key="thumbnails", metadata={"by_timelapse": numbers}))
-    metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=_sheet(opened, keys))
+    with refusals_as_failures():
+        sheet = _sheet(opened, keys)
+    metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=sheet)
     context.add_output_metadata({**metadata, "timelapses_in_run": dg.MetadataValue.int(len(keys))})
     work_orders.discard(opened, order.id)
 
@@ -227,9 +229,11 @@ def report_order(
     order, result = _folded(context, opened, progress, results)
     keys = sorted(order.found)
     for number, key in enumerate(keys):
-        sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
+        with refusals_as_failures():
+            sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
+            listed = inventory_metadata(opened.inventory, [key])
         found = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=sheet)
-        _materialized(context, "image_inventory", key, inventory_metadata(opened.inventory, [key]))
+        _materialized(context, "image_inventory", key, listed)
         _materialized(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
         _materialized(context, "thumbnails", key, found)
     if ReportConfig.of(context).statistics:

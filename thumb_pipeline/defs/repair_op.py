@@ -50,7 +50,8 @@ def repair_library(
             renew_verdicts(opened, done.timelapses, lease)
     yield dg.AssetMaterialization("repair_report", metadata=_metadata(done))
     if config.apply:
-        yield from evaluations(opened)
+        with refusals_as_failures():
+            yield from evaluations(opened)
     yield dg.Output({**done.document(), **done.left()})
 
 

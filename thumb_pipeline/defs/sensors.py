@@ -19,6 +19,7 @@ from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import VERIFICATION
+from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due
 from thumb_pipeline.stages import in_force, watch_memory
 from thumb_pipeline.stages.captures import pause_s
@@ -26,6 +27,7 @@ from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover_apart
+from thumb_pipeline.stages.retirement import with_sources
 from thumb_pipeline.storage.leases import LockTimeout
 
 _TICK_S = 25.0
@@ -33,6 +35,7 @@ _TICK_S = 25.0
 
 _ASK_AGAIN_S = 1.0
 _MOST_TROUBLE = 10
+_MOST_ATTEMPTS = 1_000_000
 _PATIENCE_S = 1.0  # a new folder is about to get its first frame: both in one tick
 
 
@@ -118,17 +121,20 @@ class _Partitions:
         self._instance = instance
         self._library = library
         self._keys = frozenset(instance.get_dynamic_partitions("timelapse"))
+        self._strange = frozenset(key for key in self._keys if not is_key(key))
         self._gone = frozenset[str]()
         self._forgotten = frozenset[str]()
 
     def known(self, timelapses: AbstractSet[str], *, is_sure: bool) -> Known:
-        """What is known of them; none counts as forgotten while a folder cannot be read."""
+        """What is known of them; none counts as forgotten while a folder cannot be read.
+
+        A partition that no timelapse can have was put there by somebody, and counts as forgotten.
+        """
         gone = self._keys - timelapses
         if gone != self._gone:
-            inventory = self._library.inventory
-            held = inventory.query(sorted(gone), lambda rows: rows.select("timelapse").unique())
-            self._gone, self._forgotten = gone, gone - frozenset(held["timelapse"])
-        return Known(partitions=self._keys, forgotten=self._forgotten if is_sure else frozenset())
+            self._gone = gone
+            self._forgotten = gone - with_sources(self._library, gone - self._strange)
+        return Known(partitions=self._keys, forgotten=self._forgotten if is_sure else self._strange)
 
     def in_flight(self, known: Known) -> InFlight:
         """Runs other than those for new captures may count on any partition; asked only where one is to go."""
@@ -193,8 +199,6 @@ def _cursor(context: dg.SensorEvaluationContext, library: Library) -> Cursor:
     asked_at_s = watch_memory.list_placed_at_s(library)
     if asked_at_s is None:
         return Cursor()
-    try:
-        attempts = int(json.loads(context.cursor or "{}")["attempts"])
-    except (ValueError, TypeError, KeyError):
-        attempts = 0
-    return Cursor(attempts=max(1, attempts), asked_at_s=asked_at_s)
+    said = settings_trouble.read_cursor(context.cursor).get("attempts")
+    attempts = said if type(said) is int and 0 < said < _MOST_ATTEMPTS else 1
+    return Cursor(attempts=attempts, asked_at_s=asked_at_s)

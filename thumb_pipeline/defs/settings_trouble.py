@@ -5,6 +5,7 @@ Which settings are in force then is found in `stages.in_force`; runs log it when
 
 import hashlib
 import json
+from typing import Any
 
 import dagster as dg
 
@@ -20,6 +21,7 @@ SETTINGS_TAG = "thumb_pipeline/settings"
 """On runs that were asked for while other settings than the file's were in force."""
 
 _NOTE = "settings"
+_OTHERS = ("attempts", "asked_at_s")  # `domain.watching.Cursor`
 
 
 def evaluation(library: Library, asset: str) -> dg.AssetCheckEvaluation:
@@ -47,18 +49,20 @@ def with_trouble(library: Library, reason: str) -> str:
 
 def is_news(library: Library, cursor: str | None) -> bool:
     """Whether the check would say something else than the last tick that has noted it."""
-    return _noted(cursor).get(_NOTE) != _fingerprint(library)
+    return read_cursor(cursor).get(_NOTE) != _fingerprint(library)
 
 
 def noted(library: Library, cursor: str | None) -> str:
     """A sensor's cursor with what the check says now."""
-    return json.dumps({**_noted(cursor), _NOTE: _fingerprint(library)})
+    known = {name: value for name, value in read_cursor(cursor).items() if name in _OTHERS}
+    return json.dumps({**known, _NOTE: _fingerprint(library)})
 
 
-def _noted(cursor: str | None) -> dict[str, object]:
+def read_cursor(cursor: str | None) -> dict[str, Any]:
+    """What a sensor's cursor says; nothing where it is none of ours: anybody can set one in the UI."""
     try:
         found = json.loads(cursor or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

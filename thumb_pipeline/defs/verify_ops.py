@@ -46,7 +46,7 @@ def verify_oldest(
     budget = Budget(n_bytes=config.n_bytes or allowed.n_bytes, seconds=config.seconds or allowed.seconds)
     with refusals_as_failures(), opened.lease() as lease:
         done = roll(opened, lease, budget=budget)
-    yield from evaluations(opened)
+        yield from evaluations(opened)
     numbers = {
         "sources": done.n_sources,
         "variants": done.n_variants,

@@ -56,6 +56,15 @@ def parse_key(key: str) -> tuple[str, str]:
     return camera, timelapse
 
 
+def is_key(text: str) -> bool:
+    """Whether a text is the key of a timelapse: what others give as one may be anything."""
+    try:
+        parse_key(text)
+    except ValueError:
+        return False
+    return True
+
+
 def split_variant_path(path: str) -> tuple[str, str]:
     """Folder and file name (as text) of a variant's path below its timelapse's folder.
 

@@ -13,6 +13,9 @@ MAX_NAME_BYTES = 255
 TEMPORARY_PREFIX = ".tp-"
 """Starts our own unfinished files: short, hidden, and without a word of the target's name."""
 
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX).encode() + rb"(?P<writer>[0-9a-f]{8}|[a-z]+)-[0-9a-f]+-[0-9a-f]+")
+"""The whole form of an unfinished file's name: a lease's id or a word, the process, a number of its own."""
+
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029%\ud800-\udfff]")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _CANONICAL = re.compile(
@@ -69,6 +72,12 @@ def is_left_out(name: bytes) -> bool:
     write it.
     """
     return name.startswith(b".") or name.lower().endswith(TEMPORARY_ENDINGS)
+
+
+def temporary_writer(name: bytes) -> str | None:
+    """Who wrote an unfinished file of ours, a lease's id or a word; None for a name that we never give to one."""
+    form = _TEMPORARY.fullmatch(name)
+    return form["writer"].decode("ascii") if form else None
 
 
 def variant_name(source: bytes, tag: str, extension: str) -> bytes:

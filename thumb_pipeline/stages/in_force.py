@@ -27,9 +27,12 @@ from thumb_pipeline.stages.library import (
 )
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken
+from thumb_pipeline.storage.reading import read_small
 
 KEPT_NAME = f"last-valid-{SETTINGS_NAME}"
 """The file in the state folder that holds the last usable text."""
+
+_MOST_N_BYTES = 64 * 1024 * 1024
 
 _STANDS_STILL_S = 1.0
 _PATIENCE_S = 5.0
@@ -124,10 +127,10 @@ def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
     """The library with the last usable settings, if there are any and they are this library's."""
     for state in _state_folders(root):
         path = os.path.join(state, KEPT_NAME)
-        with contextlib.suppress(OSError, SettingsUnusable), open(path, "rb") as file:
-            since = moment(os.fstat(file.fileno()).st_mtime)
-            library = opened_with(root, file.read())
+        with contextlib.suppress(OSError, SettingsUnusable):
+            library = opened_with(root, read_small(path, _MOST_N_BYTES))
             if library.state == state:
+                since = moment(os.stat(path).st_mtime)
                 trouble = SettingsTrouble(faults=tuple(str(unusable).splitlines()), in_force_since=since)
                 return replace(library, trouble=trouble)
     return None
@@ -148,8 +151,7 @@ def _state_folders(root: str) -> Iterator[str]:
 
 def _kept_text(state: str) -> bytes | None:
     try:
-        with open(os.path.join(state, KEPT_NAME), "rb") as file:
-            return file.read()
+        return read_small(os.path.join(state, KEPT_NAME), _MOST_N_BYTES)
     except OSError:
         return None
 

@@ -19,6 +19,7 @@ from thumb_pipeline.domain.layout import split_variant_path
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.stages import journal, verdicts
+from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.inventory import accept
 from thumb_pipeline.stages.journal import Journal
 from thumb_pipeline.stages.library import Lease, Library, Refused
@@ -26,7 +27,6 @@ from thumb_pipeline.stages.listing import look_at_variants
 from thumb_pipeline.stages.removal import Removal
 from thumb_pipeline.stages.sweep import Look, accept_untouched, is_source_there, look_again
 from thumb_pipeline.stages.verify import verify
-from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.removing import (
     WrongFolder,
     own_folder,
@@ -145,7 +145,7 @@ def renew_verdicts(library: Library, keys: Sequence[str], lease: Lease) -> bool:
     try:
         for part in verify(library, keys, lease):
             verdicts.keep(library, part)
-    except (ArchiveUnavailable, Refused):
+    except REFUSALS:
         return False
     return True
 
@@ -158,7 +158,7 @@ def _carry_out_timelapse(
         library.refuse_if_gone()
         if written.operation is Operation.SWEEP:
             seen = look_again(library, key, written.n_sources.get(key, 0))
-    except (ArchiveUnavailable, Refused):
+    except REFUSALS:
         result.kept += _kept(rows, KeptReason.UNAVAILABLE)
         return
     if seen is not None:
@@ -250,10 +250,10 @@ def _forget(library: Library, key: str, records: pl.DataFrame) -> int:
     """Takes out the records for which no file is left; the journal holds them. Returns how many there were."""
     try:
         standing = look_at_variants(library, records.select("timelapse", "variant_path")).files
-    except (ArchiveUnavailable, Refused):
+        void = records.join(standing, on=["timelapse", "variant_path"], how="anti")
+        library.manifest.take_out(key, void)
+    except REFUSALS:
         return 0  # what cannot be looked at is not known to be gone; the next run sees
-    void = records.join(standing, on=["timelapse", "variant_path"], how="anti")
-    library.manifest.take_out(key, void)
     return void.height
 
 
@@ -263,7 +263,7 @@ def _conclude(library: Library, written: Journal, touched: list[str], result: Re
         untouched = sorted(set(written.keys) - set(touched))
         try:
             accept_untouched(library, untouched, written.n_sources)
-        except (ArchiveUnavailable, Refused):
+        except REFUSALS:
             result.is_verified = False
     result.is_verified &= renew_verdicts(library, touched, lease)
     trash = library.trash_folder(written.run_id) if written.uses_trash else None

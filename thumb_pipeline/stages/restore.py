@@ -18,11 +18,11 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.stages import journal
+from thumb_pipeline.stages.errors import REFUSALS
 from thumb_pipeline.stages.library import Lease, Library, Refused
 from thumb_pipeline.stages.listing import look_at_variants
 from thumb_pipeline.stages.removing import renew_verdicts, tidy
 from thumb_pipeline.stages.selection import refuse_unknown
-from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.removing import (
     WrongFolder,
     make_folder,
@@ -173,11 +173,11 @@ def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
     """Brings back the records of files that stand as recorded, where no newer record does."""
     try:
         standing = look_at_variants(library, records.select(_PLACE)).files
-    except (ArchiveUnavailable, Refused):
-        return
-    back = records.filter(pl.col("state") == "made").join(standing, on=[*_PLACE, "n_bytes", "mtime_ns"], how="semi")
-    if not back.is_empty():
-        library.manifest.merge(key, back, resolve=_where_none_stands)
+        back = records.filter(pl.col("state") == "made").join(standing, on=[*_PLACE, "n_bytes", "mtime_ns"], how="semi")
+        if not back.is_empty():
+            library.manifest.merge(key, back, resolve=_where_none_stands)
+    except REFUSALS:
+        return  # the files are back; what stands without a record is adopted
 
 
 def _where_none_stands(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:

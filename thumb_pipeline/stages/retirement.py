@@ -7,7 +7,8 @@ anywhere. Which partitions Dagster keeps is decided in `defs.partitions`.
 import os
 from collections.abc import Collection
 
-from thumb_pipeline.domain.layout import CAMERAS_FOLDER, parse_key
+from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_key
 from thumb_pipeline.stages import verdicts
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
@@ -29,11 +30,21 @@ def gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
     if not all(os.path.isdir(os.path.join(tree, CAMERAS_FOLDER)) for tree in trees):
         return []
     found = discover(library)
-    suspected = sorted({*filter(_is_key, known), *found.vanished} - set(found.keys))
-    if not suspected:
-        return []
-    with_sources = set(library.inventory.query(suspected, lambda rows: rows.select("timelapse").unique())["timelapse"])
-    return [key for key in suspected if key not in with_sources and not _holds_files(library.variants(key))]
+    suspected = sorted({*filter(is_key, known), *found.vanished} - set(found.keys))
+    held = with_sources(library, suspected)
+    return [key for key in suspected if key not in held and not _holds_files(library.variants(key))]
+
+
+def with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
+    """Those of some timelapses that have sources by their inventory, and those whose inventory cannot be read."""
+    asked = sorted(keys)
+    try:
+        held = library.inventory.query(asked, lambda rows: rows.select("timelapse").unique())
+    except SliceDamaged:
+        if len(asked) == 1:
+            return frozenset(asked)
+        return frozenset().union(*(with_sources(library, [key]) for key in asked))
+    return frozenset(held["timelapse"])
 
 
 def forget(library: Library, key: str) -> bool:
@@ -43,14 +54,6 @@ def forget(library: Library, key: str) -> bool:
     library.manifest.drop(key)
     discard_note(library, key)
     return library.inventory.drop(key, only_if_empty=True)
-
-
-def _is_key(text: str) -> bool:
-    try:
-        parse_key(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _holds_files(folder: str) -> bool:

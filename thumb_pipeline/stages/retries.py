@@ -7,16 +7,21 @@ comes back at that time in `due_retries`.
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
 
 from thumb_pipeline.analytics.retries import TRANSIENT, with_retries
+from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage import publishing
+from thumb_pipeline.storage.reading import read_small
 
 _SLASH = "+"  # in the name of a note; no key has one
+_MOST_N_BYTES = 64
+_LATEST_S = 30 * 86_400.0  # no delay of the settings is longer than a week
 
 
 def merge_outcomes(library: Library, key: str, rows: pl.DataFrame, *, removed: pl.DataFrame | None = None) -> None:
@@ -61,28 +66,30 @@ def next_retry_at(library: Library, keys: Sequence[str]) -> datetime | None:
 
 def notes(library: Library) -> dict[str, int]:
     """The timelapses of which something was noted, and when (mtime in ns) their notes were written."""
-    try:
-        with os.scandir(_folder(library)) as entries:
-            names = [entry for entry in entries if not entry.name.startswith(".")]
-            return {entry.name.replace(_SLASH, "/"): entry.stat().st_mtime_ns for entry in names}
-    except FileNotFoundError:
-        return {}
+    found: dict[str, int] = {}
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(_folder(library)) as entries:
+        for entry in entries:
+            key = entry.name.replace(_SLASH, "/")
+            if is_key(key):
+                with contextlib.suppress(FileNotFoundError):  # discarded meanwhile
+                    found[key] = entry.stat(follow_symlinks=False).st_mtime_ns
+    return found
 
 
 def noted_s(library: Library, key: str) -> float:
     """When a note says that something is due, in seconds since 1970; at once where it says nothing of use."""
     try:
-        with open(_path(library, key), encoding="ascii") as file:
-            return float(file.read())
+        due_s = float(read_small(_path(library, key), _MOST_N_BYTES))
     except (OSError, ValueError):
         return 0.0
+    return due_s if due_s < time.time() + _LATEST_S else 0.0
 
 
 def discard_note(library: Library, key: str) -> None:
     """Removes the note of a timelapse in which nothing will be tried again."""
     with library.locked(_lock(library)):
         if next_retry_at(library, [key]) is None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):  # what cannot be removed is asked about again, in vain
                 os.unlink(_path(library, key))
 
 
@@ -90,7 +97,8 @@ def _note(library: Library, key: str) -> None:
     with library.locked(_lock(library)):  # of two processes the later one knows what both have merged
         due_at = next_retry_at(library, [key])
         if due_at is not None:
-            publishing.publish(os.fsencode(_path(library, key)), str(due_at.timestamp()).encode(), writer="watch")
+            with contextlib.suppress(publishing.NameTaken):  # a folder stands there: as if the note were lost
+                publishing.publish(os.fsencode(_path(library, key)), str(due_at.timestamp()).encode(), writer="watch")
 
 
 def _folder(library: Library) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from thumb_pipeline.domain import names
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 from thumb_pipeline.storage import postgres
+from thumb_pipeline.storage.reading import read_small
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
@@ -21,6 +22,7 @@ POSTGRES_VARIABLE = "THUMB_PIPELINE_POSTGRES_URL"
 """Names the PostgreSQL database; empty or absent means SQLite."""
 
 _ID_FILE = "library-id"
+_MOST_ID_N_BYTES = 200
 
 
 class ForeignDatabase(Refused):
@@ -82,15 +84,24 @@ def _refuse_foreign(library: Library, address: "URL", found: postgres.Claim, min
         raise ForeignDatabase(
             f"the {postgres.shown(address)} keeps the runs of another library, whose state is in {found.state}; "
             f"name a database of this library's own in {POSTGRES_VARIABLE}. If it is this library's and its state "
-            f"folder was lost: echo {found.library_id} > {shlex.quote(_id_path(library.state))}"
+            f"folder was lost: echo {shlex.quote(found.library_id)} > {shlex.quote(_id_path(library.state))}"
         )
-    there = os.fsdecode(names.to_bytes(found.state))
-    if _written_id(there) == mine.library_id and not os.path.samefile(there, library.state):
+    there = _folder_in(found)
+    if there and _written_id(there) == mine.library_id and not os.path.samefile(there, library.state):
         raise ForeignDatabase(
             f"the {postgres.shown(address)} keeps the runs of the library whose state is in {found.state}, and "
             f"{library.state} is a copy of that; name another database in {POSTGRES_VARIABLE} for the copy, "
             f"and delete {_id_path(library.state)}"
         )
+
+
+def _folder_in(found: postgres.Claim) -> str | None:
+    """The folder that a claim names; None where it names none: others may have written the row."""
+    try:
+        path = names.to_bytes(found.state)
+    except ValueError:
+        return None
+    return os.fsdecode(path) if path.startswith(b"/") and b"\0" not in path else None
 
 
 def _id_of(library: Library) -> str:
@@ -109,11 +120,12 @@ def _id_of(library: Library) -> str:
 
 
 def _written_id(state: str) -> str | None:
+    """The id in a state folder; None where there is none, or what is there is no id."""
     try:
-        with open(_id_path(state), encoding="utf-8") as file:
-            return file.read().strip() or None
-    except OSError:
+        written = read_small(_id_path(state), _MOST_ID_N_BYTES).decode("ascii").strip()
+    except (OSError, ValueError):
         return None
+    return written if written and written.isprintable() else None
 
 
 def _id_path(state: str) -> str:

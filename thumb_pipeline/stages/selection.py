@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER
+from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.inventory import Shrinkage
 from thumb_pipeline.stages.library import Library, Refused
 from thumb_pipeline.stages.listing import SourceListing, discover_apart, list_sources
 
 _BATCH_ROWS = 300_000
-_LONGEST_SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ def choose_timelapses(library: Library, selection: Selection) -> tuple[list[str]
     """
     for name in selection.variants:
         refuse_unknown("variant", name, list(library.settings.variants))
+    for name in () if selection.is_hint else selection.sources:
+        refuse_no_name(name)
     found = discover_apart(library)
     found.refuse_unreadable(selection.timelapses)
     known = [*found.keys, *found.vanished]
@@ -81,10 +84,27 @@ def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
     """
     if name in known:
         return
-    shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}…"
+    shown = plain(name, most=300)
     close = difflib.get_close_matches(shown, known, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known[:10]) or 'none'}"
     raise Refused(f'no {kind} "{shown}"; {hint}')
+
+
+def refuse_no_name(text: str) -> None:
+    """Stops at a text that names no file of a folder: `%` as `names.to_text` would not have written it, say.
+
+    Raises:
+        Refused: with what to write instead.
+    """
+    try:
+        is_one = b"/" not in names.to_bytes(text)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise Refused(
+            f'"{plain(text, most=300)}" is no name of a source; name one file as it lies in frames/, and write a % in '
+            "it as %25"
+        )
 
 
 def refuse_absent_variants(library: Library, selection: Selection, n_recorded: int) -> None:

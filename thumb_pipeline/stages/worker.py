@@ -49,7 +49,7 @@ from thumb_pipeline.stages.worker_tasks import (
 from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed, NameTaken, publish
-from thumb_pipeline.storage.reading import NoRegularFile, open_regular
+from thumb_pipeline.storage.reading import open_regular
 from thumb_pipeline.storage.removing import remove_seen
 
 _IN_MEMORY_BYTES = 64 * 1024 * 1024
@@ -126,7 +126,7 @@ def _read_source(task: RenderTask | DigestTask) -> tuple[BinaryIO, str]:
     """The source's bytes and their digest, if it is before and after reading what was planned."""
     try:
         file = os.fdopen(open_regular(task.path), "rb", buffering=0)  # a large one is read again by the decoder
-    except (FileNotFoundError, NotADirectoryError, NoRegularFile):
+    except (FileNotFoundError, NotADirectoryError):
         raise _Moved("vanished since it was listed") from None
     _compare(file.fileno(), task)
     digest = hashlib.sha256()

@@ -95,7 +95,7 @@ def _take(entries: Iterator[os.DirEntry[str]], listing: FolderListing) -> None:
 def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
     """The same columns for the files of `wanted` (names as text) that exist; costs as much as there are names.
 
-    What is no name of a file in a folder (`..`, one with a slash) does not exist.
+    What is no name of a file in a folder (`..`, one with a slash or a wrong escape) does not exist.
 
     Raises:
         ArchiveUnavailable: a file's state cannot be told for another reason than its absence, or the way to it leads
@@ -103,8 +103,11 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
     """
     listing = FolderListing()
     for text in dict.fromkeys(wanted):
-        name = names.to_bytes(text)
-        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        try:
+            name = names.to_bytes(text)
+        except ValueError:
+            continue
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name or len(name) > names.MAX_NAME_BYTES:
             continue
         path = os.path.join(os.fsencode(folder), name)
         try:

@@ -7,12 +7,15 @@ use which database is decided in `stages.run_database`.
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from thumb_pipeline.domain.plain_text import plain
+
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
 _DRIVER = "postgresql+psycopg2"
 _NAMES = {"postgres", "postgresql", _DRIVER}
 _CONNECT_S = 10
+_MOST_PATH = 20_000
 _CLAIM_LOCK = 0x7468756D62  # any number, the same in every process that claims
 
 _TABLE = """
@@ -100,7 +103,7 @@ def _in_transaction(address: "URL", statements: list[tuple[str, dict[str, str]]]
             row = connection.execute(text(_OWNER)).one()
     except SQLAlchemyError as error:
         raise DatabaseUnusable(reason(error, address)) from None
-    return Claim(library_id=row.library_id, state=row.state)
+    return Claim(library_id=plain(str(row.library_id)), state=plain(str(row.state), most=_MOST_PATH))
 
 
 def reason(error: BaseException, address: "URL") -> str:

@@ -8,18 +8,12 @@ import contextlib
 import errno
 import itertools
 import os
-import re
 from collections.abc import Callable, Iterator
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.paths import inside
 
 _serial = itertools.count()
-
-_TEMPORARY = re.compile(
-    re.escape(names.TEMPORARY_PREFIX).encode() + rb"(?P<writer>[0-9a-f]{8}|[a-z]+)-[0-9a-f]+-[0-9a-f]+"
-)
-"""The whole form of `temporary_name`: a lease's id or a word, the process, a number of its own."""
 
 _OF_THE_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -59,8 +53,7 @@ def is_temporary(name: bytes) -> bool:
 
 def writer_of(temporary: bytes) -> str | None:
     """Who wrote a temporary file, as `temporary_name` was told; None where it never gives such a name."""
-    form = _TEMPORARY.fullmatch(temporary)
-    return form["writer"].decode("ascii") if form else None
+    return names.temporary_writer(temporary)
 
 
 def publish(

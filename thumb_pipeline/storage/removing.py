@@ -84,8 +84,8 @@ def place_of(path: str) -> tuple[int, str]:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
-            mount = next((line.split()[1] for line in file if line.startswith("mnt_id:")), "")
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii", errors="replace") as file:
+            mount = next((line.partition(":")[2].strip() for line in file if line.startswith("mnt_id:")), "")
         return os.fstat(descriptor).st_dev, mount
     finally:
         os.close(descriptor)

@@ -6,7 +6,7 @@ from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import InventoryConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.lanes import RENDER_POOL
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
 from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.inventory import accept
@@ -25,10 +25,11 @@ def image_inventory(context: dg.AssetExecutionContext, library: LibraryResource)
     """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
     config, opened = InventoryConfig.of(context), library.open(context.instance)
     enter_lane(context)
-    keys = list(context.partition_keys)
+    keys = timelapses_of(context)
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s):
         found = list(surveys(opened, keys))
         refuse_shrunken(config.selection(keys), [shrinkage for part in found for shrinkage in part.shrunken])
         for part in found:
             accept(opened, part)
-    return dg.MaterializeResult(metadata=inventory_metadata(opened.inventory, keys))
+        metadata = inventory_metadata(opened.inventory, keys)
+    return dg.MaterializeResult(metadata=metadata)

@@ -8,7 +8,7 @@ from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import PlanConfig
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.lanes import RENDER_POOL
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
 from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages import recording, work_orders
@@ -27,7 +27,7 @@ def missing_thumbnails(context: dg.AssetExecutionContext, library: LibraryResour
     """The plan: every variant of the timelapse that is missing, stale or corrupt, with the reason."""
     config, opened = PlanConfig.of(context), library.open(context.instance)
     enter_lane(context)
-    keys = list(context.partition_keys)
+    keys = timelapses_of(context)
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         plan = make_plan(opened, config.selection(keys), lease)
         recording.keep_plan(opened, plan, keys)

@@ -9,7 +9,7 @@ from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.lanes import RENDER_POOL
-from thumb_pipeline.defs.partitions import timelapse_partitions
+from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluations, verified_report
@@ -50,7 +50,7 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
     enter_lane(context)
     asked_for = {key.to_user_string() for key in context.selected_asset_keys}
     with refusals_as_failures():
-        found = verified_report(opened, list(context.partition_keys), mark=asked_for == {VERIFICATION, ORPHANS})
+        found = verified_report(opened, timelapses_of(context), mark=asked_for == {VERIFICATION, ORPHANS})
     if VERIFICATION in asked_for:
         yield dg.MaterializeResult(asset_key=VERIFICATION, metadata=verification_metadata(opened, found))
     if ORPHANS in asked_for:

@@ -1,0 +1,103 @@
+"""The seal of a slice's file: a checksum over all of its bytes, and which slice of which table it was written for.
+
+It stands among the key-value metadata in the file's footer, and covers the file as it is while the checksum's own
+digits are zeros. What holds is, byte for byte, what this program wrote. Polars is not made for damaged files (2.1 ends
+its process over lengths that lie), so it is never given one.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_KEY = "thumb_pipeline:seal"
+_MARK = _KEY.encode() + b"\x18"  # in Thrift's compact form the next field, a text, follows with its length
+_ZEROS = b"0" * 32
+_MAGIC = b"PAR1"
+_TAIL = 8  # length of the footer, magic
+_MOST_FOOTER = 64 * 1024 * 1024
+_PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a file says of itself: the slice it was written for, and whether its bytes are those that were written."""
+
+    slice: str
+    holds: bool
+
+
+def metadata(slice_name: str) -> dict[str, str]:
+    """What goes into the footer of a file that is to be sealed."""
+    return {_KEY: f"{_ZEROS.decode()} {slice_name}"}
+
+
+def sealed(data: bytes) -> bytes:
+    """A file written with `metadata`, with the checksum's digits in place of the zeros."""
+    start = len(data) - _TAIL - _footer_length(data)
+    found = _value_in(data[start:-_TAIL])
+    assert found is not None
+    at = start + found[0]
+    return data[:at] + _digits(hashlib.sha256(data)) + data[at + len(_ZEROS) :]
+
+
+def read_seal(descriptor: int) -> Seal | None:
+    """The seal of an open file; None where it has none, or is no Parquet file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, _PIECE, max(0, size - _PIECE))
+    length = _footer_length(tail)
+    if not 0 < length <= min(size - _TAIL, _MOST_FOOTER):
+        return None
+    start = size - _TAIL - length
+    footer = tail[-_TAIL - length : -_TAIL] if length <= len(tail) - _TAIL else os.pread(descriptor, length, start)
+    found = _value_in(footer)
+    if found is None:
+        return None
+    at, value = start + found[0], found[1]
+    digest = hashlib.sha256()
+    for piece in (tail[:at], _ZEROS, tail[at + len(_ZEROS) :]) if len(tail) == size else _pieces(descriptor, at):
+        digest.update(piece)
+    checksum, _, slice_name = value.partition(b" ")
+    return Seal(slice_name.decode("utf-8", "replace"), _digits(digest) == checksum)
+
+
+def _pieces(descriptor: int, digits_at: int) -> Iterator[bytes]:
+    """A file piece by piece, with zeros in the place of the digits."""
+    at = 0
+    while at < digits_at and (piece := os.pread(descriptor, min(_PIECE, digits_at - at), at)):
+        yield piece
+        at += len(piece)
+    yield _ZEROS
+    at += len(_ZEROS)
+    while piece := os.pread(descriptor, _PIECE, at):
+        yield piece
+        at += len(piece)
+
+
+def _footer_length(data: bytes) -> int:
+    """What a file's last bytes say; 0 where they are not those of a Parquet file."""
+    return int.from_bytes(data[-_TAIL:-4], "little") if len(data) >= _TAIL and data.endswith(_MAGIC) else 0
+
+
+def _value_in(footer: bytes) -> tuple[int, bytes] | None:
+    """Where the value of the seal's key starts in a footer, and the value."""
+    at = footer.find(_MARK) + len(_MARK)
+    if at < len(_MARK):
+        return None
+    length, shift = 0, 0
+    while at < len(footer) and shift < 14:  # two groups of seven bits: a slice's name is short
+        byte = footer[at]
+        length |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            break
+    value = footer[at : at + length]
+    return (at, value) if len(value) == length > len(_ZEROS) else None
+
+
+def _digits(digest: "hashlib._Hash") -> bytes:
+    return digest.hexdigest()[: len(_ZEROS)].encode()

@@ -1,0 +1,98 @@
+"""What the rows of a table can say: whose they are, names of single files, sizes, instants, words of closed lists.
+
+Asked of what is about to be written, and of files that nobody vouches for (`vetting`): a name becomes part of a path, a
+word chooses what is done, and an instant beyond all calendars ends in a traceback.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import INSTANT, TableSchema
+from thumb_pipeline.domain.layout import is_key, split_variant_path
+from thumb_pipeline.domain.names import MAX_NAME_BYTES, to_bytes
+
+_NAMES = ("source_name", "superseded_source")
+_PATHS = ("variant_path", "superseded_path")
+_SIDES = ("width_px", "height_px")
+_COUNTS = ("n_bytes", "source_n_bytes", "attempts", "render_revision", "time_of_day_s", "chunk")
+_EARLIEST, _LATEST = datetime(1600, 1, 1, tzinfo=UTC), datetime(2400, 1, 1, tzinfo=UTC)
+_UNFIT = r"[\x00-\x1f\x7f-\x9f\u{2028}\u{2029}]"
+
+
+def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str, *, removed: pl.Expr) -> str | None:
+    """What is wrong with rows of a slice, in words; None where nothing is.
+
+    Args:
+        rows: with the columns of the schema.
+        schema: of the table.
+        key: of the slice.
+        removed: which of them only say that a row was taken out: they have nothing but their key.
+    """
+    asked = dict(_questions(schema, key, removed))
+    if rows.is_empty():
+        return None
+    found = rows.select(wrong.any().alias(what) for what, wrong in asked.items()).row(0, named=True)
+    wrong = next((what for what, is_wrong in found.items() if is_wrong), None)
+    return wrong or _fault_in_names(rows, schema)
+
+
+def _questions(schema: TableSchema, key: str, removed: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
+    """What may be wrong, and the rows of which it is true."""
+    for name in ("timelapse", *schema.key):
+        yield f"{name} is empty", pl.col(name).is_null()
+    if not schema.is_of_library:
+        yield f"timelapse is not {key}", pl.col("timelapse") != key
+    for name, words in schema.words.items():
+        known = sorted(map(str, words))  # of an enumeration's members Polars would make a type of their own
+        yield f"{name} is none of {', '.join(known)}", ~pl.col(name).is_in(known) & ~removed
+    for name in schema.always:
+        yield f"{name} is empty", pl.col(name).is_null() & ~removed
+    for name, kind in schema.columns.items():
+        wrong = _wrong_in(pl.col(name), name, kind, schema)
+        if wrong is not None:
+            yield f"{name} cannot be that", wrong
+
+
+def _wrong_in(column: pl.Expr, name: str, kind: object, schema: TableSchema) -> pl.Expr | None:
+    """Where a column holds what it never does, by its name or its type."""
+    may_be_empty = (column == "") & (name in schema.may_be_empty)
+    if name in _NAMES:
+        return _is_no_segment(column) & ~may_be_empty
+    if name in _PATHS:
+        return _is_no_path(column) & ~may_be_empty
+    if kind == INSTANT:
+        return ~column.is_between(_EARLIEST, _LATEST)
+    if kind in (pl.Float32, pl.Float64):
+        return ~(column.is_finite() & (column >= 0))
+    if name in _SIDES:
+        return column < 1
+    return column < 0 if name in _COUNTS or (schema.is_of_library and kind == pl.Int64) else None
+
+
+def _is_no_segment(column: pl.Expr) -> pl.Expr:
+    return column.str.contains(r"/|^\.{0,2}$|" + _UNFIT)
+
+
+def _is_no_path(column: pl.Expr) -> pl.Expr:
+    """Roughly: what passes is looked at one by one where it is unusual."""
+    return ~column.str.contains(r"^[^/]+/[^/]+$") | column.str.contains(
+        r"^\.{1,2}/|/\.{1,2}$|^(?i-u:frames|overlays|videos)/|" + _UNFIT
+    )
+
+
+def _fault_in_names(rows: pl.DataFrame, schema: TableSchema) -> str | None:
+    """The same of names with escapes and of long ones, and of keys where a table has many."""
+    for name in (column for column in (*_NAMES, *_PATHS) if column in schema.columns):
+        unusual = pl.col(name).str.contains("%", literal=True) | (pl.col(name).str.len_bytes() > MAX_NAME_BYTES)
+        for text in rows.filter(unusual)[name].unique():
+            try:
+                last = split_variant_path(text)[1] if name in _PATHS else text
+                is_too_long = len(to_bytes(last)) > MAX_NAME_BYTES
+            except ValueError:
+                return f"{name} is no name of a file"
+            if is_too_long:
+                return f"{name} is too long a name"
+    are_keys = all(map(is_key, rows["timelapse"].unique())) if schema.is_of_library else True
+    return None if are_keys else "timelapse is no key of one"

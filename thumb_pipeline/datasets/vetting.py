@@ -1,0 +1,185 @@
+"""Vets the files of a slice before Polars reads them: each once in a process, as a published file never changes.
+
+A file of ours is known by its seal. One without it (of an earlier version, or put there by somebody) is read whole with
+another reader that takes damaged files, and every row has to be one that can be. Whatever does not pass is named, with
+the remedy, and costs its slice.
+"""
+
+import os
+import stat
+from typing import TYPE_CHECKING, BinaryIO
+
+import polars as pl
+
+from thumb_pipeline.datasets import seals, soundness
+from thumb_pipeline.datasets.schemas import TableSchema
+from thumb_pipeline.domain.plain_text import plain
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SEQUENCE = "_sequence"
+REMOVED = "_removed"
+ROW_GROUP = 32_768
+"""Rows of one group, at most: a reader takes memory for as many as a group is said to have."""
+
+_MOST_VETTED = 100_000
+_REFOUND = "what it recorded is then found again from the files themselves, without rendering"
+_State = tuple[int, int, int, int]
+
+_vetted: dict[tuple[str, str], tuple[_State, bool]] = {}
+"""Files that passed, by path and slice: as they were then, and whether they bear a seal."""
+
+
+class SliceDamaged(Exception):
+    """A table's file cannot be used; the message names it and says what can be done."""
+
+
+def stored(schema: TableSchema) -> dict[str, pl.DataType | type[pl.DataType]]:
+    """The columns of a table's files."""
+    return {**schema.columns, SEQUENCE: pl.Int64, REMOVED: pl.Boolean}
+
+
+def slice_name(schema: TableSchema, key: str) -> str:
+    """What a seal says of where its file belongs."""
+    return f"{schema.name} {key}"
+
+
+def vet(path: str, schema: TableSchema, key: str) -> bool:
+    """Makes sure that a file of a slice can be read, and says nothing that cannot be.
+
+    Returns:
+        Whether it bears a seal: one without is read whole again by each process.
+
+    Raises:
+        SliceDamaged: it cannot, or does.
+        FileNotFoundError: it is not there (any more).
+    """
+    who = (path, slice_name(schema, key))
+    try:
+        found = os.lstat(path)
+        state, is_sealed = _vetted.get(who, (None, False))
+        if state == _state(found):
+            return is_sealed
+        if not stat.S_ISREG(found.st_mode):
+            raise _damage(path, "it is no regular file")
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb", buffering=0) as file:
+            is_sealed = _vet_open(file, path, schema, key)
+            found = os.fstat(file.fileno())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if len(_vetted) >= _MOST_VETTED:
+        _vetted.clear()
+    _vetted[who] = _state(found), is_sealed
+    return is_sealed
+
+
+def diagnose(path: str, schema: TableSchema, key: str) -> None:
+    """Reads a file of a slice whole, whatever its seal says: somebody failed to read it.
+
+    Raises:
+        SliceDamaged: something is wrong with it.
+        FileNotFoundError: it is not there any more.
+    """
+    try:
+        _vet_whole(path, schema, key)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: OSError) -> SliceDamaged:
+    """What to raise where the system does not let us read."""
+    return SliceDamaged(f"{path} cannot be read ({error.strerror}); let this user read it, and check that disk")
+
+
+def _vet_open(file: BinaryIO, path: str, schema: TableSchema, key: str) -> bool:
+    seal = seals.read_seal(file.fileno())
+    if seal is None:
+        _vet_whole(path, schema, key)
+    elif not seal.holds:
+        raise _damage(path, "its bytes are not those that were written")
+    elif seal.slice != slice_name(schema, key):
+        raise _damage(path, f"it was written as a part of {plain(seal.slice)}")
+    return seal is not None
+
+
+def _vet_whole(path: str, schema: TableSchema, key: str) -> None:
+    import pyarrow as pa  # 0.6 s; only for files without a seal, and for what is wrong with others
+
+    try:
+        rows = _as_polars(_read(path), path, schema)
+    except OSError as error:
+        if error.errno is not None:  # the system's own; what Arrow says of a file's bytes carries no number
+            raise
+        raise _damage(path, _words(error)) from error
+    except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, TypeError, KeyError, MemoryError) as error:
+        raise _damage(path, _words(error)) from error
+    except pl.exceptions.PanicException as panic:
+        raise _damage(path, _words(panic)) from panic
+    identity = list(dict.fromkeys(("timelapse", *schema.key)))
+    standing = rows.filter(~pl.col(REMOVED)).select(pl.concat_str(identity, separator="\0", ignore_nulls=True).hash())
+    fault = soundness.fault_in(rows, schema, key, removed=pl.col(REMOVED))
+    if fault is None and (rows[SEQUENCE].null_count() or rows[REMOVED].null_count()):
+        fault = f"{SEQUENCE} or {REMOVED} is empty"
+    if fault is None and standing.to_series().n_unique() < standing.height:
+        fault = "a key stands in two of them"
+    if fault is not None:
+        raise _damage(path, f"it holds rows that cannot be: {fault}")
+
+
+def _read(path: str) -> "pa.Table":
+    """All of a file, if what its footer says of its rows agrees with itself."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=True) as parquet:
+        said = parquet.metadata
+        groups = [said.row_group(number) for number in range(said.num_row_groups)]
+        for group in groups:
+            counts = {group.column(number).num_values for number in range(group.num_columns)}
+            if group.num_rows > ROW_GROUP or counts - {group.num_rows}:
+                raise ValueError(f"its footer says that a group has {group.num_rows} rows")
+        if sum(group.num_rows for group in groups) != said.num_rows:
+            raise ValueError(f"its footer says that it has {said.num_rows} rows")
+        table = parquet.read()
+    table.validate(full=True)
+    return table
+
+
+def _as_polars(table: "pa.Table", path: str, schema: TableSchema) -> pl.DataFrame:
+    wanted = stored(schema)
+    extra = [name for name in table.column_names if name not in wanted]
+    if extra:
+        raise SliceDamaged(
+            f"{path} has a column {plain(extra[0], most=100)} that this version does not know: a newer version of this "
+            f"program wrote it; use that version, or delete its folder: {_REFOUND}"
+        )
+    found = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(found, pl.DataFrame)
+    lacking = [
+        name for name in ("timelapse", *schema.key, *schema.always, SEQUENCE, REMOVED) if name not in found.columns
+    ]
+    if lacking:
+        raise _damage(path, f"it lacks the column {lacking[0]}")
+    for name, kind in found.schema.items():
+        if kind != wanted[name]:
+            raise _damage(path, f"its column {name} is of type {kind}, not {wanted[name]}")
+    rows = pl.from_arrow(table)
+    assert isinstance(rows, pl.DataFrame)
+    absent = [pl.lit(None, kind).alias(name) for name, kind in wanted.items() if name not in rows.columns]
+    return rows.with_columns(absent)
+
+
+def _damage(path: str, cause: str) -> SliceDamaged:
+    return SliceDamaged(f"{path} cannot be read ({cause}); restore it, or delete its folder: {_REFOUND}")
+
+
+def _words(error: BaseException) -> str:
+    return plain(" ".join(str(error).split()), most=300)
+
+
+def _state(status: os.stat_result) -> _State:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
