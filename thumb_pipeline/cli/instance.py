@@ -6,6 +6,7 @@ import os
 import uuid
 
 from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import run_database
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 
@@ -120,14 +121,14 @@ def refuse_long_path(library: Library) -> None:
     """
     if run_database.chosen_address() is not None:
         return
-    run_file = os.path.join(library.dagster_home, "history", "runs", f"{uuid.UUID(int=0)}.db")
+    run_file = inside(library.dagster_home, "history", "runs", f"{uuid.UUID(int=0)}.db")
     n_over = len(os.fsencode(run_file)) - _SQLITE_PATH_BYTES
     if n_over > 0:
         n_bytes = len(os.fsencode(library.state))
         raise Refused(
             f"the path of the state folder is too long for SQLite, which keeps the runs there: {library.state} has "
             f"{n_bytes:,} bytes of at most {n_bytes - n_over:,}. Name a folder with a shorter path as storage.state in "
-            f"{os.path.join(library.root, SETTINGS_NAME)}, or move the library; with PostgreSQL any length will do"
+            f"{inside(library.root, SETTINGS_NAME)}, or move the library; with PostgreSQL any length will do"
         )
 
 
@@ -177,13 +178,13 @@ def write_instance_files(library: Library) -> None:
     on_postgres = _settle(library)
     storage = POSTGRES_STORAGE if on_postgres else ""
     _write(_settings_file(library), storage + INSTANCE_SETTINGS)
-    _write(os.path.join(command_home(library), "dagster.yaml"), _command_settings(library, storage))
+    _write(inside(command_home(library), "dagster.yaml"), _command_settings(library, storage))
     _write(workspace_file(library), WORKSPACE)
 
 
 def command_home(library: Library) -> str:
     """The folder from which commands open the instance: the same storage, but their output stays on the terminal."""
-    return os.path.join(library.dagster_home, "command")
+    return inside(library.dagster_home, "command")
 
 
 def _command_settings(library: Library, storage: str) -> str:
@@ -206,16 +207,16 @@ compute_logs:
 
 def up_lock(library: Library) -> str:
     """The path of the file that a running `up` holds locked."""
-    return os.path.join(library.dagster_home, "up.lock")
+    return inside(library.dagster_home, "up.lock")
 
 
 def workspace_file(library: Library) -> str:
     """The path of the file that says what code to load."""
-    return os.path.join(library.dagster_home, "workspace.yaml")
+    return inside(library.dagster_home, "workspace.yaml")
 
 
 def _settings_file(library: Library) -> str:
-    return os.path.join(library.dagster_home, "dagster.yaml")
+    return inside(library.dagster_home, "dagster.yaml")
 
 
 def _is_on_postgres(library: Library) -> bool:

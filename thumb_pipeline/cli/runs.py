@@ -38,6 +38,7 @@ from thumb_pipeline.definitions import (
     stop_backfill,
     stop_run,
 )
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages import recovery, run_database
 from thumb_pipeline.stages.library import Lease, Library
@@ -133,7 +134,7 @@ def make_instance(library: Library) -> None:
 
 def _opened(library: Library) -> dg.DagsterInstance:
     """Opens the instance, one process at a time: two that meet a new one both create its tables, and one fails."""
-    with library.locked(os.path.join(library.dagster_home, ".opening")):
+    with library.locked(inside(library.dagster_home, ".opening")):
         try:
             return _complete_instance()
         except dg.DagsterInvalidInvocationError:  # a table is not there

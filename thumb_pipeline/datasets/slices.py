@@ -31,6 +31,7 @@ from thumb_pipeline.datasets.vetting import (
 )
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.names import temporary_writer
+from thumb_pipeline.domain.paths import inside
 
 __all__ = ["MERGE", "Resolve", "SliceDamaged", "Table"]
 
@@ -77,10 +78,10 @@ class Table:
 
     def keys(self) -> list[str]:
         """Keys of the timelapses that have a slice."""
-        top = os.path.join(self.root, self.schema.name)
+        top = inside(self.root, self.schema.name)
         found = []
         for camera in _subfolders(top):
-            found += [f"{camera}/{timelapse}" for timelapse in _subfolders(os.path.join(top, camera))]
+            found += [f"{camera}/{timelapse}" for timelapse in _subfolders(inside(top, camera))]
         return sorted(key for key in found if self._is_key(key) and _is_slice(self._folder(key)))
 
     def holds(self, key: str) -> bool:
@@ -145,7 +146,7 @@ class Table:
         Raises:
             SliceDamaged: a file of the slice cannot be used, or the rows are none that can be; nothing is changed.
         """
-        with self.locked(os.path.join(self._folder(key), _LOCK)):
+        with self.locked(inside(self._folder(key), _LOCK)):
             files = self._files(key)
             if resolve is not None:
                 rows = resolve(self._current(files, rows), rows)
@@ -170,13 +171,13 @@ class Table:
         folder = self._folder(key)
         if not os.path.isdir(folder):
             return True
-        with self.locked(os.path.join(folder, _LOCK)):
+        with self.locked(inside(folder, _LOCK)):
             if only_if_empty and self._holds_rows(key):
                 return False
             # A kill in between must not bring back what was superseded or removed: what takes out goes last.
             active = [os.path.basename(file.path) for file in _active(folder, key)]
             for name in [*(name for name in _ours(folder) if name not in active), *active]:
-                _unlink(os.path.join(folder, name))
+                _unlink(inside(folder, name))
         return True
 
     def take_out(self, key: str, rows: pl.DataFrame) -> None:
@@ -192,7 +193,7 @@ class Table:
         folder = self._folder(key)
         if rows.is_empty() or not os.path.isdir(folder):
             return
-        with self.locked(os.path.join(folder, _LOCK)):
+        with self.locked(inside(folder, _LOCK)):
             files = self._files(key)
             on = list(self.schema.columns)
             gone = rows.join(self._current(files, rows), on=on, how="semi", nulls_equal=True)
@@ -311,7 +312,7 @@ class Table:
             metadata=seals.metadata(slice_name(self.schema, key)),
         )
         name = f"{first:010d}-{last:010d}.parquet"
-        self.publish(os.fsencode(os.path.join(self._folder(key), name)), seals.sealed(buffer.getvalue()))
+        self.publish(os.fsencode(inside(self._folder(key), name)), seals.sealed(buffer.getvalue()))
         return name
 
     def _folder(self, key: str) -> str:
@@ -322,7 +323,7 @@ class Table:
         """
         if not self._is_key(key):
             raise ValueError(f"{key!r} is no slice of the table {self.schema.name}")
-        return os.path.join(self.root, self.schema.name, key)
+        return inside(self.root, self.schema.name, *key.split("/"))
 
     def _is_key(self, key: str) -> bool:
         return key == WHOLE_LIBRARY if self.schema.is_of_library else is_key(key)
@@ -331,7 +332,7 @@ class Table:
 def _active(folder: str, key: str) -> list[_File]:
     """The files of a slice that no other supersedes, oldest merge first."""
     matches = [(name, match) for name in _ours(folder) if (match := _FILE.fullmatch(name))]
-    files = [_File(key, os.path.join(folder, name), int(match[1]), int(match[2])) for name, match in matches]
+    files = [_File(key, inside(folder, name), int(match[1]), int(match[2])) for name, match in matches]
     active: list[_File] = []
     for file in sorted(files, key=lambda file: (file.first, -file.last)):
         if file.first <= file.last and (not active or file.last > active[-1].last):
@@ -374,7 +375,7 @@ def _remove_superseded(folder: str, published: str, key: str) -> None:
         raise FileNotFoundError(f"{folder}/{published} vanished after it was written; check that disk")
     for name in _ours(folder):
         if name not in keep:
-            _unlink(os.path.join(folder, name))
+            _unlink(inside(folder, name))
 
 
 def _unlink(path: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings
 from thumb_pipeline.stages.library import (
     Library,
@@ -85,7 +86,7 @@ def keep(library: Library) -> None:
 def file_state(library: Library) -> tuple[int, ...] | None:
     """What is another one whenever `thumbs.toml` was changed, its permissions included."""
     try:
-        status = os.stat(os.path.join(library.root, SETTINGS_NAME))
+        status = os.stat(inside(library.root, SETTINGS_NAME))
     except OSError:
         return None
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size
@@ -117,7 +118,7 @@ def _attempt(root: str) -> tuple[Library | SettingsUnusable, bool]:
 def _rest_s(root: str) -> float:
     """How long the file has still to stand as it is, to be taken for whole; of an mtime to come nothing can be told."""
     try:
-        age_s = time.time() - os.stat(os.path.join(root, SETTINGS_NAME)).st_mtime
+        age_s = time.time() - os.stat(inside(root, SETTINGS_NAME)).st_mtime
     except OSError:
         return 0.0
     return _STANDS_STILL_S - age_s if age_s >= 0 else 0.0
@@ -126,7 +127,7 @@ def _rest_s(root: str) -> float:
 def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
     """The library with the last usable settings, if there are any and they are this library's."""
     for state in _state_folders(root):
-        path = os.path.join(state, KEPT_NAME)
+        path = inside(state, KEPT_NAME)
         with contextlib.suppress(OSError, SettingsUnusable):
             library = opened_with(root, read_small(path, _MOST_N_BYTES))
             if library.state == state:
@@ -140,7 +141,7 @@ def _state_folders(root: str) -> Iterator[str]:
     """Where the state may be while the file that names its folder cannot be used, the likeliest first."""
     with (
         contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError),
-        open(os.path.join(root, SETTINGS_NAME), "rb") as f,
+        open(inside(root, SETTINGS_NAME), "rb") as f,
     ):
         yield resolved(root, tomllib.load(f)["storage"]["state"])
     home = os.environ.get("DAGSTER_HOME", "")
@@ -151,7 +152,7 @@ def _state_folders(root: str) -> Iterator[str]:
 
 def _kept_text(state: str) -> bytes | None:
     try:
-        return read_small(os.path.join(state, KEPT_NAME), _MOST_N_BYTES)
+        return read_small(inside(state, KEPT_NAME), _MOST_N_BYTES)
     except OSError:
         return None
 
@@ -164,4 +165,4 @@ def _keep(library: Library) -> None:
             library.refuse_if_gone()
             library.claim_state()
             os.makedirs(library.state, exist_ok=True)
-        publish_into_state(os.fsencode(os.path.join(library.state, KEPT_NAME)), library.written)
+        publish_into_state(os.fsencode(inside(library.state, KEPT_NAME)), library.written)

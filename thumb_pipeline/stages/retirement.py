@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_key
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages import verdicts
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.stages.listing import discover
@@ -27,7 +28,7 @@ def gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
         ArchiveUnavailable: a folder cannot be listed.
     """
     trees = {library.root, library.variants_root}
-    if not all(os.path.isdir(os.path.join(tree, CAMERAS_FOLDER)) for tree in trees):
+    if not all(os.path.isdir(inside(tree, CAMERAS_FOLDER)) for tree in trees):
         return []
     found = discover(library)
     suspected = sorted({*filter(is_key, known), *found.vanished} - set(found.keys))

@@ -15,9 +15,11 @@ import polars as pl
 
 from thumb_pipeline.analytics.retries import TRANSIENT, with_retries
 from thumb_pipeline.domain.layout import is_key
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library
 from thumb_pipeline.storage import publishing
 from thumb_pipeline.storage.reading import read_small
+from thumb_pipeline.storage.removing import discard
 
 _SLASH = "+"  # in the name of a note; no key has one
 _MOST_N_BYTES = 64
@@ -90,7 +92,7 @@ def discard_note(library: Library, key: str) -> None:
     with library.locked(_lock(library)):
         if next_retry_at(library, [key]) is None:
             with contextlib.suppress(OSError):  # what cannot be removed is asked about again, in vain
-                os.unlink(_path(library, key))
+                discard(_path(library, key))
 
 
 def _note(library: Library, key: str) -> None:
@@ -102,12 +104,12 @@ def _note(library: Library, key: str) -> None:
 
 
 def _folder(library: Library) -> str:
-    return os.path.join(library.watch, "retries")
+    return inside(library.watch, "retries")
 
 
 def _lock(library: Library) -> str:
-    return os.path.join(_folder(library), ".lock")
+    return inside(_folder(library), ".lock")
 
 
 def _path(library: Library, key: str) -> str:
-    return os.path.join(_folder(library), key.replace("/", _SLASH))
+    return inside(_folder(library), key.replace("/", _SLASH))

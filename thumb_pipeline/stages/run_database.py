@@ -11,6 +11,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from thumb_pipeline.domain import names
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import Library, Refused, publish_durably
 from thumb_pipeline.storage import postgres
 from thumb_pipeline.storage.reading import read_small
@@ -111,7 +112,7 @@ def _id_of(library: Library) -> str:
         return found
     library.claim_state()
     os.makedirs(library.dagster_home, exist_ok=True)
-    with library.locked(os.path.join(library.dagster_home, ".naming")):
+    with library.locked(inside(library.dagster_home, ".naming")):
         found = _written_id(library.state)
         if not found:
             found = str(uuid.uuid4())
@@ -129,4 +130,4 @@ def _written_id(state: str) -> str | None:
 
 
 def _id_path(state: str) -> str:
-    return os.path.join(state, _ID_FILE)
+    return inside(state, _ID_FILE)

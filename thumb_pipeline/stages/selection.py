@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.inventory import Shrinkage
 from thumb_pipeline.stages.library import Library, Refused
@@ -113,7 +114,7 @@ def refuse_absent_variants(library: Library, selection: Selection, n_recorded: i
     Raises:
         Refused: the tree of variants that records speak of is not there.
     """
-    tree = os.path.join(library.variants_root, CAMERAS_FOLDER)
+    tree = inside(library.variants_root, CAMERAS_FOLDER)
     if library.variants_root == library.root or selection.accept_shrink or not n_recorded or os.path.isdir(tree):
         return
     raise Refused(

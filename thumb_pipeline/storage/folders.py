@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from thumb_pipeline.domain import names
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage import stopping
 
 
@@ -109,7 +110,7 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
             continue
         if name in (b"", b".", b"..") or b"/" in name or b"\0" in name or len(name) > names.MAX_NAME_BYTES:
             continue
-        path = os.path.join(os.fsencode(folder), name)
+        path = inside(os.fsencode(folder), name)
         try:
             status = os.lstat(path)
         except FileNotFoundError as error:

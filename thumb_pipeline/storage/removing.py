@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.folders import mtime_ns
@@ -291,7 +292,7 @@ def usage(path: str) -> tuple[int, int]:
     n_files = n_bytes = 0
     for folder, _, names in os.walk(os.fsencode(path), onerror=_raise_unless_absent):
         for name in names:
-            status = os.lstat(os.path.join(folder, name))
+            status = os.lstat(inside(folder, name))
             n_files += stat.S_ISREG(status.st_mode)
             n_bytes += status.st_size
     return n_files, n_bytes
