@@ -21,13 +21,13 @@ _EARLIEST, _LATEST = datetime(1600, 1, 1, tzinfo=UTC), datetime(2400, 1, 1, tzin
 _UNFIT = r"[\x00-\x1f\x7f-\x9f\u{2028}\u{2029}]"
 
 
-def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str, *, removed: pl.Expr) -> str | None:
+def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, removed: pl.Expr) -> str | None:
     """What is wrong with rows of a slice, in words; None where nothing is.
 
     Args:
         rows: with the columns of the schema.
         schema: of the table.
-        key: of the slice.
+        key: of the slice; None for rows of several.
         removed: which of them only say that a row was taken out: they have nothing but their key.
     """
     asked = dict(_questions(schema, key, removed))
@@ -35,14 +35,14 @@ def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str, *, removed: pl.E
         return None
     found = rows.select(wrong.any().alias(what) for what, wrong in asked.items()).row(0, named=True)
     wrong = next((what for what, is_wrong in found.items() if is_wrong), None)
-    return wrong or _fault_in_names(rows, schema)
+    return wrong or _fault_in_names(rows, schema, has_keys=key is None or schema.is_of_library)
 
 
-def _questions(schema: TableSchema, key: str, removed: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
+def _questions(schema: TableSchema, key: str | None, removed: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
     """What may be wrong, and the rows of which it is true."""
     for name in ("timelapse", *schema.key):
         yield f"{name} is empty", pl.col(name).is_null()
-    if not schema.is_of_library:
+    if key is not None and not schema.is_of_library:
         yield f"timelapse is not {key}", pl.col("timelapse") != key
     for name, words in schema.words.items():
         known = sorted(map(str, words))  # of an enumeration's members Polars would make a type of their own
@@ -82,7 +82,7 @@ def _is_no_path(column: pl.Expr) -> pl.Expr:
     )
 
 
-def _fault_in_names(rows: pl.DataFrame, schema: TableSchema) -> str | None:
+def _fault_in_names(rows: pl.DataFrame, schema: TableSchema, *, has_keys: bool) -> str | None:
     """The same of names with escapes and of long ones, and of keys where a table has many."""
     for name in (column for column in (*_NAMES, *_PATHS) if column in schema.columns):
         unusual = pl.col(name).str.contains("%", literal=True) | (pl.col(name).str.len_bytes() > MAX_NAME_BYTES)
@@ -94,5 +94,5 @@ def _fault_in_names(rows: pl.DataFrame, schema: TableSchema) -> str | None:
                 return f"{name} is no name of a file"
             if is_too_long:
                 return f"{name} is too long a name"
-    are_keys = all(map(is_key, rows["timelapse"].unique())) if schema.is_of_library else True
+    are_keys = all(map(is_key, rows["timelapse"].unique())) if has_keys else True
     return None if are_keys else "timelapse is no key of one"

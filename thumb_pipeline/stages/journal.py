@@ -4,7 +4,6 @@ A journal is a folder `<state>/trash/RUN_ID/`: `files.parquet`, `records.parquet
 one; `result.json` once it came to its end. What was moved lies in the trash, in the same tree as before.
 """
 
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import polars as pl
-from pydantic import AwareDatetime, BeforeValidator, Field, TypeAdapter
+from pydantic import AwareDatetime, BeforeValidator, TypeAdapter
 
+from thumb_pipeline.datasets import sealed
 from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.datasets.slices import SliceDamaged
-from thumb_pipeline.domain.documents import TimelapseKey
+from thumb_pipeline.domain.documents import TimelapseKey, checked_key, checked_variant_path
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.removals import Operation
@@ -30,7 +30,6 @@ from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline.storage.publishing import CannotWrite, remedy, sync_folder, writer_of
 from thumb_pipeline.storage.reading import read_small
 
-_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _OPERATION, _RESULT, _FILES, _RECORDS = "operation.json", "result.json", "files.parquet", "records.parquet"
 
 
@@ -59,7 +58,7 @@ class Journal:
     wish: RemovalWish
     forced: bool
     overruled: list[str]
-    started_at: Annotated[AwareDatetime, Field(ge=_EARLIEST, lt=_LATEST)]
+    started_at: AwareDatetime
     lease: str
     uses_trash: bool
     keys: list[TimelapseKey]
@@ -142,8 +141,8 @@ def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Jour
         n_listed=removal.n_listed,
     )
     try:
-        _publish(library, run_id, _FILES, _parquet(removal.files))
-        _publish(library, run_id, _RECORDS, _parquet(removal.records))
+        _publish(library, run_id, _FILES, sealed.written(removal.files, _sealed_name(run_id, _FILES)))
+        _publish(library, run_id, _RECORDS, sealed.written(removal.records, _sealed_name(run_id, _RECORDS)))
         _publish(library, run_id, _OPERATION, _JOURNALS.dump_json(journal, indent=2))
         sync_folder(library.journals)
     except (CannotWrite, OSError) as error:
@@ -228,18 +227,20 @@ def _publish(library: Library, run_id: str, name: str, data: bytes) -> None:
     publish_durably(os.fsencode(_path(library, run_id, name)), data)
 
 
-def _rows(library: Library, run_id: str, name: str, columns: Any) -> pl.DataFrame:
+def _rows(library: Library, run_id: str, name: str, columns: sealed.Columns) -> pl.DataFrame:
     path = _path(library, run_id, name)
     try:
-        return pl.read_parquet(path, glob=False, schema=columns)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SliceDamaged(f"{path} cannot be read ({error}); restore it, or move the files back by hand") from error
+        rows = sealed.read(path, columns, _sealed_name(run_id, name))
+        for key, variant_path in rows.select("timelapse", "variant_path").unique().iter_rows():
+            checked_key(key)
+            checked_variant_path(variant_path)
+    except (SliceDamaged, OSError, ValueError, AttributeError) as error:
+        raise SliceDamaged(f"{path}: {error}; restore it, or move the files back by hand") from error
+    return rows
 
 
-def _parquet(rows: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer, compression="zstd", compression_level=1)
-    return buffer.getvalue()
+def _sealed_name(run_id: str, name: str) -> str:
+    return f"{name} of removal {run_id}"
 
 
 def _path(library: Library, run_id: str, name: str) -> str:

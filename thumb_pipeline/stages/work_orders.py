@@ -6,7 +6,6 @@ read is as good as none: what it had planned is planned afresh.
 """
 
 import contextlib
-import io
 import json
 import os
 from collections.abc import Collection
@@ -18,7 +17,9 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field, TypeAdapter
 
+from thumb_pipeline.datasets import sealed, soundness
 from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.documents import TimelapseKey
 from thumb_pipeline.domain.identifiers import is_run_id
@@ -38,6 +39,7 @@ from thumb_pipeline.storage.reading import read_small
 _LEASE = "lease"
 _ORDER = "order.json"
 _ROWS = "rows.parquet"
+_SEALED_NAME = "order of work"
 _MAX_CHUNKS = 64
 _KEEP = timedelta(days=7)
 
@@ -138,9 +140,8 @@ def place(
     os.makedirs(library.order_folder(order_id), exist_ok=True)
     if lease is not None:
         _publish(library, order_id, _LEASE, lease.id.encode())
-    plan_rows = io.BytesIO()
-    _chunked(plan.rows, order.n_chunks).write_parquet(plan_rows, compression="zstd")
-    _publish(library, order_id, _ROWS, plan_rows.getvalue())
+    rows = _chunked(plan.rows, order.n_chunks)
+    _publish(library, order_id, _ROWS, sealed.written(rows, _SEALED_NAME))
     _publish(library, order_id, SETTINGS_NAME, library.written)
     _publish_order(library, order)
     _discard_old(library)
@@ -209,9 +210,7 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     superseded need not be.
     """
     _note_work(library, order_id)
-    path = _file(library, order_id, _ROWS)
-    rows = pl.scan_parquet(path, glob=False, schema=PLAN.columns, missing_columns="insert")  # an older version's too
-    mine = rows.filter(pl.col("chunk") == chunk).collect()
+    mine = _rows(library, order_id, where=pl.col("chunk") == chunk)
     return without_superseded(library, resuming.undone(library, mine, _is_done(read(library, order_id))))
 
 
@@ -265,8 +264,22 @@ def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
     return order
 
 
-def _rows(library: Library, order_id: str) -> pl.DataFrame:
-    return pl.read_parquet(_file(library, order_id, _ROWS), glob=False)
+def _rows(library: Library, order_id: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+    """The plan rows of an order.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        SliceDamaged: they cannot be used, or name what no plan does; with the remedy.
+    """
+    path = _file(library, order_id, _ROWS)
+    try:
+        rows = sealed.read(path, PLAN.columns, _SEALED_NAME, where=where)
+    except SliceDamaged as damaged:
+        raise SliceDamaged(f"{damaged}; delete {path}, then repeat: what it planned is planned afresh") from damaged
+    fault = soundness.fault_in(rows, PLAN, None, removed=pl.lit(False))
+    if fault is not None:
+        raise SliceDamaged(f"{path} holds rows that cannot be ({fault}); delete it, then repeat")
+    return rows
 
 
 def _is_done(order: WorkOrder) -> pl.Expr:
@@ -301,9 +314,8 @@ def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
     parts = [pl.DataFrame(schema=CLAIMED)]
     for name in _names(library):
         if (name in live_runs or is_held(library, name)) and is_placed(library, name):
-            with contextlib.suppress(OSError, pl.exceptions.PolarsError):  # carried out meanwhile, or no order at all
-                rows = pl.read_parquet(_file(library, name, _ROWS), columns=list(CLAIMED), glob=False)
-                parts.append(rows.select(pl.col(column).cast(kind) for column, kind in CLAIMED.items()))
+            with contextlib.suppress(OSError, SliceDamaged):  # carried out meanwhile, or no order at all
+                parts.append(sealed.read(_file(library, name, _ROWS), CLAIMED, _SEALED_NAME))
     return pl.concat(parts).unique()
 
 

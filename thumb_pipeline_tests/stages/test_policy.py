@@ -8,7 +8,7 @@ from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.measure import measure
 from thumb_pipeline.stages.operations import perform, plan_removal
 from thumb_pipeline.stages.removal import RemovalWish
-from thumb_pipeline_tests.stages.archives import KEY, Archive
+from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 from thumb_pipeline_tests.stages.test_verify import counts, orphans, verified
 
 LATEST_ONLY = '[policy]\nsmall_generation_mode = "latest_only"'
@@ -198,7 +198,7 @@ def test_what_a_policy_made_superfluous_is_swept_only_when_that_is_said(archive:
     planned = plan_removal(library, Operation.SWEEP, RemovalWish())
     assert set(planned.files["source_name"]) == set(planned.records["source_name"]) == {FIRST}
     with library.lease() as lease:
-        done = perform(library, Operation.SWEEP, RemovalWish(by_policy=True), "run", lease)
+        done = perform(library, Operation.SWEEP, RemovalWish(by_policy=True), run_id("run"), lease)
     assert (done.n_removed, done.kept) == (3, [])
     assert smalls(archive) == {small_of(THIRD)}
     assert archive.manifest().height == 3

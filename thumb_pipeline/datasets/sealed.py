@@ -1,0 +1,84 @@
+"""Tables that are no slices: the rows of an order of work, and what a removal was to take. One file each, sealed.
+
+A file that was written here is known by its seal, and only then given to Polars (`seals`). One without a seal is that
+of an earlier version: it is read with another reader, which takes damaged files.
+"""
+
+import io
+import os
+from collections.abc import Mapping
+
+import polars as pl
+
+from thumb_pipeline.datasets import seals
+from thumb_pipeline.datasets.vetting import SliceDamaged
+from thumb_pipeline.domain.plain_text import plain
+
+Columns = Mapping[str, pl.DataType | type[pl.DataType]]
+
+
+def written(rows: pl.DataFrame, name: str) -> bytes:
+    """A file with some rows.
+
+    Args:
+        rows: of any columns.
+        name: what the file is, so that none is taken for another.
+    """
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer, compression="zstd", compression_level=1, metadata=seals.metadata(name))
+    return seals.sealed(buffer.getvalue())
+
+
+def read(path: str, columns: Columns, name: str, *, where: pl.Expr | None = None) -> pl.DataFrame:
+    """The rows of a file.
+
+    Args:
+        path: of the file.
+        columns: those wanted; one that an earlier version did not write is empty.
+        name: as in `written`.
+        where: only rows for which this holds.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        SliceDamaged: it cannot be used; with the reason.
+    """
+    try:
+        rows = _read(path, name)
+        given = [
+            pl.col(column) if column in rows.collect_schema() else pl.lit(None).alias(column) for column in columns
+        ]
+        wanted = rows.select(given).select(pl.col(column).cast(kind) for column, kind in columns.items())
+        return (wanted if where is None else wanted.filter(where)).collect()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise SliceDamaged(f"{path} cannot be used ({plain(str(error), most=300)})") from error
+
+
+def _read(path: str, name: str) -> pl.LazyFrame:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        seal = seals.read_seal(descriptor)
+    finally:
+        os.close(descriptor)
+    if seal is None:
+        return _read_unsealed(path).lazy()
+    if not seal.holds:
+        raise SliceDamaged(f"{path} is damaged: its bytes are not those that were written")
+    if seal.slice != name:
+        raise SliceDamaged(f"{path} was written as {plain(seal.slice)}")
+    return pl.scan_parquet(path, glob=False)
+
+
+def _read_unsealed(path: str) -> pl.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, partitioning=None)
+        table.validate(full=True)
+        rows = pl.from_arrow(table)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    assert isinstance(rows, pl.DataFrame)
+    return rows
