@@ -6,6 +6,7 @@ use which database is decided in `stages.run_database`.
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from thumb_pipeline.domain.plain_text import plain
 
@@ -57,9 +58,10 @@ def parse_address(text: str) -> "URL":
 
     try:
         address = make_url(text.strip())
+        is_text = b"\0" not in unquote_to_bytes(text)  # ValueError: what is no text at all
     except (ArgumentError, ValueError):
         raise AddressUnusable from None
-    if address.drivername not in _NAMES or "@" in (address.host or ""):
+    if not is_text or address.drivername not in _NAMES or "@" in (address.host or ""):
         raise AddressUnusable
     return address.set(drivername=_DRIVER)
 

@@ -15,7 +15,7 @@ from thumb_pipeline.stages.changes import Watch
 from thumb_pipeline.stages.plan import make_plan
 from thumb_pipeline.stages.recording import record
 from thumb_pipeline.stages.render import render_chunk
-from thumb_pipeline.stages.retries import next_retry_at, notes
+from thumb_pipeline.stages.retries import next_retry_at, noted_s, notes
 from thumb_pipeline.stages.selection import Selection
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.test_captures import followed, n_rendered
@@ -206,3 +206,33 @@ def test_looking_for_retries_asks_no_manifest_before_one_is_due(
     monkeypatch.setattr("thumb_pipeline.stages.due_retries.retries_of", lambda *asked: pytest.fail(f"asked: {asked}"))
     watch.look(refused.library)
     assert watch.n_waiting == 0
+
+
+NOTES = [b"", b"nan", b"inf", b"-inf", b"1e400", b"1e300", b"soon", b"\xff\xfe", b"1" * 100_000, b"[1]", b"0x10"]
+
+
+@pytest.mark.parametrize("written", NOTES, ids=lambda written: ascii(written[:8]))
+def test_a_note_of_any_content_has_the_manifest_asked_at_once(refused: Archive, written: bytes) -> None:
+    (note,) = (Path(refused.library.watch) / "retries").glob("camera-*")
+    note.write_bytes(written)
+    assert noted_s(refused.library, KEY) <= 0.0
+    watch = Watch.begin(refused.library, set)
+    watch.look(refused.library)
+    assert watch.trouble == {}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to nothing"])
+def test_what_is_no_note_stops_no_other(refused: Archive, kind: str) -> None:
+    folder = Path(refused.library.watch) / "retries"
+    (note,) = folder.glob("camera-*")
+    note.unlink()
+    make = {"folder": Path.mkdir, "pipe": os.mkfifo, "link to nothing": lambda path: path.symlink_to("not there")}[kind]
+    make(note)
+    for name in ("..", "...+x", "camera-1", "camera-1+timelapse-1+x", "\udcff"):
+        (folder / name).mkdir(exist_ok=True)
+    assert list(notes(refused.library)) == [KEY]
+    watch = Watch.begin(refused.library, set)
+    watch.look(refused.library)
+    try_in_vain(refused, retry_failed=True)
+    retirement.forget(refused.library, KEY)
+    assert (folder / "camera-1").is_dir()

@@ -195,3 +195,13 @@ def test_what_has_no_end_of_its_own_is_not_known_to_be_finished(tmp_path: Path, 
 
 def test_a_file_that_is_gone_is_not_finished(tmp_path: Path) -> None:
     assert not has_end_marker(os.fsencode(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "../x", "100%", "%GG", "%2F", "%2E%2E", "%00", "\0", "\ud800", "%ED%A0%80", "x" * 256],
+)
+def test_a_text_that_is_no_name_is_the_name_of_no_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"1")
+    found = look_at(str(tmp_path), [name, "a.jpg"])
+    assert (found.names, found.others) == (["a.jpg"], [])
