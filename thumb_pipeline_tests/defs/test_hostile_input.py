@@ -1,7 +1,6 @@
 """What anybody can give Dagster by its page (partitions, tags, cursors, run config) is named, and costs nobody else."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,6 @@ from thumb_pipeline_tests.defs.test_sensors import partition_changes, tick
 from thumb_pipeline_tests.stages.archives import Archive, states
 
 STRANGE = ["../../cameras", "..", "camera-1", "library/all", "x\n\x1b[2J", "camera-1/timelapse-1/../../..", "a" * 400]
-
-
-@pytest.fixture
-def instance(archive: Archive) -> Iterator[dg.DagsterInstance]:
-    """One that keeps nothing: how tags, partitions and cursors are kept is not asked here."""
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def test_a_reference_in_any_field_is_refused_before_a_run_and_repeats_no_value()
         for path, kind in leaves(job.run_config_schema.config_type):
             if path[0] in PLACES and kind.kind.value != "ANY":
                 with pytest.raises(dg.DagsterInvalidConfigError) as why:
-                    job.execute_in_process(run_config=config_with(path, REFERENCE))
+                    dg.validate_run_config(job, config_with(path, REFERENCE))
                 assert "is not valid for expected type" in str(why.value)
                 assert SECRET not in str(why.value)
                 refused.add(path[:-2] if path[-1] == "[]" else path[:-1])
@@ -125,16 +125,14 @@ def test_a_runs_config_names_no_folder_for_what_ops_hand_on(tmp_path: Path) -> N
     config = {"resources": {"io_manager": {"config": {"base_dir": str(tmp_path)}}}}
     for job in jobs():
         with pytest.raises(dg.DagsterInvalidConfigError, match="unexpected config entry"):
-            job.execute_in_process(run_config=config)
+            dg.validate_run_config(job, config)
 
 
-def test_a_runs_config_may_name_its_library_as_it_stands(tmp_path: Path) -> None:
-    archive = Archive(tmp_path / "named")
+def test_a_runs_config_may_name_its_library_as_it_stands(archive: Archive, instance: dg.DagsterInstance) -> None:
     archive.frame("a.jpg")
     job = build_definitions().resolve_job_def("generate")
     named = {"library": {"config": {"root": str(archive.root)}}}
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert job.execute_in_process(instance=instance, run_config={**QUIET, "resources": named}).success
+    assert job.execute_in_process(instance=instance, run_config={**QUIET, "resources": named}).success
     assert len(archive.variant_files()) == 2
 
 
