@@ -18,9 +18,9 @@ from thumb_pipeline.domain.plans import Reason
 INSTANT = pl.Datetime("us", "UTC")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TableSchema:
-    """One table.
+    """One table; there is one value of each.
 
     Attributes:
         name: names its folder.

@@ -48,7 +48,7 @@ def read_seal(descriptor: int) -> Seal | None:
         OSError: it cannot be read.
     """
     size = os.fstat(descriptor).st_size
-    tail = os.pread(descriptor, _PIECE, max(0, size - _PIECE))
+    tail = os.pread(descriptor, min(size, _PIECE), max(0, size - _PIECE))
     length = _footer_length(tail)
     if not 0 < length <= min(size - _TAIL, _MOST_FOOTER):
         return None

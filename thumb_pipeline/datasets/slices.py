@@ -255,7 +255,7 @@ class Table:
             gone = removed.select(given).select(pl.col(c).cast(kind) for c, kind in types.items())
             parts.append(gone.with_columns(_flag(removed=True)))
         batch = pl.concat(parts)
-        fault = soundness.fault_in(batch, self.schema, key, removed=pl.col(REMOVED))
+        fault = soundness.fault_in(batch, self.schema, key, removed=REMOVED)
         if fault is not None:
             raise SliceDamaged(f"{self._folder(key)} is not given rows that cannot be: {fault}; nothing was recorded")
         return batch

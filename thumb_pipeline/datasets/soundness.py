@@ -4,7 +4,7 @@ Asked of what is about to be written, and of files that nobody vouches for (`vet
 word chooses what is done, and an instant beyond all calendars ends in a traceback.
 """
 
-from collections.abc import Iterator
+import functools
 from datetime import UTC, datetime
 
 import polars as pl
@@ -18,41 +18,53 @@ _PATHS = ("variant_path", "superseded_path")
 _SIDES = ("width_px", "height_px")
 _COUNTS = ("n_bytes", "source_n_bytes", "attempts", "render_revision", "time_of_day_s", "chunk")
 _EARLIEST, _LATEST = datetime(1600, 1, 1, tzinfo=UTC), datetime(2400, 1, 1, tzinfo=UTC)
+_UNUSUAL = "a name is unusual"
 _UNFIT = r"[\x00-\x1f\x7f-\x9f\u{2028}\u{2029}]"
 
 
-def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, removed: pl.Expr) -> str | None:
+def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, removed: str | None) -> str | None:
     """What is wrong with rows of a slice, in words; None where nothing is.
 
     Args:
         rows: with the columns of the schema.
         schema: of the table.
         key: of the slice; None for rows of several.
-        removed: which of them only say that a row was taken out: they have nothing but their key.
+        removed: the column that is true of those that only say that a row was taken out: they have nothing but their
+            key. None where there is none.
     """
-    asked = dict(_questions(schema, key, removed))
     if rows.is_empty():
         return None
-    found = rows.select(wrong.any().alias(what) for what, wrong in asked.items()).row(0, named=True)
+    has_keys = key is None or schema.is_of_library
+    is_other = (pl.col("timelapse") != key).any().alias(f"timelapse is not {key}")
+    asked = [*_questions(schema, removed), *([] if has_keys else [is_other])]
+    (found,) = rows.select(asked).to_dicts()
+    is_unusual = found.pop(_UNUSUAL, False)
     wrong = next((what for what, is_wrong in found.items() if is_wrong), None)
-    return wrong or _fault_in_names(rows, schema, has_keys=key is None or schema.is_of_library)
+    if wrong is not None or not (is_unusual or has_keys):
+        return wrong
+    return _fault_in_names(rows, schema, has_keys=has_keys)
 
 
-def _questions(schema: TableSchema, key: str | None, removed: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
-    """What may be wrong, and the rows of which it is true."""
-    for name in ("timelapse", *schema.key):
-        yield f"{name} is empty", pl.col(name).is_null()
-    if key is not None and not schema.is_of_library:
-        yield f"timelapse is not {key}", pl.col("timelapse") != key
+@functools.cache
+def _questions(schema: TableSchema, removed: str | None) -> list[pl.Expr]:
+    """Whether something is wrong with any row, named after it; and whether any name is unusual."""
+    is_row = ~pl.col(removed) if removed else pl.lit(True)
+    wrong = {f"{name} is empty": pl.col(name).is_null() for name in ("timelapse", *schema.key)}
+    wrong |= {f"{name} is empty": pl.col(name).is_null() & is_row for name in schema.always}
     for name, words in schema.words.items():
         known = sorted(map(str, words))  # of an enumeration's members Polars would make a type of their own
-        yield f"{name} is none of {', '.join(known)}", ~pl.col(name).is_in(known) & ~removed
-    for name in schema.always:
-        yield f"{name} is empty", pl.col(name).is_null() & ~removed
+        wrong[f"{name} is none of {', '.join(known)}"] = ~pl.col(name).is_in(known) & is_row
     for name, kind in schema.columns.items():
-        wrong = _wrong_in(pl.col(name), name, kind, schema)
-        if wrong is not None:
-            yield f"{name} cannot be that", wrong
+        cannot_be = _wrong_in(pl.col(name), name, kind, schema)
+        if cannot_be is not None:
+            wrong[f"{name} cannot be that"] = cannot_be
+    names = [_is_unusual(name) for name in (*_NAMES, *_PATHS) if name in schema.columns]
+    wrong |= {_UNUSUAL: pl.any_horizontal(names)} if names else {}
+    return [is_wrong.any().alias(what) for what, is_wrong in wrong.items()]
+
+
+def _is_unusual(name: str) -> pl.Expr:
+    return pl.col(name).str.contains("%", literal=True) | (pl.col(name).str.len_bytes() > MAX_NAME_BYTES)
 
 
 def _wrong_in(column: pl.Expr, name: str, kind: object, schema: TableSchema) -> pl.Expr | None:
@@ -85,8 +97,7 @@ def _is_no_path(column: pl.Expr) -> pl.Expr:
 def _fault_in_names(rows: pl.DataFrame, schema: TableSchema, *, has_keys: bool) -> str | None:
     """The same of names with escapes and of long ones, and of keys where a table has many."""
     for name in (column for column in (*_NAMES, *_PATHS) if column in schema.columns):
-        unusual = pl.col(name).str.contains("%", literal=True) | (pl.col(name).str.len_bytes() > MAX_NAME_BYTES)
-        for text in rows.filter(unusual)[name].unique():
+        for text in rows.filter(_is_unusual(name))[name].unique():
             try:
                 last = split_variant_path(text)[1] if name in _PATHS else text
                 is_too_long = len(to_bytes(last)) > MAX_NAME_BYTES

@@ -122,7 +122,7 @@ def _vet_whole(path: str, schema: TableSchema, key: str) -> None:
         raise _damage(path, _words(panic)) from panic
     identity = list(dict.fromkeys(("timelapse", *schema.key)))
     standing = rows.filter(~pl.col(REMOVED)).select(pl.concat_str(identity, separator="\0", ignore_nulls=True).hash())
-    fault = soundness.fault_in(rows, schema, key, removed=pl.col(REMOVED))
+    fault = soundness.fault_in(rows, schema, key, removed=REMOVED)
     if fault is None and (rows[SEQUENCE].null_count() or rows[REMOVED].null_count()):
         fault = f"{SEQUENCE} or {REMOVED} is empty"
     if fault is None and standing.to_series().n_unique() < standing.height:
