@@ -35,7 +35,7 @@ def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, remove
     if rows.is_empty():
         return None
     has_keys = key is None or schema.is_of_library
-    is_other = (pl.col("timelapse") != key).any().alias(f"timelapse is not {key}")
+    is_other = (pl.col("timelapse") != pl.lit(key, pl.String)).any().alias(f"timelapse is not {key}")
     asked = [*_questions(schema, removed), *([] if has_keys else [is_other])]
     (found,) = rows.select(asked).to_dicts()
     is_unusual = found.pop(_UNUSUAL, False)
