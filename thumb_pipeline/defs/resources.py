@@ -113,10 +113,28 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             dagster.Failure: there is none, or it cannot be used.
         """
         root = self.root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
+        _refuse_other_library(root)
         hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
         with refusals_as_failures(hint=hint):
             library = in_force.open_in_force(root)
         return library  # noqa: RET504 -- a return inside would look to mypy as if it might not happen
+
+
+def _refuse_other_library(root: str) -> None:
+    """The services of a library work on that one, whatever a run's config says: its page is open to whoever reaches it.
+
+    Raises:
+        dagster.Failure: the config names another one.
+    """
+    served, home = os.environ.get(LIBRARY_VARIABLE), os.environ.get("DAGSTER_HOME")
+    if not served or not home or os.path.realpath(root) == os.path.realpath(served):
+        return
+    with suppress(Refused):  # what is no library serves none
+        if os.path.realpath(home) == in_force.peek(served).dagster_home:
+            raise refusal(
+                f"these services are those of the library {served}, and a run of theirs may not name another one; "
+                "start that library's own: thumb-pipeline up --library DIR"
+            )
 
 
 def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> None:

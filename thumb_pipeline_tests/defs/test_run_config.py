@@ -202,3 +202,21 @@ def test_other_values_and_fields_are_refused(field: str, value: object) -> None:
 def test_a_field_of_another_type_is_a_fault_of_the_program(annotation: Any) -> None:
     with pytest.raises(TypeError, match="cannot be a field"):
         plain_type(annotation)
+
+
+def test_a_run_of_one_librarys_services_names_no_other_library(
+    located: Located, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Archive(tmp_path / "other")
+    other.frame("a.jpg")
+    before = set(tmp_path.joinpath("other").rglob("*"))
+    monkeypatch.setenv("THUMB_PIPELINE_LIBRARY", str(located.archive.root))
+    monkeypatch.setenv("DAGSTER_HOME", located.archive.library.dagster_home)
+    named = {"library": {"config": {"root": str(other.root)}}}
+    job = build_definitions().resolve_job_def("generate")
+    done = job.execute_in_process(
+        instance=located.instance, run_config={**QUIET, "resources": named}, raise_on_error=False
+    )
+    [failed] = [event for event in done.all_events if event.is_step_failure]
+    assert "may not name another one" in str(failed.step_failure_data.user_failure_data.description)
+    assert set(tmp_path.joinpath("other").rglob("*")) == before
