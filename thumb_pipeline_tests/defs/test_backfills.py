@@ -118,7 +118,9 @@ def test_a_repeated_backfill_makes_what_its_earlier_runs_made_and_was_lost_since
         library.manifest.merge(key, library.manifest.read([key]).with_columns(run_id=pl.lit("one")))
     located.archive.variant("a.jpg", key=KEYS[0]).unlink()
     resumed = Resumed(keys=set(KEYS), run_ids={"one"})
-    assert place_order(library, Selection(timelapses=tuple(KEYS)), "again", resumed=resumed).n_variants == 1
+    assert (
+        place_order(library, Selection(timelapses=tuple(KEYS)), id_of(id_of("again")), resumed=resumed).n_variants == 1
+    )
 
 
 def test_a_repeated_backfill_takes_nothing_for_done_that_bears_a_later_time(library: Library) -> None:

@@ -108,7 +108,7 @@ CURSORS = [
 def test_a_cursor_of_any_text_is_read_as_far_as_it_is_ours(cursor: str, tmp_path: Path) -> None:
     library = Archive(tmp_path / "library").library
     with watch_memory.watching(library):
-        watch_memory.place_list(library, "list", {})
+        watch_memory.place_list(library, "1-00000a", {})
     with dg.build_sensor_context(cursor=cursor) as context:
         found = sensors._cursor(context, library)
     assert 1 <= found.attempts < 1_000_000

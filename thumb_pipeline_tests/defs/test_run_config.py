@@ -167,7 +167,9 @@ class Everything(RunConfig):
         ),
     ],
 )
-def test_fields_take_their_values_and_have_their_defaults(given: dict[str, Any], taken: dict[str, Any]) -> None:
+def test_fields_take_their_values_and_have_their_defaults(
+    instance: dg.DagsterInstance, given: dict[str, Any], taken: dict[str, Any]
+) -> None:
     found: list[Everything] = []
 
     @dg.op(config_schema=Everything.as_field())
@@ -178,16 +180,15 @@ def test_fields_take_their_values_and_have_their_defaults(given: dict[str, Any],
     def taking() -> None:
         take()
 
-    assert taking.execute_in_process(run_config={"ops": {"take": {"config": given}}}).success
+    config = {"ops": {"take": {"config": given}}}
+    assert taking.execute_in_process(instance=instance, run_config=config).success
     assert [one.model_dump() for one in found] == [taken]
 
 
 @pytest.mark.parametrize("field", ["switch", "number", "ratio", "word", "words", "maybe", "unknown"])
 @pytest.mark.parametrize("value", [{"a": 1}, [[1]], REFERENCE])
 def test_other_values_and_fields_are_refused(field: str, value: object) -> None:
-    kind = dg.Shape({"config": Everything.as_field()})
-
-    @dg.op(config_schema=kind.fields["config"])
+    @dg.op(config_schema=Everything.as_field())
     def take(context: dg.OpExecutionContext) -> None: ...
 
     @dg.job
@@ -195,7 +196,7 @@ def test_other_values_and_fields_are_refused(field: str, value: object) -> None:
         take()
 
     with pytest.raises(dg.DagsterInvalidConfigError):
-        taking.execute_in_process(run_config={"ops": {"take": {"config": {"word": "a", field: value}}}})
+        dg.validate_run_config(taking, {"ops": {"take": {"config": {"word": "a", field: value}}}})
 
 
 @pytest.mark.parametrize("annotation", [dict, dict[str, str], Any, bytes, Path, int | str, list[dict[str, str]]])
