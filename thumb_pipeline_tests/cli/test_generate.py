@@ -227,7 +227,7 @@ def test_state_and_variants_may_lie_on_other_disks(archive: Archive, generate: A
     settings.write_text(text.replace('variants = "."', f'variants = "{tmp_path}/variants"'))
     archive.fill(1)
     assert generate().json["rendered"] == 2
-    assert sorted(path.name for path in archive.root.iterdir()) == ["cameras", "thumbs.toml"]
+    assert sorted(path.name for path in archive.root.iterdir()) == [".thumb_pipeline-id", "cameras", "thumbs.toml"]
     assert len(list((tmp_path / "variants/cameras/camera-1/timelapse-1/smalls").iterdir())) == 1
 
 
