@@ -63,18 +63,20 @@ class FramesGuard:
         mine = _identity(status)
         if self._admitted.get(path) == mine:
             return
-        frames = self._frames_folders()
-        if mine in frames:
+        frames = self._frames_folders().get(mine)
+        if frames is not None and not _is_still(frames, mine):  # an inode whose folder went is given to the next one
+            frames = self._frames_folders(afresh=True).get(mine)
+        if frames is not None:
             raise HoldsFrames(
-                f"{names.to_text(path)} shows the files of {frames[mine]} (a mount or a link?), and nothing is "
+                f"{names.to_text(path)} shows the files of {frames} (a mount or a link?), and nothing is "
                 "written or removed there; unmount it or remove the link, then run the same command again"
             )
         self._admitted[path] = mine
 
-    def _frames_folders(self) -> dict[Identity, str]:
+    def _frames_folders(self, *, afresh: bool = False) -> dict[Identity, str]:
         """Path by identity. A folder that cannot be looked at has none: nothing can be mounted from it either."""
         now_s = time.monotonic()
-        if now_s - self._looked_s >= max(_LEAST_S, self._took_s / _LOOK_SHARE):
+        if afresh or now_s - self._looked_s >= max(_LEAST_S, self._took_s / _LOOK_SHARE):
             self._frames = dict(_found_below(self.cameras))
             self._looked_s, self._took_s = time.monotonic(), time.monotonic() - now_s
         return self._frames
@@ -107,6 +109,13 @@ def _entries(folder: str) -> list[str]:
         return os.listdir(folder)
     except OSError:
         return []
+
+
+def _is_still(path: str, identity: Identity) -> bool:
+    try:
+        return _identity(os.stat(path)) == identity
+    except OSError:
+        return False
 
 
 def _identity(status: os.stat_result) -> Identity:

@@ -106,3 +106,11 @@ def test_thousands_of_timelapses_are_not_looked_for_at_every_publication(
         for variant in ("thumbnail", "small"):
             admit(guard, two.variant("a.jpg", variant).parent)
     assert looked == [two.library.cameras]
+
+
+def test_an_inode_that_was_a_frames_folders_makes_no_frames_of_its_next_folder(two: Archive) -> None:
+    guard, thumbnails = FramesGuard(two.library.cameras), two.variant("a.jpg", "thumbnail").parent
+    admit(guard, thumbnails)
+    other = two.variant("c.jpg", "small", key=OTHER).parent
+    two.frames(OTHER).rename(other.with_name("new"))  # as if its inode had come back under another name
+    admit(guard, other.with_name("new"))
