@@ -6,6 +6,7 @@ of an earlier version: it is read with another reader, which takes damaged files
 
 import io
 import os
+import stat
 from collections.abc import Mapping
 
 import polars as pl
@@ -58,6 +59,8 @@ def read(path: str, columns: Columns, name: str, *, where: pl.Expr | None = None
 def _read(path: str, name: str) -> pl.LazyFrame:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe would be waited for, for ever
+            raise SliceDamaged(f"{path} is no regular file")
         seal = seals.read_seal(descriptor)
     finally:
         os.close(descriptor)

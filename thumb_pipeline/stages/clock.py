@@ -6,13 +6,13 @@ Whoever takes a lease looks. What follows from a step of the clock is `domain.cl
 import contextlib
 import json
 import os
-import stat
 import time
 from datetime import datetime
 
 from thumb_pipeline.domain.clocks import Ages, ClockNote, Reading, first_note, moment, next_note
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage import publishing
+from thumb_pipeline.storage.reading import read_small
 
 NAME = "clock.json"
 """The file in the state folder."""
@@ -67,12 +67,7 @@ def _is_due(before: ClockNote | None, note: ClockNote) -> bool:
 def _read(state: str) -> ClockNote | None:
     """The note; None where there is none, or what stands there is none."""
     try:
-        descriptor = os.open(_path(state), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            written = os.read(descriptor, _MOST_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-        finally:
-            os.close(descriptor)
-        return ClockNote.parsed(json.loads(written))
+        return ClockNote.parsed(json.loads(read_small(_path(state), _MOST_BYTES)))
     except (OSError, ValueError, RecursionError):
         return None
 

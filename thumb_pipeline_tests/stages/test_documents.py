@@ -165,3 +165,14 @@ def test_no_text_but_the_id_of_a_list_names_a_file(library: Library, text: str) 
     assert watch_memory.read_list(library, text) == {}
     watch_memory.discard_list(library, text)
     assert notes.exists()
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_file_in_the_place_of_an_orders_rows_is_named_and_not_waited_for(
+    library: Library, make: Callable[[Path], None]
+) -> None:
+    rows = Path(library.order_folder(ORDER), "rows.parquet")
+    rows.unlink()
+    make(rows)
+    with pytest.raises(SliceDamaged, match=r"rows\.parquet"):
+        work_orders.chunk_rows(library, ORDER, 0)
