@@ -148,8 +148,9 @@ def render_chunk(
 def _carried_out(
     context: dg.OpExecutionContext, opened: Library, progress: ProgressResource, order_id: str, chunk: int
 ) -> dict[str, Any]:
-    opened = work_orders.library_of(opened, order_id)
-    rows = work_orders.chunk_rows(opened, order_id, chunk)
+    with refusals_as_failures():
+        opened = work_orders.library_of(opened, order_id)
+        rows = work_orders.chunk_rows(opened, order_id, chunk)
     n_sources = rows.select("timelapse", "source_name").n_unique()
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         done = render_rows(
