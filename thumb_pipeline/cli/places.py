@@ -3,6 +3,7 @@
 That nothing makes a place anew meanwhile is the business of `stages.service_folders`.
 """
 
+import contextlib
 import os
 import subprocess
 import time
@@ -15,6 +16,7 @@ from thumb_pipeline.stages.library import Library
 
 _LEAST_FREE_BYTES = 1 << 20
 _ANSWER_S = 30.0
+_END_S = 1.0
 
 
 class StateGone(InstanceUnusable):
@@ -57,6 +59,10 @@ class Places:
             self._settings.trouble(), self._said_of_library, f"{path} is back; captures are followed again"
         )
 
+    def close(self) -> None:
+        """Leaves no question behind."""
+        self._settings.close()
+
     def _trouble_of_disk(self) -> str:
         try:
             status = os.statvfs(self._state)
@@ -87,6 +93,13 @@ class _Presence:
         elif time.monotonic() - self._asked_s > _ANSWER_S:
             self._trouble = f"{self.path} does not answer: check its disk; captures wait until then"
         return self._trouble
+
+    def close(self) -> None:
+        """Ends the process that was asked; one that hangs in a disk ends when that answers."""
+        if self._asked is not None:
+            self._asked.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._asked.wait(_END_S)
 
 
 def _say_news(trouble: str, said: str, all_clear: str) -> str:

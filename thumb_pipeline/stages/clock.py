@@ -86,8 +86,7 @@ def _uptime_s() -> float | None:
 def _told(path: str) -> str:
     """What the kernel tells there, on one line; nothing on other kernels than Linux."""
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read(_MOST_BYTES).strip()
+        return read_small(path, _MOST_BYTES).decode().strip()
     except (OSError, ValueError):
         return ""
 

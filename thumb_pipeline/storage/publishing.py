@@ -18,6 +18,8 @@ _serial = itertools.count()
 _OF_THE_FOLDER = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 _OF_THE_NAME = frozenset({errno.EISDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL})
+_LONGEST_PATH = 4095
+"""Bytes of a path that Linux opens (PATH_MAX without the zero at its end, limits.h)."""
 _MOVE_AWAY = "move away what stands there"
 
 
@@ -87,6 +89,8 @@ def publish(
     """
     path = os.path.dirname(target) or b"."
     try:
+        if len(target) > _LONGEST_PATH:  # it could be written from its folder, and then be opened by nobody
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         with _open_folder(path, makes_folder=makes_folder, follows_link=admit is None) as folder:
             if admit is not None:
                 admit(folder, path)

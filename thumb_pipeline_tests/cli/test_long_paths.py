@@ -86,7 +86,7 @@ def test_every_command_that_needs_runs_says_it_before_it_changes_anything(tmp_pa
         ended = run(*command, "--library", library.root)
         assert ended.code == 2, (command, ended.err)
         assert "too long for SQLite" in ended.err
-    assert run("plan", "--library", library.root, "--json").json["missing"] == 2
+    assert run("plan", "--library", library.root, "--json").json["by_reason"]["missing"] == 2
     assert not list((library.root / ".thumb_pipeline").rglob("*.lease"))
     assert not (library.root / ".thumb_pipeline/dagster").exists()
     assert not (library.root / ".thumb_pipeline/trash").exists()

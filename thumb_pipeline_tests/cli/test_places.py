@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,18 @@ def root(tmp_path: Path) -> Path:
     initialise(str(root))
     settings = root / "thumbs.toml"
     settings.write_text(settings.read_text().replace('state = ".thumb_pipeline"', f'state = "{tmp_path}/state"'))
-    Path(open_library(str(root)).dagster_home).mkdir(parents=True)
+    library = open_library(str(root))
+    library.claim_state()
+    Path(library.dagster_home).mkdir(parents=True)
     assert (tmp_path / "state/dagster").is_dir()
     return root
 
 
 @pytest.fixture
-def places(root: Path) -> Places:
-    return Places(open_library(str(root)))
+def places(root: Path) -> Iterator[Places]:
+    places = Places(open_library(str(root)))
+    yield places
+    places.close()
 
 
 def test_a_state_that_stays_is_no_trouble(root: Path, places: Places) -> None:

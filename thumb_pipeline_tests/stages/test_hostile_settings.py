@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
-from thumb_pipeline.stages import in_force
 from thumb_pipeline.stages.in_force import KEPT_NAME, open_in_force, peek
 from thumb_pipeline.stages.library import DEFAULT_SETTINGS, SettingsUnusable, opened_with
 from thumb_pipeline.stages.run_database import _id_of, _written_id
@@ -108,7 +108,7 @@ def test_a_copy_from_beyond_the_calendar_is_used(troubled: Archive, seconds: int
 
 def test_the_moment_of_any_mtime_can_be_shown() -> None:
     for seconds in (-(2.0**62), -1.0, 0.0, 2.0**40, 2.0**62):
-        assert len(f"{in_force._moment(seconds):%Y-%m-%d}") >= 10
+        assert len(f"{moment(seconds):%Y-%m-%d}") >= 10
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NO_FILE if kind != "a folder"])
