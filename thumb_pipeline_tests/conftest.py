@@ -1,6 +1,7 @@
 """What tests of every part share. Pictures and libraries that one part needs are made in its own tests."""
 
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,25 @@ def corpus() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real pictures at {folder}: set THUMB_PIPELINE_CORPUS to the folder that holds them")
     return folder
+
+
+STORAGES = ("sqlite", "postgres")
+_ON_A_STORAGE = ("storage", "storage_without_tables")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What a run of the tests may be asked for besides what pytest knows."""
+    text = "run every test that records runs on SQLite and on PostgreSQL; else each is run on one, half of them on each"
+    parser.addoption("--both-storages", action="store_true", help=text)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Chooses what keeps the runs: both where the claim is about that, else one by the test's name, always the same."""
+    is_on_both = metafunc.config.getoption("both_storages") or metafunc.definition.get_closest_marker("both_storages")
+    one = STORAGES[zlib.crc32(metafunc.definition.nodeid.encode()) % len(STORAGES)]
+    for name in _ON_A_STORAGE:
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, STORAGES if is_on_both else [one], indirect=True)
 
 
 def pytest_configure() -> None:
@@ -82,15 +102,15 @@ def on_postgres(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return database
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
 def storage(request: pytest.FixtureRequest) -> str:
-    """What keeps the runs: the test is run with each."""
+    """What keeps the runs (`pytest_generate_tests` chooses)."""
     if request.param == "postgres":
         request.getfixturevalue("on_postgres")
     return str(request.param)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
 def storage_without_tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The same, and Dagster has never opened the database."""
     if request.param == "postgres":

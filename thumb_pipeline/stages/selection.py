@@ -103,7 +103,7 @@ def refuse_no_name(text: str) -> None:
         is_one = False
     if not is_one:
         raise Refused(
-            f'"{plain(text, most=300)}" is no name of a source; name one file as it lies in frames/, and write a % in '
+            f'"{plain(text, most=300)}" is no name of a source; name the file as it lies in frames/, and write a % in '
             "it as %25"
         )
 

@@ -89,8 +89,7 @@ def publish(
     """
     path = os.path.dirname(target) or b"."
     try:
-        if len(target) > _LONGEST_PATH:  # it could be written from its folder, and then be opened by nobody
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        _refuse_too_long(target)
         with _open_folder(path, makes_folder=makes_folder, follows_link=admit is None) as folder:
             if admit is not None:
                 admit(folder, path)
@@ -129,6 +128,12 @@ def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(unborn)
     return True
+
+
+def _refuse_too_long(target: bytes) -> None:
+    """From within its folder such a file could be written, and then be opened by nobody."""
+    if len(target) > _LONGEST_PATH:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
 
 def _publish_in(folder: int, name: bytes, data: bytes, writer: str, *, durable: bool) -> os.stat_result:

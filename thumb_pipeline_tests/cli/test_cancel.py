@@ -328,6 +328,7 @@ def bulky(slow_frames: Archive, tmp_path: Path) -> Archive:
     return copied(slow_frames, tmp_path / "library")
 
 
+@pytest.mark.both_storages
 def test_runs_of_the_daemon_are_cancelled_at_work_and_in_the_queue(bulky: Archive, run: Run) -> None:
     with up(bulky) as url:
         force = {"ops": {"take_order": {"config": {"force": True}}}}

@@ -112,6 +112,7 @@ def partitions(url: str) -> list[str]:
     return list(asked(url, query)["assetNodeOrError"]["partitionKeys"])
 
 
+@pytest.mark.both_storages
 def test_frames_become_variants_and_folders_partitions_with_nothing_else_done(restless: Archive) -> None:
     with up(restless) as page:
         first = restless.add("first.jpg")

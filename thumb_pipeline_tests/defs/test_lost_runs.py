@@ -17,6 +17,8 @@ from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.archives import Archive
 
+pytestmark = pytest.mark.both_storages
+
 Status = dg.DagsterRunStatus
 
 
