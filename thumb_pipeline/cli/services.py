@@ -102,8 +102,8 @@ class Services:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        self._places.close()
         self._end(within_s=0.0 if kind is StateGone else _END_S)
+        self._places.close()
 
     @property
     def pids(self) -> dict[str, int]:

@@ -228,7 +228,9 @@ def remedy(error: OSError) -> str:
         errno.EISDIR: _MOVE_AWAY,
         errno.ENOTEMPTY: _MOVE_AWAY,
         errno.EEXIST: _MOVE_AWAY,
-        errno.ENAMETOOLONG: "shorten the path, which may have 4,095 bytes, or the name, which may have 255",
+        errno.ENAMETOOLONG: (
+            f"shorten the path, which may have {_LONGEST_PATH:,} bytes, or the name, which may have 255"
+        ),
         errno.EILSEQ: "give it a name that this file system takes",
         errno.EINVAL: "give it a name that this file system takes",
     }.get(error.errno or 0, "check that disk")
