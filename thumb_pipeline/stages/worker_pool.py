@@ -127,8 +127,18 @@ class WorkerPool:
                     if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
                         yield task, answer  # a signal to the whole group ends workers too: no source is to blame
                 if (stopping.asked_for_s() or 0.0) > _END_WITHIN_S:
+                    yield from self._last_answers(selector)
                     stopping.look()
         stopping.look()
+
+    def _last_answers(self, selector: selectors.DefaultSelector) -> Iterator[tuple[Task, Answer]]:
+        """Kills who is at work; gives what they had answered by then, which was published and is to be recorded."""
+        for worker in self._busy.values():
+            worker.process.kill()
+        for descriptor in list(self._busy):
+            task, answer = self._take(descriptor, selector)
+            if not isinstance(answer, Broken | Failure | _Killed):
+                yield task, answer
 
     def _feed(self, waiting: Iterator[Task], n_workers: int, selector: selectors.DefaultSelector) -> None:
         while len(selector.get_map()) < n_workers and stopping.asked_for_s() is None:

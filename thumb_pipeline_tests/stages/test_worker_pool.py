@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from thumb_pipeline.storage import stopping
 from thumb_pipeline_tests.stages.workers import MEBIBYTE, SMALL, children, pool_in, task_for
 
 pytestmark = pytest.mark.slow
+
+LONGER_THAN_A_STOP_WAITS_S = 2.3
 
 
 @pytest.fixture
@@ -273,15 +276,41 @@ def test_workers_that_a_signal_to_the_whole_group_ends_cost_no_source_a_row(
     tmp_path: Path, slow_picture: Path, kill_workers: Callable[[signal.Signals, int], None]
 ) -> None:
     kill_workers(signal.SIGTERM, 1)
-    with stopping.orderly(), pool_in(tmp_path) as pool:
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = []
+    with listening(), pool_in(tmp_path) as pool:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        with pytest.raises(stopping.Stopped):
+            found += list(pool.run([task_for(slow_picture, tmp_path)]))
+    assert found == []
+
+
+def test_what_was_answered_while_the_last_answer_was_recorded_is_no_loss_to_a_stop(tmp_path: Path) -> None:
+    frames, found = [tmp_path / f"{number}.png" for number in range(2)], []
+    for frame in frames:
+        Image.linear_gradient("L").resize((3000, 2000)).convert("RGB").save(frame)
+
+    def record_all(pool: WorkerPool) -> None:
+        for _, answer in pool.run(task_for(frame, tmp_path) for frame in frames):
+            found.append(answer)
+            with stopping.finishing():
+                if len(found) == 1:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(LONGER_THAN_A_STOP_WAITS_S)
+
+    with listening(), pool_in(tmp_path) as pool, pytest.raises(stopping.Stopped):
+        record_all(pool)
+    assert all(map(is_made, found))
+    assert len(found) == 2
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """As in a run: SIGTERM asks for a stop."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with stopping.orderly():
         stopping.listen()
-        found = []
         try:
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
-            with pytest.raises(stopping.Stopped):
-                found += list(pool.run([task_for(slow_picture, tmp_path)]))
+            yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    assert found == []
