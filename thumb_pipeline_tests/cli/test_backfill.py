@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
-from thumb_pipeline_tests.cli.test_letting_it_run import until, up
+from thumb_pipeline_tests.cli.served import until, up
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
@@ -119,7 +119,7 @@ def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy
         return {name for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
 
     with up(heavy) as started:
-        page = Page(started["url"])
+        page = Page(started.url)
         until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
         params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
         first = page.ask(LAUNCH, params=params)["backfillId"]
@@ -153,14 +153,14 @@ def test_a_forced_backfill_survives_a_kill_and_a_cancel_and_redoes_nothing(heavy
 def test_a_forced_backfill_goes_on_after_a_restart_of_the_services(heavy: Archive) -> None:
     before = mtimes(heavy)
     with up(heavy) as started:
-        page = Page(started["url"])
+        page = Page(started.url)
         until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
         params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
         backfill = page.ask(LAUNCH, params=params)["backfillId"]
         until(lambda: mtimes(heavy) != before, "the first picture made again")
     kept = {name: at_ns for name, at_ns in mtimes(heavy).items() if at_ns != before[name]}
     with up(heavy) as started:
-        page = Page(started["url"])
+        page = Page(started.url)
         until(lambda: page.runs(backfill, "SUCCESS"), "a run that does what was left")
     after = mtimes(heavy)
     assert all(after[name] != before[name] for name in before)

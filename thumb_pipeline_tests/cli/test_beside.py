@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
+from thumb_pipeline_tests.cli.served import asked, until, up
 from thumb_pipeline_tests.cli.test_backfill import FORCE, LAUNCH, PARTITIONS, Page
-from thumb_pipeline_tests.cli.test_letting_it_run import asked, captures_runs, is_rendered, until, up, variants_of
+from thumb_pipeline_tests.cli.test_letting_it_run import captures_runs, is_rendered, variants_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
@@ -88,7 +89,7 @@ def test_captures_and_pictures_on_demand_do_not_wait_for_work_in_bulk_which_adva
     old = sorted(archive.frames().iterdir())
     before_ns, new = time.time_ns(), Watched(archive)
     with up(archive) as started:
-        url, page = started["url"], Page(started["url"])
+        url, page = started.url, Page(started.url)
         until(lambda: captures_runs(url) == ["STARTED"], "the run that waits for captures")
         until(lambda: page.ask(PARTITIONS).get("partitionKeys"), "the code, loaded")
         params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": [KEY], "runConfigData": FORCE}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run, dagster_instance
-from thumb_pipeline_tests.cli.test_letting_it_run import said_by_up, until, up
+from thumb_pipeline_tests.cli.served import said_by_up, until, up
 from thumb_pipeline_tests.shifted_clock import commands_ahead
 
 pytestmark = pytest.mark.slow

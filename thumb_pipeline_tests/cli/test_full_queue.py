@@ -9,9 +9,10 @@ from typing import Any, Self
 import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
+from thumb_pipeline_tests.cli.served import until, up
 from thumb_pipeline_tests.cli.test_backfill import FORCE, KEYS, LAUNCH, PARTITIONS, Page, rendered_library
 from thumb_pipeline_tests.cli.test_beside import launched
-from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered, until, up
+from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
@@ -83,7 +84,7 @@ def test_a_new_frame_gets_a_run_while_bulk_waits_and_no_lane_takes_more_than_its
     busy: Archive, run: Run
 ) -> None:
     with up(busy) as started:
-        url, page = started["url"], Page(started["url"])
+        url, page = started.url, Page(started.url)
         until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
         params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
         with Sampled(page) as sampled:
@@ -102,7 +103,7 @@ def test_a_new_frame_gets_a_run_while_bulk_waits_and_no_lane_takes_more_than_its
             waiting = [one["runId"] for one in runs(page, "QUEUED")]
             assert set(waiting) & set(bulk), "nothing had to wait any more"
             until(lambda: len(runs(page, "SUCCESS")) >= N_ENDED, "places that were left and taken again")
-        assert run("cancel", "--all", "--library", busy.root).code == 0
+        until(lambda: run("cancel", "--all", "--library", busy.root).code == 0, "the end of all")
         assert all(n <= LIMITS[lane] for lane, n in sampled.most.items()), sampled.most
         assert sampled.most.keys() >= {"captures", "regeneration", "maintenance"}
         assert sampled.most["regeneration"] == LIMITS["regeneration"]

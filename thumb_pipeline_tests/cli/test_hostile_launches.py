@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run
-from thumb_pipeline_tests.cli.test_letting_it_run import asked, until, up
+from thumb_pipeline_tests.cli.served import asked, until, up
 
 pytestmark = pytest.mark.slow
 
@@ -112,7 +112,7 @@ def page(archive: Archive, run: Run) -> Iterator[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"what is in {name}")
     with up(archive) as served:
-        yield served["url"]
+        yield served.url
 
 
 def launch(url: str, job: str, config: dict[str, Any] | None, metadata: dict[str, Any]) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, jpeg
-from thumb_pipeline_tests.cli.test_letting_it_run import asked, is_rendered, partitions, until, up
+from thumb_pipeline_tests.cli.served import asked, until, up
+from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered, partitions
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
@@ -64,7 +65,7 @@ def materialized(url: str) -> set[str]:
 
 def test_sensor_schedules_lanes_checks_and_partitions_are_shown(archive: Archive) -> None:
     with up(archive) as page:
-        url = page["url"]
+        url = page.url
         until(lambda: "new_captures_sensor" in sensors(url), "the code, loaded")
         assert partitions(url) == []
         frames = [archive.add(f"{number}.jpg", jpeg(), key=KEYS[number % 2]) for number in range(4)]

@@ -8,11 +8,10 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
 from PIL import Image
@@ -21,45 +20,17 @@ from thumb_pipeline_tests.cli.conftest import (
     COMMAND,
     Archive,
     Run,
-    clean_environment,
     dagster_environment,
-    first_port,
     jpeg,
 )
 from thumb_pipeline_tests.cli.frame_stream import FrameStream
+from thumb_pipeline_tests.cli.served import asked, until, up
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
 
 OTHER = "camera-2/timelapse-9"
-PATIENCE_S = 240.0
 TICKED = "Sensor new_captures_sensor skipped"
 N_OF_STREAM = 15
-
-
-def said_by_up(archive: Archive) -> Path:
-    """The file with what `up` says on its terminal."""
-    return archive.root.parent / "up.txt"
-
-
-@contextmanager
-def up(archive: Archive) -> Iterator[dict[str, Any]]:
-    with said_by_up(archive).open("ab") as log:
-        process = subprocess.Popen(
-            [COMMAND, "up", "--library", str(archive.root), "--port", str(first_port(3400)), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            env=clean_environment(),
-            start_new_session=True,
-        )
-    said = process.stdout
-    assert said is not None
-    try:
-        yield {"process": process, **json.loads("".join(iter(lambda: said.readline() or "}\n", "}\n")) + "}")}
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-        said.close()
 
 
 @pytest.fixture
@@ -69,13 +40,6 @@ def restless(archive: Archive) -> Archive:
     text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
     settings.write_text(text.replace("keep_warm = true", "keep_warm = false"))
     return archive
-
-
-def until(is_so: Callable[[], object], what: str) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline_s, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.1)
 
 
 def variants_of(path: Path) -> list[Path]:
@@ -94,14 +58,6 @@ def is_remembered(archive: Archive) -> bool:
     return memory.exists() and bool(json.loads(memory.read_text())["folders"])
 
 
-def asked(url: str, query: str) -> Any:
-    request = urllib.request.Request(
-        f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)["data"]
-
-
 def captures_runs(url: str) -> list[str]:
     query = '{ runsOrError(filter: {pipelineName: "new_captures"}) { ... on Runs { results { status } } } }'
     return [run["status"] for run in asked(url, query)["runsOrError"]["results"]]
@@ -113,11 +69,12 @@ def partitions(url: str) -> list[str]:
 
 
 @pytest.mark.both_storages
+@pytest.mark.usefixtures("true_speed")
 def test_frames_become_variants_and_folders_partitions_with_nothing_else_done(restless: Archive) -> None:
     with up(restless) as page:
         first = restless.add("first.jpg")
         until(lambda: is_rendered(first), "the first frame")
-        until(lambda: partitions(page["url"]) == ["camera-1/timelapse-1"], "its partition")
+        until(lambda: partitions(page.url) == ["camera-1/timelapse-1"], "its partition")
 
         slow = restless.frames() / "slow.bmp"
         with slow.open("wb") as file:
@@ -129,8 +86,8 @@ def test_frames_become_variants_and_folders_partitions_with_nothing_else_done(re
         slow.write_bytes(jpeg())
         other = restless.add("b.jpg", key=OTHER)
         until(lambda: is_rendered(other) and is_rendered(slow), "a new timelapse, and a file that took its time")
-        until(lambda: OTHER in partitions(page["url"]), "the new timelapse's partition")
-        until(lambda: set(captures_runs(page["url"])) == {"SUCCESS"}, "all runs at their end")
+        until(lambda: OTHER in partitions(page.url), "the new timelapse's partition")
+        until(lambda: set(captures_runs(page.url)) == {"SUCCESS"}, "all runs at their end")
 
 
 def test_a_timelapse_that_cannot_be_listed_does_not_stop_the_others(restless: Archive) -> None:
@@ -182,14 +139,14 @@ def test_killed_services_do_nothing_twice_and_miss_nothing(restless: Archive, ru
         frames += [restless.add(f"{number}.jpg") for number in range(3)]
         until(lambda: all(map(is_rendered, frames)), "frames before the kill")
         frames += [restless.add(f"{number}.jpg") for number in range(3, 30)]
-        for pid in descendants(page["process"].pid):
+        for pid in descendants(page.process.pid):
             os.kill(pid, signal.SIGKILL)
-        page["process"].wait(10)
+        page.process.wait(10)
     made = {path: path.stat().st_mtime_ns for frame in frames for path in variants_of(frame) if path.exists()}
     frames += [restless.add(f"{number}.jpg") for number in range(30, 33)]
     with up(restless) as page:
         until(lambda: all(map(is_rendered, frames)), "frames of before and after")
-        until(lambda: "STARTED" not in captures_runs(page["url"]), "no run that only seems to be under way")
+        until(lambda: "STARTED" not in captures_runs(page.url), "no run that only seems to be under way")
     assert made == {path: path.stat().st_mtime_ns for path in made}
     assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
     assert restless.leftovers() == []
@@ -198,10 +155,10 @@ def test_killed_services_do_nothing_twice_and_miss_nothing(restless: Archive, ru
 def test_a_stopped_service_leaves_a_run_that_ended_well(archive: Archive) -> None:
     with up(archive) as page:
         archive.add("a.jpg")
-        until(lambda: "camera-1/timelapse-1" in partitions(page["url"]), "the partition")
+        until(lambda: "camera-1/timelapse-1" in partitions(page.url), "the partition")
         until(lambda: is_remembered(archive), "the frame, and its record; its run lingers")
     with up(archive) as page:
-        *_, before = captures_runs(page["url"])  # the next one is about to be there, the newest first
+        *_, before = captures_runs(page.url)  # the next one is about to be there, the newest first
         assert before == "SUCCESS"
 
 
@@ -234,17 +191,17 @@ def test_a_second_daemon_by_mistake_loses_damages_and_repeats_nothing(archive: A
     old = [archive.add(f"{number}.jpg", key=OTHER) for number in range(20)]
     assert run("generate", "--library", archive.root).code == 0
     with up(archive) as page, second_daemon(archive) as log:
-        until(lambda: OTHER in partitions(page["url"]), "the partition")
+        until(lambda: OTHER in partitions(page.url), "the partition")
         with FrameStream(archive, random.Random(7), pause_s=0.5) as stream, Publications(old) as made:
-            backfill_id = launch_backfill(page["url"], OTHER)
+            backfill_id = launch_backfill(page.url, OTHER)
             until(lambda: made.n_least() == 2, "each picture made again by the forced backfill")
             until(lambda: len(stream.frames) > N_OF_STREAM, "a stream that is worth the name")
             stream.end()
             until(lambda: not stream.waiting(), "all frames")
-            until(lambda: backfill_status(page["url"], backfill_id) == "COMPLETED_SUCCESS", "the end of the backfill")
+            until(lambda: backfill_status(page.url, backfill_id) == "COMPLETED_SUCCESS", "the end of the backfill")
         assert (stream.wrong(), stream.n_repeated()) == ([], 0)
         assert made.n_most() == 2
-        assert backfill_runs(page["url"], backfill_id) == ["SUCCESS"]
+        assert backfill_runs(page.url, backfill_id) == ["SUCCESS"]
         until(lambda: TICKED in log.read_text(), "a tick of the second daemon's sensor")
     assert run("plan", "--library", archive.root, "--json").json["variants"] == 0
     assert archive.leftovers() == []

@@ -2,7 +2,6 @@
 
 import fcntl
 import glob
-import json
 import os
 import shutil
 import signal
@@ -15,7 +14,6 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -30,6 +28,7 @@ from thumb_pipeline_tests.cli.conftest import (
     first_port,
     jpeg,
 )
+from thumb_pipeline_tests.cli.served import asked, launch, up
 from thumb_pipeline_tests.postgres import Postgres
 
 pytestmark = pytest.mark.slow
@@ -201,8 +200,9 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
 ) -> None:
     monkeypatch.setenv(POSTGRES_VARIABLE, own_postgres.fresh())
     n_frames = fill_with_work(archive, 200)
-    with up(archive) as url:
-        run_id = launch(url)
+    with up(archive) as page:
+        url = page.url
+        run_id = launch(url, "generate", {})
         wait_for_variants(archive, 20)
         assert_no_process_shows(own_postgres.password)
         assert own_postgres.password not in str(asked(url, "{ instance { info } }"))
@@ -221,15 +221,16 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
 
 @pytest.mark.skipif(
     "THUMB_PIPELINE_LONG_TESTS" not in os.environ,
-    reason="after a long outage Dagster takes minutes to give up a run it lost; set THUMB_PIPELINE_LONG_TESTS",
+    reason="after a long outage Dagster takes minutes to give up a run it lost; use --long",
 )
 def test_nothing_is_lost_in_a_longer_outage(
     archive: Archive, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(POSTGRES_VARIABLE, own_postgres.fresh())
     n_frames = fill_with_work(archive, 40)
-    with up(archive) as url:
-        launch(url)
+    with up(archive) as page:
+        url = page.url
+        launch(url, "generate", {})
         wait_for_variants(archive, 5)
         own_postgres.crash()
         time.sleep(_PATIENCE_S)
@@ -254,7 +255,7 @@ def test_dagsters_own_services_work_with_the_instance_file_of_deploy(
         archive.add("new.jpg", jpeg())
         wait_for_variants(archive, 61)
         for _ in range(4):
-            launch(url, {"ops": {"take_order": {"config": {"force": True}}}})
+            launch(url, "generate", {"ops": {"take_order": {"config": {"force": True}}}})
         seen = statuses_until_the_end(url, 4)
     assert max(sum(status in UNDER_WAY for status in statuses) for statuses in seen) == 2
     assert any(statuses.count("QUEUED") for statuses in seen)
@@ -347,45 +348,6 @@ def wait_for_variants(archive: Archive, count: int) -> None:
         time.sleep(0.05)
 
 
-@contextmanager
-def up(archive: Archive) -> Iterator[str]:
-    """A running `up`; the address of its page."""
-    command = [COMMAND, "up", "--library", str(archive.root), "--port", str(first_port(3100)), "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean_environment()
-    )
-    try:
-        assert process.stdout is not None
-        document = json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")
-        yield document["url"]
-        assert process.poll() is None  # the services outlived what the test did to them
-    finally:
-        process.send_signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=20)
-        process.kill()
-        process.communicate()
-
-
-def launch(url: str, config: dict[str, Any] | None = None) -> str:
-    answer = asked(
-        url,
-        "mutation($run: ExecutionParams!) { launchRun(executionParams: $run) "
-        "{ ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
-        {
-            "run": {
-                "selector": {
-                    "repositoryLocationName": "thumb_pipeline",
-                    "repositoryName": "__repository__",
-                    "jobName": "generate",
-                },
-                "runConfigData": config or {},
-            }
-        },
-    )
-    return str(answer["launchRun"]["run"]["runId"])
-
-
 def wait_for_the_end_of_runs(url: str) -> list[str]:
     """The statuses of the runs of `generate`, oldest first, once the newest has succeeded."""
     deadline = time.monotonic() + 120
@@ -398,13 +360,6 @@ def wait_for_the_end_of_runs(url: str) -> list[str]:
             runs = [run for run in answer["runsOrError"]["results"] if run["jobName"] == "generate"]
             statuses = [run["status"] for run in runs][::-1]
     return statuses
-
-
-def asked(url: str, query: str, variables: dict[str, Any] | None = None) -> Any:
-    body = json.dumps({"query": query, "variables": variables or {}}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)["data"]
 
 
 def assert_no_process_shows(password: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run
-from thumb_pipeline_tests.cli.test_letting_it_run import asked, restless, until, up
+from thumb_pipeline_tests.cli.served import asked, until, up
+from thumb_pipeline_tests.cli.test_letting_it_run import restless
 
 __all__ = ["restless"]
 
@@ -91,14 +92,14 @@ def test_every_frame_ends_up_with_the_variants_of_the_last_valid_settings(restle
         assert "stay in force" in status.out.splitlines()[1]
         assert run("status", "--library", restless.root, "--json").json["settings"]["faults"]
         assert run("generate", "--library", restless.root).code == 2
-        until(lambda: "FAILED" in settings_check(page["url"]), "the check in the UI")
-        assert "WARN" in settings_check(page["url"])
+        until(lambda: "FAILED" in settings_check(page.url), "the check in the UI")
+        assert "WARN" in settings_check(page.url)
 
         path.write_text(first)
         time.sleep(1.5)
         frame = cameras.next_frame()
         until((frame.parents[1] / "thumbnails" / f"{frame.name}_thumb.jpg").exists, "a frame by the first ones again")
-        until(lambda: "SUCCEEDED" in settings_check(page["url"]), "the check in the UI, green again")
+        until(lambda: "SUCCEEDED" in settings_check(page.url), "the check in the UI, green again")
     assert run("status", "--library", restless.root, "--json").json["settings"] is None
     assert run("generate", "--library", restless.root).code == 0
     for frame in cameras.written:

@@ -1,14 +1,12 @@
 """`status` and `cancel` beside a command that works, and beside a backfill of a daemon."""
 
 import dataclasses
-import json
 import os
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ import pytest
 
 from thumb_pipeline.cli.runs import BackfillState
 from thumb_pipeline.stages.activity import Pace
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, first_port, jpeg
-from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders, started, until
+from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+from thumb_pipeline_tests.cli.served import until, up
+from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders
 
 pytestmark = pytest.mark.slow
 
@@ -108,14 +107,6 @@ def test_cancel_without_a_run_is_refused_and_all_of_nothing_is_nothing(archive: 
     assert "no run" in run("cancel", "0" * 8, "--library", archive.root).err
 
 
-@contextmanager
-def up(archive: Archive) -> Iterator[str]:
-    with started("up", "--library", str(archive.root), "--port", str(first_port(3900)), "--json") as process:
-        assert process.stdout is not None
-        document = b"".join(iter(process.stdout.readline, b"}\n")) + b"}"
-        yield str(json.loads(document)["url"])
-
-
 @pytest.fixture
 def to_backfill(archive: Archive, run: Run) -> Archive:
     """Three timelapses whose thumbnails are gone, which nobody looks for before the night; each is a run."""
@@ -150,7 +141,8 @@ def test_a_backfill_is_shown_against_its_plan_while_one_of_its_runs_stands_still
         (found,) = run("status", "--library", to_backfill.root, "--json").json["backfills"]
         return dict(found)
 
-    with up(to_backfill) as url:
+    with up(to_backfill) as page:
+        url = page.url
         backfill_id = launch_backfill(url, KEYS)
         planned = backfill()
         assert (planned["n_timelapses"], planned["n_done"], planned["left_s"]) == (3, 0, None)

@@ -1,86 +1,66 @@
 import contextlib
-import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from thumb_pipeline.cli import services
 from thumb_pipeline.cli import up as serving
 from thumb_pipeline.stages.library import Refused, open_library
-from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment
+from thumb_pipeline_tests.cli.conftest import Archive, Run, first_port
 from thumb_pipeline_tests.cli.other_site import ATTEMPTS, LAUNCH, status_of
+from thumb_pipeline_tests.cli.served import Served, asked, said_by_up, up
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def served(archive: Archive) -> Iterator[Served]:
     """`up` on a library, once its page answers, with the port it asked for taken by somebody else."""
-    with running_up(archive) as started:
-        yield started
+    with socket.socket() as taken:
+        port = taken_port(taken)
+        with up(archive, port) as served:
+            assert served.url != f"http://127.0.0.1:{port}"
+            yield served
 
 
-@contextlib.contextmanager
-def running_up(archive: Archive) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    with socket.socket() as taken, said_by_up(archive).open("ab") as terminal:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        process = subprocess.Popen(
-            [COMMAND, "up", "--library", str(archive.root), "--port", str(port), "--json"],
-            stdout=subprocess.PIPE,
-            stderr=terminal,
-            text=True,
-            env=clean_environment(),
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        printed = "".join(iter(process.stdout.readline, "}\n")) + "}"
-        document = json.loads(printed)
-        assert document["url"] != f"http://127.0.0.1:{port}"
-        yield process, document
-        process.terminate()
-        process.communicate(timeout=30)
-        for pid in document["pids"].values():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)  # runs outlive an `up` that a test has killed
-
-
-def said_by_up(archive: Archive) -> Path:
-    """The file with what `up` says on its terminal."""
-    return archive.root.parent / "up.txt"
+def taken_port(taken: socket.socket) -> int:
+    """A port that a socket listens on, below those that the system gives to whoever connects to something."""
+    for port in range(first_port(3300), first_port(3400)):
+        with contextlib.suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            return port
+    raise AssertionError("no free port")
 
 
 @pytest.mark.usefixtures("storage")
 def test_the_page_shows_what_commands_did_and_obeys_no_other_site_and_ctrl_c_ends_everything(
-    archive: Archive, run: Run, up: tuple[subprocess.Popen[str], dict[str, Any]]
+    archive: Archive, run: Run, served: Served
 ) -> None:
-    process, document = up
+    process = served.process
     archive.fill(2)
     done = run("generate", "--force", "--library", archive.root, "--json").json  # its sensor may have been faster
-    assert _run_ids(document["url"]) == done["run_ids"]
+    assert _run_ids(served.url) == done["run_ids"]
 
     second = run("up", "--library", archive.root)
     assert second.code == 2
     assert "already running" in second.err
 
-    assert_no_other_site_is_obeyed(document["url"])
+    assert_no_other_site_is_obeyed(served.url)
 
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=15) == 0
     assert time.monotonic() - started < 10
-    assert not any(_is_alive(pid) for pid in document["pids"].values())
+    assert not any(_is_alive(pid) for pid in served.pids.values())
 
 
 def assert_no_other_site_is_obeyed(url: str) -> None:
@@ -89,16 +69,16 @@ def assert_no_other_site_is_obeyed(url: str) -> None:
         attempt.what: attempt.status for attempt in ATTEMPTS
     }
     assert _run_ids(url, "purge") == []
-    run_id = _asked(url, LAUNCH % "false")["launchRun"]["run"]["runId"]
-    _until(lambda: _asked(url, _STATUS % run_id)["runOrError"]["status"] == "SUCCESS")
+    run_id = asked(url, LAUNCH % "false")["launchRun"]["run"]["runId"]
+    _until(lambda: asked(url, _STATUS % run_id)["runOrError"]["status"] == "SUCCESS")
     assert _run_ids(url, "purge") == [run_id]
 
 
-def test_services_do_not_outlive_a_killed_up(up: tuple[subprocess.Popen[str], dict[str, Any]]) -> None:
-    process, document = up
+def test_services_do_not_outlive_a_killed_up(served: Served) -> None:
+    process = served.process
     process.kill()
     process.wait()
-    _until(lambda: not any(_is_alive(pid) for pid in document["pids"].values()))
+    _until(lambda: not any(_is_alive(pid) for pid in served.pids.values()))
 
 
 def _until(is_so: Callable[[], bool]) -> None:
@@ -128,15 +108,9 @@ _STATUS = '{ runOrError(runId: "%s") { ... on Run { status } } }'
 def _run_ids(url: str, job: str = "generate") -> list[str]:
     """The runs of a job, all of which have succeeded."""
     query = '{ runsOrError(filter: {pipelineName: "%s"}) { ... on Runs { results { runId status } } } }'
-    runs = _asked(url, query % job)["runsOrError"]["results"]
+    runs = asked(url, query % job)["runsOrError"]["results"]
     assert {run["status"] for run in runs} <= {"SUCCESS"}
     return [run["runId"] for run in runs]
-
-
-def _asked(url: str, query: str) -> Any:
-    body, kind = json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", body, kind), timeout=30) as answer:
-        return json.load(answer)["data"]
 
 
 def _is_alive(pid: int) -> bool:
@@ -148,13 +122,13 @@ def _is_alive(pid: int) -> bool:
 
 
 def test_a_service_that_was_killed_is_started_again_and_all_end_when_the_library_is_renamed(
-    archive: Archive, up: tuple[subprocess.Popen[str], dict[str, Any]]
+    archive: Archive, served: Served
 ) -> None:
-    process, document = up
-    for pid in document["pids"].values():
+    process = served.process
+    for pid in served.pids.values():
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: len(_children(process.pid, but=document["pids"].values())) == 2)
-    _until(lambda: _answers(document["url"]))
+    _until(lambda: len(_children(process.pid, but=served.pids.values())) == 2)
+    _until(lambda: _answers(served.url))
     assert process.poll() is None
 
     services = _children(process.pid)
@@ -183,11 +157,12 @@ def test_up_outlasts_its_library_and_ends_with_its_state(archive: Archive) -> No
     def said() -> list[str]:
         return said_by_up(archive).read_text().splitlines()[1:]
 
-    with running_up(archive) as (process, document):
+    with up(archive) as served:
+        process = served.process
         archive.root.rename(archive.root.parent / "unmounted")
         _until(lambda: gone in said())
         assert_nothing_is_made_in(archive.root)
-        assert _answers(document["url"])
+        assert _answers(served.url)
         (archive.root.parent / "unmounted").rename(archive.root)
         _until(lambda: back in said())
         state.rename(state.parent / "renamed")
@@ -205,16 +180,16 @@ def assert_stays_empty(folder: Path) -> None:
 
 
 def test_both_services_get_another_code_server_when_theirs_was_killed(
-    up: tuple[subprocess.Popen[str], dict[str, Any]],
+    served: Served,
 ) -> None:
-    process, document = up
-    page, daemon = document["pids"]["web UI"], document["pids"]["daemon"]
+    process = served.process
+    page, daemon = served.pids["web UI"], served.pids["daemon"]
     _until(lambda: bool(_children(page)) and bool(_children(daemon)))
     time.sleep(6)  # `up` has seen them
     before = [*_children(page), *_children(daemon)]
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: _runs_can_be_planned(document["url"]))
+    _until(lambda: _runs_can_be_planned(served.url))
     _until(lambda: any(_children(other, but=before) for other in _children(process.pid, but=[page])))
 
 
@@ -223,7 +198,7 @@ def _runs_can_be_planned(url: str) -> bool:
     selector = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__", pipelineName: "generate"'
     plan = f'{{ executionPlanOrError(pipeline: {{{selector}}}, mode: "default") {{ __typename }} }}'
     try:
-        return bool(_asked(url, plan)["executionPlanOrError"]["__typename"] == "ExecutionPlan")
+        return bool(asked(url, plan)["executionPlanOrError"]["__typename"] == "ExecutionPlan")
     except OSError:
         return False
 
