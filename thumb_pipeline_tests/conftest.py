@@ -30,22 +30,26 @@ _ON_A_STORAGE = ("storage", "storage_without_tables")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run of the tests may be asked for besides what pytest knows."""
-    text = "run every test that records runs on SQLite and on PostgreSQL; else each is run on one, half of them on each"
-    parser.addoption("--both-storages", action="store_true", help=text)
+    text = "all that takes hours: both storages of runs everywhere, daemons at their own speed, a thousand sequences"
+    parser.addoption("--long", action="store_true", help=text)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Chooses what keeps the runs: both where the claim is about that, else one by the test's name, always the same."""
-    is_on_both = metafunc.config.getoption("both_storages") or metafunc.definition.get_closest_marker("both_storages")
+    is_on_both = metafunc.config.getoption("long") or metafunc.definition.get_closest_marker("both_storages")
     one = STORAGES[zlib.crc32(metafunc.definition.nodeid.encode()) % len(STORAGES)]
     for name in _ON_A_STORAGE:
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, STORAGES if is_on_both else [one], indirect=True)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """No test ever writes into a database that somebody has named for a library of theirs."""
     os.environ.pop(POSTGRES_VARIABLE, None)
+    if config.getoption("long"):
+        os.environ.setdefault("PYTHONPATH", "")  # so that no quick daemon is put there
+        os.environ.setdefault("THUMB_PIPELINE_LONG_TESTS", "1")
+        os.environ.setdefault("THUMB_PIPELINE_SEQUENCES", "1000")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
+from thumb_pipeline_tests.cli.command_server import CommandServer
 
+QUICK_DAEMON = str(Path(__file__).parents[1] / "quick_daemon")
 COMMAND = str(Path(sys.executable).with_name("thumb-pipeline"))
 
 
@@ -38,21 +41,28 @@ Run = Callable[..., Ended]
 
 
 @pytest.fixture(scope="session")
-def run() -> Run:
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Runs `thumb-pipeline ARGS` to its end."""
+    server = CommandServer(COMMAND, clean_environment())
+    is_long = request.config.getoption("long")
 
     def run_command(*args: object, cwd: Path | None = None) -> Ended:
-        process = subprocess.run(
-            [COMMAND, *map(os.fsencode, map(str, args))],
-            capture_output=True,
-            env=clean_environment(),
-            cwd=cwd,
-            timeout=300,
-            check=False,
-        )
-        return Ended(process.returncode, process.stdout.decode(), process.stderr.decode())
+        arguments, environment = [os.fsencode(str(argument)) for argument in args], clean_environment()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as nothing:
+            if is_long or not server.can_run(environment):
+                command = [os.fsencode(COMMAND), *arguments]
+                ended = subprocess.run(
+                    command, stdin=nothing, stdout=out, stderr=err, env=environment, cwd=cwd, timeout=300, check=False
+                )
+                code = ended.returncode
+            else:
+                code = server.run(arguments, environment, cwd, [f.fileno() for f in (nothing, out, err)], timeout_s=300)
+            out.seek(0)
+            err.seek(0)
+            return Ended(code, out.read().decode(), err.read().decode())
 
-    return run_command
+    yield run_command
+    server.close()
 
 
 def first_port(base: int) -> int:
@@ -61,9 +71,13 @@ def first_port(base: int) -> int:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without anything that would choose a library or an instance, but for a test's own database."""
+    """The environment without anything that would choose a library or an instance, but for a test's own database.
+
+    A daemon in it is quick, unless something else is to be on Python's path.
+    """
     ours = ("DAGSTER", "THUMB_PIPELINE")
-    return {k: v for k, v in os.environ.items() if k == POSTGRES_VARIABLE or not k.startswith(ours)}
+    kept = {k: v for k, v in os.environ.items() if k == POSTGRES_VARIABLE or not k.startswith(ours)}
+    return {"PYTHONPATH": QUICK_DAEMON, **kept}
 
 
 def dagster_environment() -> dict[str, str]:
@@ -127,6 +141,12 @@ def dagster_instance(archive: Archive) -> Iterator[dg.DagsterInstance]:
         patch.setenv(POSTGRES_VARIABLE, dagster_environment().get(POSTGRES_VARIABLE, ""))
         with dg.DagsterInstance.from_config(str(archive.root / ".thumb_pipeline" / "dagster")) as instance:
             yield instance
+
+
+@pytest.fixture
+def true_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Daemons wait as long as Dagster makes them."""
+    monkeypatch.setenv("PYTHONPATH", "")
 
 
 @pytest.fixture

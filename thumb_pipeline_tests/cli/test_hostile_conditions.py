@@ -20,18 +20,16 @@ from PIL import Image
 from thumb_pipeline.stages.library import initialise
 from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive
+from thumb_pipeline_tests.cli.served import asked, said_by_up, until, up
 from thumb_pipeline_tests.cli.test_letting_it_run import (
-    asked,
     captures_runs,
     is_remembered,
     is_rendered,
     partitions,
-    said_by_up,
-    until,
-    up,
     variants_of,
 )
 
+STORAGES = ("sqlite", "postgres")
 pytestmark = pytest.mark.slow
 
 UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
@@ -51,7 +49,14 @@ def restless_library(root: Path, **storage: Path) -> Archive:
     return Archive(root)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """On one storage of runs, as that one `up` is dear; with `--long` on both where the test does not say."""
+    if "served" in metafunc.fixturenames and "statements" not in metafunc.fixturenames:
+        storages = STORAGES if metafunc.config.getoption("long") else STORAGES[:1]
+        metafunc.parametrize("served", storages, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, str]]:
     """A library with `up` on it that several tests share, and the address of its page; one for each storage of runs."""
     archive = restless_library(tmp_path_factory.mktemp("served") / "library")
@@ -63,7 +68,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             page = stack.enter_context(up(archive))
         first = archive.add("first.jpg", key="camera-9/timelapse-9")
         until(lambda: is_rendered(first), "the first frame")
-        yield archive, page["url"]
+        yield archive, page.url
 
 
 @contextmanager
@@ -207,7 +212,7 @@ def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
         fill.unlink()
         until(lambda: len(variants("b.jpg") + variants("c.jpg")) == 4, "the frames that waited")
         assert all(map(is_whole, [*variants("b.jpg"), *variants("c.jpg")]))
-        wait_for_rest(page["url"])
+        wait_for_rest(page.url)
 
 
 @pytest.mark.usefixtures("storage")
@@ -219,7 +224,7 @@ def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
             True,
             marks=pytest.mark.skipif(
                 "THUMB_PIPELINE_LONG_TESTS" not in os.environ,
-                reason="a run that cannot say that it failed is given up after a minute; set THUMB_PIPELINE_LONG_TESTS",
+                reason="a run that cannot say that it failed is given up after a minute; use --long",
             ),
         ),
     ],
@@ -233,7 +238,7 @@ def test_a_full_disk_of_state_and_its_databases_loses_nothing(
         frames = [archive.add("a.jpg")]
         until(lambda: is_rendered(frames[0]), "the frame before")
         if not is_run_caught:
-            wait_for_rest(page["url"])
+            wait_for_rest(page.url)
         fill = fill_up(small_disk)
         for number in range(10):
             frames.append(archive.add(f"{number}.jpg", key=f"camera-1/timelapse-{number % 3}"))
@@ -242,8 +247,8 @@ def test_a_full_disk_of_state_and_its_databases_loses_nothing(
         assert all(is_whole(path) for frame in frames for path in variants_of(frame) if path.exists())
         fill.unlink()
         until(lambda: all(map(is_rendered, frames)), "the frames that waited")
-        wait_for_rest(page["url"])
-        assert page["process"].poll() is None
+        wait_for_rest(page.url)
+        assert page.process.poll() is None
 
 
 def set_cursor(url: str, cursor: str) -> None:
