@@ -27,7 +27,7 @@ _CHANGES_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONWARNINGS
 
 
 class CommandServer:
-    """The process from which commands are forked, and the way to ask it. A context; it ends it."""
+    """The process from which commands are forked, and the way to ask it; `close` ends it."""
 
     def __init__(self, command: str, environment: dict[str, str]) -> None:
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
