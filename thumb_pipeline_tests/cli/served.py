@@ -15,7 +15,7 @@ from typing import Any
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment, first_port
 
 PATIENCE_S = 240.0
-_END_S = 60.0
+_END_S = 20.0
 _PORT = 3400
 _SELECTOR = {"repositoryLocationName": "thumb_pipeline", "repositoryName": "__repository__"}
 

@@ -210,6 +210,7 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
         time.sleep(1)
         own_postgres.start()
         statuses = wait_for_the_end_of_runs(url)
+        assert page.process.poll() is None  # the services outlived it
     assert statuses[-1] == "SUCCESS"
     assert set(statuses[:-1]) <= {"FAILURE"}
     assert len(archive.variants()) == 2 * n_frames
@@ -237,6 +238,7 @@ def test_nothing_is_lost_in_a_longer_outage(
         own_postgres.start()
         archive.add("late.jpg", jpeg((1920, 1080)))
         wait_for_variants(archive, n_frames + 1)
+        assert page.process.poll() is None
     assert len(archive.variants()) >= 2 * n_frames + 1
 
 
