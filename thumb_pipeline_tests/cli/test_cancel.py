@@ -78,7 +78,7 @@ def lease_holders(archive: Archive) -> list[str]:
 
 
 def n_leases(archive: Archive) -> int:
-    """How many leases of this library are held: one a run that is at work."""
+    """How many leases of this library are held: a run holds one to its end, and one for what it renders."""
     folder = str(archive.root / ".thumb_pipeline/leases")
     held = set()
     for pid in lease_holders(archive):
@@ -283,6 +283,11 @@ def run_statuses(url: str) -> dict[str, str]:
     return {run["runId"]: run["status"] for run in answer["runsOrError"]["results"]}
 
 
+def n_at_work(url: str) -> int:
+    """How many runs have begun."""
+    return list(run_statuses(url).values()).count("STARTED")
+
+
 @pytest.fixture(scope="module")
 def slow_frames(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """Everything is made, in three timelapses: no run for new captures, and a long way for one with `force`."""
@@ -306,7 +311,7 @@ def test_runs_of_the_daemon_are_cancelled_at_work_and_in_the_queue(bulky: Archiv
         url = page.url
         force = {"ops": {"take_order": {"config": {"force": True}}}}
         run_ids = [launch(url, "generate", force) for _ in range(4)]  # two at once is their lane's limit
-        until(lambda: n_leases(bulky) == 2, "two at work")  # a process that is starting hears nothing yet
+        until(lambda: n_at_work(url) == 2 and n_leases(bulky) == 4, "two that render")  # who starts hears nothing yet
         cancelled = run("cancel", *run_ids, "--library", bulky.root, "--json")
         assert_stopped_in_time(bulky, run_ids)
         assert sorted(cancelled.json["cancelled"]) == sorted(run_ids), cancelled.err
