@@ -64,27 +64,26 @@ def started(*arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
         process.communicate(timeout=60)
 
 
-def lease_holders(archive: Archive) -> list[str]:
-    """Processes that hold a lease of this library: runs, and their workers."""
-    found = []
+def held_leases(archive: Archive) -> dict[str, set[str]]:
+    """Processes that hold leases of this library, runs and their workers, each with the paths of these."""
+    folder, found = str(archive.root / ".thumb_pipeline/leases"), {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except OSError:
             continue  # it has just ended
-        if any(link.startswith(str(archive.root / ".thumb_pipeline/leases")) for link in links):
-            found.append(pid)
+        if held := {link for link in links if link.startswith(folder)}:
+            found[pid] = held
     return found
+
+
+def lease_holders(archive: Archive) -> list[str]:
+    return list(held_leases(archive))
 
 
 def n_leases(archive: Archive) -> int:
     """How many leases of this library are held: a run holds one to its end, and one for what it renders."""
-    folder = str(archive.root / ".thumb_pipeline/leases")
-    held = set()
-    for pid in lease_holders(archive):
-        with suppress(OSError):  # it has just ended
-            held |= {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-    return sum(path.startswith(folder) for path in held)
+    return len(set().union(*held_leases(archive).values()))
 
 
 def assert_stopped_in_time(archive: Archive, run_ids: list[str]) -> None:
