@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from thumb_pipeline.imaging.sky import sky_jpeg
-from thumb_pipeline.stages import watch_memory
-from thumb_pipeline.stages.library import Library, initialise, open_library
-from thumb_pipeline.stages.listing import discover
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline.stages.captures import memory
+from thumb_pipeline.stages.inventory.listing import discover
+from thumb_pipeline.stages.library.library import Library, initialise, open_library
+from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 
 _FRAME_SIZE = (640, 360)
 _N_FRAMES = 2
@@ -109,7 +109,7 @@ def measure(root: Path, count: int, chosen: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         if chosen.only_backfill:
             _register(library)
-            stack.enter_context(watch_memory.watching(library))  # so the sensor leaves it alone
+            stack.enter_context(memory.watching(library))  # so the sensor leaves it alone
         page = stack.enter_context(_up(library))
         while "partitionKeys" not in page.ask(_KEYS):  # the page answers before it has loaded the code
             time.sleep(0.2)

@@ -25,15 +25,15 @@ from libraries import frames_library  # noqa: E402 -- of this folder, after the 
 from PIL import Image  # noqa: E402
 
 from thumb_pipeline.analytics.expected import expected_variants  # noqa: E402
-from thumb_pipeline.stages import recording  # noqa: E402
-from thumb_pipeline.stages.examine import worker_orders  # noqa: E402
-from thumb_pipeline.stages.library import Library, initialise, open_library  # noqa: E402
-from thumb_pipeline.stages.plan import make_plan  # noqa: E402
-from thumb_pipeline.stages.proving import files_of_variants, prove  # noqa: E402
-from thumb_pipeline.stages.render import render_chunk  # noqa: E402
-from thumb_pipeline.stages.selection import Selection  # noqa: E402
-from thumb_pipeline.stages.verify import verify  # noqa: E402
-from thumb_pipeline.stages.worker_pool import WorkerPool  # noqa: E402
+from thumb_pipeline.stages.examining.adopt import worker_orders  # noqa: E402
+from thumb_pipeline.stages.examining.deep import files_of_variants, prove  # noqa: E402
+from thumb_pipeline.stages.inventory.selection import Selection  # noqa: E402
+from thumb_pipeline.stages.library.library import Library, initialise, open_library  # noqa: E402
+from thumb_pipeline.stages.planning.plan import make_plan  # noqa: E402
+from thumb_pipeline.stages.rendering import accept_plan  # noqa: E402
+from thumb_pipeline.stages.rendering.chunk import render_chunk  # noqa: E402
+from thumb_pipeline.stages.verification.verify import verify  # noqa: E402
+from thumb_pipeline.stages.workers.pool import WorkerPool  # noqa: E402
 
 KEY = "camera-1/timelapse-1"
 _LEAST_BYTES, _MOST_BYTES = 50_000, 8_000_000
@@ -84,7 +84,7 @@ def _rendered(root: Path, n_sources: int) -> Library:
     library = _corpus_library(root, Path(corpus), n_sources) if corpus else frames_library(root, n_sources)
     with library.lease() as lease:
         plan = make_plan(library, Selection(), lease)
-        recording.record(library, plan)
+        accept_plan.record(library, plan)
         result = render_chunk(library, plan.rows, lease, run_id="benchmark")
     if (n_failed := result.by_timelapse[KEY].failed) > 0:
         raise SystemExit(f"{n_failed} sources cannot be rendered: {result.failures[:3]}")

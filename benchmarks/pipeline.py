@@ -29,7 +29,7 @@ from libraries import add_frame, frames_library, linked_library
 from thumb_pipeline.domain.names import name_digest
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.render import Origin, Picture, render
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library.library import Library
 
 _COMMAND = [str(Path(sys.executable).with_name("thumb-pipeline"))]
 _ROUNDS = 3

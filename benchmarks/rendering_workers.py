@@ -75,7 +75,7 @@ def make_frames(folder: Path, n_frames: int) -> list[Path]:
 
 def in_this_process(frames: list[Path]) -> None:
     from thumb_pipeline.imaging.render import Origin, render
-    from thumb_pipeline_tests.stages.workers import SMALL, THUMBNAIL
+    from thumb_pipeline_tests.stages.workers.pools import SMALL, THUMBNAIL
 
     origin = Origin(digest="0" * 32, n_bytes=1, mtime_ns=1, name_digest="0" * 32)
     for path in frames:
@@ -85,7 +85,7 @@ def in_this_process(frames: list[Path]) -> None:
 
 
 def by_workers(frames: list[Path], folder: Path, n_workers: int) -> None:
-    from thumb_pipeline_tests.stages.workers import pool_in, task_for
+    from thumb_pipeline_tests.stages.workers.pools import pool_in, task_for
 
     with tempfile.TemporaryDirectory(dir=folder) as variants:
         tasks = [task_for(path, Path(variants)) for path in frames]

@@ -26,9 +26,9 @@ from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.library import Library, open_library
-from thumb_pipeline.stages.watched_folders import folders_on_disk
+from thumb_pipeline.stages.captures.folders import folders_on_disk
+from thumb_pipeline.stages.captures.watch import Watch
+from thumb_pipeline.stages.library.library import Library, open_library
 
 _ROUNDS = 5
 

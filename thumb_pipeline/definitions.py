@@ -42,8 +42,8 @@ from thumb_pipeline.defs.resources import ProgressResource, library_resource, va
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.defs.stuck_ticks import free_stuck_ticks
-from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.service_folders import never_make_folders_anew
+from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
 
 __all__ = [
     "ASSETS_JOB",

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 -- a class, whatever its name
 
-from thumb_pipeline.stages.recovery import die_with_parent
+from thumb_pipeline.stages.library.clean_up import die_with_parent
 
 USER = "thumbs"
 

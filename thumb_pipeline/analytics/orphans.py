@@ -1,6 +1,7 @@
 """Why nothing expects a file in a variant folder, from its record or its name.
 
-Which files those are follows from `stages.compare`; what they say of themselves is read in `stages.repair`.
+Which files those are follows from `stages.planning.compare_variant`; what they say of themselves is read in
+`stages.repair.repair`.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Which captures of a timelapse must have a variant: a policy's rules, applied to a table of sources.
 
-What the rules are is `domain.policy`. Which sources exist and were refused is brought here by `stages.required`.
+What the rules are is `domain.policy`. Which sources exist and were refused is brought here by `stages.planning.policy`.
 """
 
 import re

@@ -31,7 +31,7 @@ from thumb_pipeline.cli.sweep import sweep
 from thumb_pipeline.cli.trash import trash
 from thumb_pipeline.cli.up import up
 from thumb_pipeline.cli.verify import verify
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS, remedy_of
+from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS, remedy_of
 
 app = typer.Typer(
     name="thumb-pipeline",

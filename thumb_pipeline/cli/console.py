@@ -22,9 +22,9 @@ from rich.text import Text
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plain_text import plain_lines
 from thumb_pipeline.domain.quantities import human_seconds
-from thumb_pipeline.stages import in_force
-from thumb_pipeline.stages.library import Library, Refused, open_library
-from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
+from thumb_pipeline.stages.library import settings_in_force
+from thumb_pipeline.stages.library.library import Library, Refused, open_library
+from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 
 COMMAND_VARIABLE = "THUMB_PIPELINE_COMMAND"
 """Set by `run.py`: how its user starts this program."""
@@ -56,7 +56,7 @@ def chosen_library(path: str | None) -> Library:
         Refused: none is named, or it cannot be opened, be it for its settings.
     """
     library = open_library(named_library(path))
-    in_force.keep(library)
+    settings_in_force.keep(library)
     return library
 
 
@@ -66,7 +66,7 @@ def library_in_force(path: str | None) -> Library:
     Raises:
         Refused: none is named, or it cannot be opened.
     """
-    return in_force.open_in_force(named_library(path))
+    return settings_in_force.open_in_force(named_library(path))
 
 
 def say_trouble(library: Library) -> None:

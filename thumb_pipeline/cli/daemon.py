@@ -5,7 +5,7 @@
 
 from importlib.metadata import entry_points
 
-from thumb_pipeline.stages.service_folders import never_make_folders_anew
+from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
 
 
 def main() -> None:

@@ -13,11 +13,11 @@ from thumb_pipeline.cli.instance import settle_run_database
 from thumb_pipeline.cli.stats import print_coverage
 from thumb_pipeline.domain.paths import under
 from thumb_pipeline.stages.demo import make_demo_frames
-from thumb_pipeline.stages.library import Refused, initialise, open_library
-from thumb_pipeline.stages.listing import discover
-from thumb_pipeline.stages.measure import measure
-from thumb_pipeline.stages.selection import Selection
-from thumb_pipeline.stages.sheets import write_contact_sheet
+from thumb_pipeline.stages.examining.contact_sheets import write_contact_sheet
+from thumb_pipeline.stages.inventory.listing import discover
+from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.library.library import Refused, initialise, open_library
+from thumb_pipeline.stages.verification.statistics import measure
 
 DEFAULT_FOLDER = ".demo-library"
 _MARKER = "demo"

@@ -32,12 +32,12 @@ from thumb_pipeline.cli.selection import (
     selection_of,
 )
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
-from thumb_pipeline.stages import recovery
-from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Lease, Library
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.selection import Selection
-    from thumb_pipeline.stages.work_orders import WorkOrder
+    from thumb_pipeline.stages.inventory.selection import Selection
+    from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 
 _SHOWN_FAILURES = 20
 _CHEAP_TO_LIST = 50_000
@@ -96,8 +96,8 @@ def conclude(library: Library, done: Summary, run_ids: list[str], stopped: str |
 
 def generate_library(library: Library, selection: "Selection") -> tuple[Summary, list[str], str | None]:
     """Plans and carries out; returns the summary, the ids of the runs, and why it stopped part-way, if it did."""
-    from thumb_pipeline.stages import recording, work_orders
-    from thumb_pipeline.stages.plan import make_plan
+    from thumb_pipeline.stages.planning.plan import make_plan
+    from thumb_pipeline.stages.rendering import accept_plan, work_orders
 
     started = time.monotonic()
     refuse_long_path(library)
@@ -107,9 +107,9 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
         with gauge("examining") as progress:
             plan = make_plan(library, selection, lease, on_progress=progress.show)
         say_what_is_left_out(plan)
-        recording.record(library, plan)
+        accept_plan.record(library, plan)
         if not selection.sources:
-            recording.keep_plan(library, plan, sorted(plan.rows["timelapse"].unique()))
+            accept_plan.keep_plan(library, plan, sorted(plan.rows["timelapse"].unique()))
         done = Summary(
             sources=plan.n_sources,
             adopted=plan.n_adopted,
@@ -173,24 +173,24 @@ def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
 
 def _is_something_to_retire(library: Library, selection: "Selection") -> bool:
     """Nothing of a timelapse is left only after its last sources were accepted as gone; runs retire its partition."""
-    from thumb_pipeline.stages.retirement import gone_timelapses
+    from thumb_pipeline.stages.removal.retire_timelapses import gone_timelapses
 
     return selection.accept_shrink and bool(gone_timelapses(library))
 
 
 def clean_up_after_killed(library: Library) -> None:
     """Puts right what killed commands left behind: unfinished files, orders of work, runs that look alive."""
-    dead = recovery.dead_leases(library)
+    dead = clean_up.dead_leases(library)
     if not dead:
         return
     from thumb_pipeline.cli import runs
-    from thumb_pipeline.stages import work_orders
+    from thumb_pipeline.stages.rendering import work_orders
 
-    n_files = recovery.clean_up(library)
+    n_files = clean_up.clean_up(library)
     work_orders.discard_abandoned(library)
     with runs.instance_of(library) as instance:
         runs.end_lost_runs(library, instance)
-    recovery.forget(library, dead)
+    clean_up.forget(library, dead)
     say(f"an earlier command was killed; cleaned up after it ({n_files} unfinished files)")
 
 

@@ -8,7 +8,7 @@ import os
 import sqlite3
 
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library.library import Library
 
 _OF_THE_MAKING = {"alembic_version", "secondary_indexes"}
 """Which version made the tables, and which of its migrations are done."""

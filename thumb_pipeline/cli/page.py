@@ -9,7 +9,7 @@ import uvicorn
 from dagster_webserver import cli as dagster_page
 
 from thumb_pipeline.cli.guard import Application, Guard
-from thumb_pipeline.stages.service_folders import never_make_folders_anew
+from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
 
 _serve = uvicorn.run
 

@@ -1,6 +1,6 @@
 """The places that `up` works in: its state, without which it ends, and the library, without which captures wait.
 
-That nothing makes a place anew meanwhile is the business of `stages.service_folders`.
+That nothing makes a place anew meanwhile is the business of `stages.library.service_folders`.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ from thumb_pipeline.cli.console import say
 from thumb_pipeline.cli.instance import InstanceUnusable
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library.library import Library
 
 _LEAST_FREE_BYTES = 1 << 20
 _ANSWER_S = 30.0

@@ -28,7 +28,7 @@ from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.plan import Plan
+    from thumb_pipeline.stages.planning.plan import Plan
 
 _SHOWN_OTHERS = 20
 
@@ -45,8 +45,8 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Say what generate would make, and why; nothing is changed."""
-    from thumb_pipeline.stages import work_orders
-    from thumb_pipeline.stages.plan import make_plan
+    from thumb_pipeline.stages.planning.plan import make_plan
+    from thumb_pipeline.stages.rendering import work_orders
 
     opened = chosen_library(library)
     selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)

@@ -24,8 +24,8 @@ def purge(
     json: JsonOption = False,
 ) -> None:
     """Remove all variants and their records, into a trash."""
-    from thumb_pipeline.stages.operations import plan_removal
-    from thumb_pipeline.stages.removal import RemovalWish
+    from thumb_pipeline.stages.removal.planned import RemovalWish
+    from thumb_pipeline.stages.removal.run import plan_removal
 
     opened = chosen_library(library)
     wish = RemovalWish(

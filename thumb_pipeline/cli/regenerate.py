@@ -1,6 +1,6 @@
 """`thumb-pipeline regenerate`: renders again what is right already, and goes on where it was stopped.
 
-What is to be done is planned by `stages.regenerate`; it is carried out as by `generate`.
+What is to be done is planned by `stages.rendering.regenerate`; it is carried out as by `generate`.
 """
 
 import time
@@ -21,11 +21,11 @@ from thumb_pipeline.cli.generate import Summary, carry_out, clean_up_after_kille
 from thumb_pipeline.cli.instance import refuse_long_path, settle_run_database
 from thumb_pipeline.cli.selection import AllOption, SourcesOption, TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
-from thumb_pipeline.stages.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library, Refused
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.regenerate import Forecast, Regeneration
-    from thumb_pipeline.stages.work_orders import WorkOrder
+    from thumb_pipeline.stages.rendering.regenerate import Forecast, Regeneration
+    from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 
 
 _CHOICES = "--timelapse, --camera, --source, --variant, --since, --failed"
@@ -55,7 +55,7 @@ def regenerate(
     json: JsonOption = False,
 ) -> None:
     """Render again what is right already; resumable."""
-    from thumb_pipeline.stages.regenerate import Regeneration
+    from thumb_pipeline.stages.rendering.regenerate import Regeneration
 
     opened = chosen_library(library)
     wanted = Regeneration(
@@ -107,8 +107,8 @@ def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, lis
 
 def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "tuple[WorkOrder, int] | None":
     """The order of the last time the same was asked for, if that was stopped, and how many sources are done of it."""
-    from thumb_pipeline.stages import work_orders
-    from thumb_pipeline.stages.regenerate import forecast_left
+    from thumb_pipeline.stages.rendering import work_orders
+    from thumb_pipeline.stages.rendering.regenerate import forecast_left
 
     earlier = work_orders.unfinished(library, wanted.asked)
     if earlier is None:
@@ -139,12 +139,12 @@ def _refuse_under_way(library: Library, order_id: str) -> None:
 
 
 def _placed(library: Library, wanted: "Regeneration", lease: Lease, done: Summary, run_id: str) -> "WorkOrder | None":
-    from thumb_pipeline.stages import recording, work_orders
-    from thumb_pipeline.stages.regenerate import forecast, plan_regeneration
+    from thumb_pipeline.stages.rendering import accept_plan, work_orders
+    from thumb_pipeline.stages.rendering.regenerate import forecast, plan_regeneration
 
     with gauge("examining") as progress:
         plan = plan_regeneration(library, wanted, lease, on_progress=progress.show)
-    recording.record(library, plan)
+    accept_plan.record(library, plan)
     done.sources, done.pending = plan.n_sources, plan.n_pending
     if plan.rows.is_empty():
         return None

@@ -12,9 +12,9 @@ from thumb_pipeline.cli.console import ExitCode, command_line, complain, print_j
 from thumb_pipeline.cli.instance import refuse_long_path
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.domain.removals import KEPT_MEANING, KeptReason, Operation
-from thumb_pipeline.stages import journal, operations
-from thumb_pipeline.stages.library import Lease, Library
-from thumb_pipeline.stages.removal import Removal, RemovalWish
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.removal import journal, run
+from thumb_pipeline.stages.removal.planned import Removal, RemovalWish
 
 if TYPE_CHECKING:
     from thumb_pipeline.cli.runs import JobOutcome
@@ -108,7 +108,7 @@ def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, A
     run_id = runs.new_run_id()
     wish = replace(removal.wish, expected_files=removal.files.height)  # it was shown, and is this very plan
     with journal.alone(library):
-        operations.write_down(library, replace(removal, wish=wish), run_id, lease)
+        run.write_down(library, replace(removal, wish=wish), run_id, lease)
     config = {
         "apply": True,
         "timelapses": list(wish.timelapses),

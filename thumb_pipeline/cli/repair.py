@@ -1,6 +1,6 @@
 """`thumb-pipeline repair`: puts right without rendering what can be; a dry run unless --apply is given.
 
-What it does is decided in `stages.repair`. With --apply it runs as a job, so that the UI shows it.
+What it does is decided in `stages.repair.repair`. With --apply it runs as a job, so that the UI shows it.
 """
 
 from dataclasses import replace
@@ -22,10 +22,10 @@ from thumb_pipeline.cli.console import (
 from thumb_pipeline.cli.selection import AcceptShrinkOption, TimelapsesOption
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.removal import RemovalWish
-from thumb_pipeline.stages.repair import repair as repair_timelapses
-from thumb_pipeline.stages.verify import verified_timelapses
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.removal.planned import RemovalWish
+from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
+from thumb_pipeline.stages.verification.verify import verified_timelapses
 
 _PROMISED = (
     *("orphaned_files_found", "files_matched", "files_unmatched"),
@@ -84,7 +84,7 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
     """How many unmatched files went, or would go; a brake keeps them and says so."""
     from thumb_pipeline.cli import removal
-    from thumb_pipeline.stages.operations import plan_removal
+    from thumb_pipeline.stages.removal.run import plan_removal
 
     keys = verified_timelapses(library, chosen)
     with library.lease() as lease:

@@ -7,7 +7,7 @@ import typer
 from thumb_pipeline.cli.console import ExitCode, JsonOption, LibraryOption, chosen_library, command_line, print_json
 from thumb_pipeline.cli.removal import output_of, say_what_was_kept
 from thumb_pipeline.domain.quantities import counted, human_bytes
-from thumb_pipeline.stages.restore import in_trash
+from thumb_pipeline.stages.removal.restore import in_trash
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN_ID", help="The run of the sweep or purge, as trash lists it.")]
 

@@ -40,10 +40,10 @@ from thumb_pipeline.definitions import (
 )
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
-from thumb_pipeline.stages import recovery, run_database
-from thumb_pipeline.stages.library import Lease, Library
-from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.work_orders import fold
+from thumb_pipeline.stages.library import clean_up, run_database
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
+from thumb_pipeline.stages.rendering.work_orders import fold
 
 __all__ = [
     "ASSETS_JOB",
@@ -308,7 +308,7 @@ def _executed(
             tags={
                 **(tags or {}),
                 COMMAND_TAG: run_id,
-                recovery.LEASE_TAG: recovery.lease_tag(lease, run_id),
+                clean_up.LEASE_TAG: clean_up.lease_tag(lease, run_id),
                 "dagster/max_retries": "0",
             },  # a command is repeated by its user
             resources={"io_manager": dg.mem_io_manager},  # one process: nothing is left for a later one to read

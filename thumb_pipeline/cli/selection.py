@@ -7,7 +7,7 @@ import typer
 from thumb_pipeline.cli.console import source_text
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.selection import Selection
+    from thumb_pipeline.stages.inventory.selection import Selection
 
 TimelapsesOption = Annotated[
     list[str] | None,
@@ -45,7 +45,7 @@ def selection_of(
     accept_shrink: bool,
 ) -> "Selection":
     """What the options mean."""
-    from thumb_pipeline.stages.selection import Selection
+    from thumb_pipeline.stages.inventory.selection import Selection
 
     return Selection(
         timelapses=tuple(timelapses or ()),

@@ -11,7 +11,7 @@ from thumb_pipeline.cli.console import (
     print_table,
 )
 from thumb_pipeline.domain.quantities import counted, human_bytes
-from thumb_pipeline.stages.measure import Measurement, measure
+from thumb_pipeline.stages.verification.statistics import Measurement, measure
 
 
 def stats(library: LibraryOption = None, json: JsonOption = False) -> None:

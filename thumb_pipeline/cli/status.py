@@ -22,13 +22,13 @@ from thumb_pipeline.cli.selection import AllOption
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.domain.quantities import counted, human_seconds
-from thumb_pipeline.stages.errors import REFUSALS
-from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.library import Library, Refused
 
 if TYPE_CHECKING:
     from thumb_pipeline.cli.runs import BackfillState, RunState
-    from thumb_pipeline.stages.activity import Activity, OrderProgress, Pace
-    from thumb_pipeline.stages.library import SettingsTrouble
+    from thumb_pipeline.stages.library.library import SettingsTrouble
+    from thumb_pipeline.stages.rendering.progress import Activity, OrderProgress, Pace
 
 _DAY = timedelta(days=1)
 _N_FAILED_RUNS = 5
@@ -53,7 +53,7 @@ class _Seen:
 
     def pace(self, backfill: "BackfillState", now: datetime) -> "Pace":
         """How fast a backfill goes; one that is being stopped goes nowhere."""
-        from thumb_pipeline.stages.activity import Pace, pace
+        from thumb_pipeline.stages.rendering.progress import Pace, pace
 
         if backfill.working_since is None or backfill.working_since > now or backfill.status != "requested":
             return Pace()
@@ -88,7 +88,7 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
 def _seen(library: Library, now: datetime) -> _Seen:
     """The runs, also where the records of a timelapse cannot be read."""
     from thumb_pipeline.cli import runs
-    from thumb_pipeline.stages.activity import activity, orders
+    from thumb_pipeline.stages.rendering.progress import activity, orders
 
     with runs.instance_of(library) as instance:
         live = runs.unfinished_runs(library, instance)
@@ -265,7 +265,7 @@ def _how_to_go_on(order: "OrderProgress") -> str:
 
 def _command(order: "OrderProgress") -> str | None:
     """What its user typed, where that goes on with an order."""
-    from thumb_pipeline.stages.regenerate import options_for
+    from thumb_pipeline.stages.rendering.regenerate import options_for
 
     return command_line("regenerate", *options_for(order.asked)) if order.goes_on_by_command else None
 

@@ -22,8 +22,8 @@ def sweep(
     json: JsonOption = False,
 ) -> None:
     """Remove files that nothing expects, into a trash."""
-    from thumb_pipeline.stages.operations import plan_removal
-    from thumb_pipeline.stages.removal import RemovalWish
+    from thumb_pipeline.stages.removal.planned import RemovalWish
+    from thumb_pipeline.stages.removal.run import plan_removal
 
     opened = chosen_library(library)
     wish = RemovalWish(timelapses=tuple(timelapse or ()), force=force, use_trash=not no_trash, by_policy=policy)

@@ -8,10 +8,10 @@ import typer
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table, say
 from thumb_pipeline.cli.purge import YesOption
 from thumb_pipeline.domain.quantities import counted, human_bytes
-from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library, Refused
 
 if TYPE_CHECKING:
-    from thumb_pipeline.stages.trash import Entry
+    from thumb_pipeline.stages.removal.trash import Entry
 
 EmptyOption = Annotated[bool, typer.Option("--empty", help="Delete the named runs for good, or all of them.")]
 ExpiredOption = Annotated[bool, typer.Option("--expired", help="Delete the runs that have passed their age.")]
@@ -38,9 +38,9 @@ def trash(
 
 
 def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> "list[Entry]":
-    from thumb_pipeline.stages import journal
-    from thumb_pipeline.stages import trash as trashed
-    from thumb_pipeline.stages.selection import refuse_unknown
+    from thumb_pipeline.stages.inventory.selection import refuse_unknown
+    from thumb_pipeline.stages.removal import journal
+    from thumb_pipeline.stages.removal import trash as trashed
 
     if expired:
         with journal.alone(library):
@@ -59,7 +59,7 @@ def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool
 
 
 def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
-    from thumb_pipeline.stages.trash import entries
+    from thumb_pipeline.stages.removal.trash import entries
 
     found = entries(library)
     if json:
@@ -99,7 +99,7 @@ def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
 
 
 def _say_what_stays(library: Library) -> None:
-    from thumb_pipeline.stages.trash import reason_not_to_expire
+    from thumb_pipeline.stages.removal.trash import reason_not_to_expire
 
     reason = reason_not_to_expire(library)
     if reason is not None:

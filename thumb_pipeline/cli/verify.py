@@ -1,6 +1,6 @@
 """`thumb-pipeline verify`: compares every variant with what should be there, and says what to do about the rest.
 
-Counting is done in `stages.verify`, the sentence is `stages.verdict_words`.
+Counting is done in `stages.verification.verify`, the sentence is `stages.verification.words`.
 """
 
 from typing import Annotated
@@ -21,10 +21,10 @@ from thumb_pipeline.cli.console import (
 from thumb_pipeline.cli.selection import TimelapsesOption
 from thumb_pipeline.domain.layout import FRAMES_FOLDER
 from thumb_pipeline.domain.quantities import counted
-from thumb_pipeline.stages import verdict_words, verdicts
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.verify import verified_timelapses
-from thumb_pipeline.stages.verify import verify as verify_timelapses
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.verification import verdicts, words
+from thumb_pipeline.stages.verification.verify import verified_timelapses
+from thumb_pipeline.stages.verification.verify import verify as verify_timelapses
 
 _SHOWN_TIMELAPSES = 20
 _SHOWN_FILES = 20
@@ -45,7 +45,7 @@ def verify(
         print_json(_document(counts, timelapses, list(opened.settings.specs)))
     else:
         _print(opened, counts, timelapses, shrunken)
-    if verdict_words.is_wrong(counts, timelapses):
+    if words.is_wrong(counts, timelapses):
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
@@ -85,7 +85,7 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame, variants: list[str
         mine = counts.filter(pl.col("timelapse") == row["timelapse"])
         by_timelapse[row["timelapse"]] = {
             "sources": row["sources"],
-            **verdict_words.states(mine),
+            **words.states(mine),
             "vanished_sources": row["vanished"],
             "replaced_sources": row["replaced"],
             "bit_rot_sources": row["bit_rot"],
@@ -96,16 +96,16 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame, variants: list[str
                 for found in mine.filter(pl.col("variant") != "").iter_rows(named=True)
             },
         }
-    return {"sources": int(timelapses["sources"].sum()), **verdict_words.states(counts), "by_timelapse": by_timelapse}
+    return {"sources": int(timelapses["sources"].sum()), **words.states(counts), "by_timelapse": by_timelapse}
 
 
 def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame, shrunken: set[str]) -> None:
-    bad = counts.filter(pl.sum_horizontal(verdict_words.WRONG_STATES) > 0)
+    bad = counts.filter(pl.sum_horizontal(words.WRONG_STATES) > 0)
     keys = bad["timelapse"].unique().sort().to_list()
     for key in keys[:_SHOWN_TIMELAPSES]:
         mine = counts.filter(pl.col("timelapse") == key)
-        typer.echo(f"{key}: {verdict_words.sentence(mine, library.settings.specs)}")
-        for command in verdict_words.remedies(mine) if key not in shrunken else ():
+        typer.echo(f"{key}: {words.sentence(mine, library.settings.specs)}")
+        for command in words.remedies(mine) if key not in shrunken else ():
             say(f"  to put that right: {command_line(*command.split(), '--timelapse', key)}")
     if len(keys) > _SHOWN_TIMELAPSES:
         say(f"… and {len(keys) - _SHOWN_TIMELAPSES} more timelapses; --json has them all")
@@ -115,7 +115,7 @@ def _print(library: Library, counts: pl.DataFrame, timelapses: pl.DataFrame, shr
         typer.echo(f"{key}: {counted(n_gone, 'recorded source')} gone")
         accept = ["--accept-shrink"] if key in shrunken else []
         say(f"  if that is meant: {command_line('generate', '--timelapse', key, *accept)} takes note of it")
-    in_words = verdict_words.sentence(counts, library.settings.specs)
+    in_words = words.sentence(counts, library.settings.specs)
     typer.echo(f"{counted(int(timelapses['sources'].sum()), 'source')}: {in_words}")
 
 

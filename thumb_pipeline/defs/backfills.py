@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import dagster as dg
 
 from thumb_pipeline.defs.lanes import LANE_TAG, REGENERATION
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.plan import Plan
-from thumb_pipeline.stages.resuming import left_of
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.planning.plan import Plan
+from thumb_pipeline.stages.rendering.work_left import left_of
 
 _BACKFILL = "dagster/backfill"
 _ROOT_BACKFILL = "dagster/root_backfill_id"

@@ -6,9 +6,9 @@ import dagster as dg
 
 from thumb_pipeline.defs.resources import DEMO_LIBRARY
 from thumb_pipeline.domain.settings import Settings
-from thumb_pipeline.stages.errors import REFUSALS
-from thumb_pipeline.stages.in_force import peek
-from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
+from thumb_pipeline.stages.library.settings_in_force import peek
 
 
 def timelapses_per_run(root: str = "") -> int:

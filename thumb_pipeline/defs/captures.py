@@ -1,7 +1,7 @@
 """`new_captures`: the job that renders new captures as they come, and stays a while for the next ones.
 
 It belongs to no partition: it reports a materialization for every timelapse that had something new. When it is started
-is the sensor's business, what it renders that of `stages.captures`.
+is the sensor's business, what it renders that of `stages.captures.follow`.
 """
 
 import math
@@ -21,13 +21,13 @@ from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
-from thumb_pipeline.stages import watch_memory
-from thumb_pipeline.stages.captures import Follower, Rendered, Stay, clean_up_after_killed
-from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
-from thumb_pipeline.stages.library import Lease, Library
-from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.work_orders import FoundCounts, fold
+from thumb_pipeline.stages.captures import memory
+from thumb_pipeline.stages.captures.follow import Follower, Rendered, Stay, clean_up_after_killed
+from thumb_pipeline.stages.captures.watch import Watch
+from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
+from thumb_pipeline.stages.rendering.work_orders import FoundCounts, fold
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import LockTimeout
 
@@ -84,7 +84,7 @@ def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) ->
     try:
         with opened.lease() as lease, ExitStack() as held, _ends_well_when_stopped(context):
             try:
-                held.enter_context(watch_memory.watching(opened, wait_s=_OTHER_WATCHER_S))
+                held.enter_context(memory.watching(opened, wait_s=_OTHER_WATCHER_S))
             except LockTimeout:
                 context.log.info("another process attends to new captures; this run has nothing to do")
                 return
@@ -100,7 +100,7 @@ def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) ->
 def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> tuple[_Account, Library]:
     """What is left to be reported when it is time to go, and the library with its last settings."""
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
-    watch.receive(watch_memory.read_list(library, list_id))
+    watch.receive(memory.read_list(library, list_id))
     wanted = library.settings.captures
     stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
     account, said = _Account(), {str(library.trouble)}  # that was said when it was opened
@@ -115,7 +115,7 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
             if done is not None:
                 account.add(done)
                 continue
-            watch_memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
+            memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
             if not is_clean:
                 is_clean = clean_up_after_killed(library)
             until_s = time.monotonic() + _REPORT_FOR_S

@@ -1,7 +1,7 @@
 """The asset checks: questions about the whole library, asked whenever `verification_report` is materialized.
 
-The answers come from what all verifications kept (`stages.health`), never from the last materialized partition: a
-check is of the library, so it has no partitions.
+The answers come from what all verifications kept (`stages.verification.health`), never from the last materialized
+partition: a check is of the library, so it has no partitions.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.settings_trouble import CHECK_DESCRIPTION, SETTINGS_CHECK
 from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluations
-from thumb_pipeline.stages.health import Question
+from thumb_pipeline.stages.verification.health import Question
 
 _OF_ALL = (
     "Asked of all timelapses, each as it was verified last, whichever was materialized now. A timelapse that was never "

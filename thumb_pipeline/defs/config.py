@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from thumb_pipeline.defs.run_config import RunConfig
-from thumb_pipeline.stages.selection import Selection
+from thumb_pipeline.stages.inventory.selection import Selection
 
 
 class InventoryConfig(RunConfig):

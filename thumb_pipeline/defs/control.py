@@ -14,8 +14,8 @@ import dagster as dg
 
 from thumb_pipeline.defs.in_flight import BACKFILL_GOES_ON, UNFINISHED
 from thumb_pipeline.defs.lost_runs import end_lost_runs, lease_of
-from thumb_pipeline.stages import recovery
-from thumb_pipeline.stages.library import Library, Refused
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Library, Refused
 
 ASSETS_JOB = "__ASSET_JOB"
 """What Dagster calls every run of assets that is launched by hand or by a backfill."""
@@ -146,7 +146,7 @@ def call_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
 
 def _process(library: Library, run: dg.DagsterRun) -> int | None:
     lease_id = lease_of(run)
-    return None if lease_id is None else recovery.holder(library, lease_id)
+    return None if lease_id is None else clean_up.holder(library, lease_id)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

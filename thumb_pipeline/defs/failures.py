@@ -1,6 +1,7 @@
 """Turns what stages refuse, and what stood in their way, into failures of a run that say what to do.
 
-Which exceptions these are is said in `stages.errors`; whatever else is raised is a fault of the program and stays one.
+Which exceptions these are is said in `stages.library.errors`; whatever else is raised is a fault of the program and
+stays one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import dagster as dg
 
 from thumb_pipeline.domain.plain_text import plain_lines
 from thumb_pipeline.domain.quantities import human_seconds
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
 
 _REPEAT_FAILED_STEPS_TAG = "dagster/retry_on_asset_or_op_failure"
 

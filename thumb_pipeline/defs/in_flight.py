@@ -6,7 +6,7 @@ from collections.abc import Collection
 import dagster as dg
 
 from thumb_pipeline.defs.lost_runs import end_lost_runs
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library.library import Library
 
 CAPTURES_JOB = "new_captures"
 

@@ -21,8 +21,9 @@ from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages import clock, in_force, work_orders
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library import clock, settings_in_force
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.storage.removing import discard, remove_files
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -38,7 +39,7 @@ def forget_old_runs(context: dg.OpExecutionContext, library: LibraryResource) ->
     """Deletes runs that ended longer ago than runs.keep_days and on which nothing hangs any more."""
     opened = library.open(context.instance)
     with refusals_as_failures():
-        in_force.refuse_trouble(opened)
+        settings_in_force.refuse_trouble(opened)
     done = forget(context.instance, opened, now_s=time.time(), most_s=_MOST_S)
     if done["left"] and (reason := reason_to_wait(opened, now_s=time.time())) is not None:
         context.log.warning(reason)

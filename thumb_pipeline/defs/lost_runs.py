@@ -15,9 +15,9 @@ import dagster as dg
 from thumb_pipeline.defs.failures import COMMAND_TAG
 from thumb_pipeline.defs.lanes import LANE_TAG
 from thumb_pipeline.domain.clocks import SLACK_S
-from thumb_pipeline.stages import recovery
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library.library import Library
 
 _LEASE_ID = re.compile("[0-9a-f]{8}")
 """What `storage.leases` calls a lease; the name of its file."""
@@ -47,13 +47,13 @@ def lease_for_run(library: Library, instance: dg.DagsterInstance, run: dg.Dagste
     """Holds a lease as long as a run is in this process, and names it in the run's tags; a command brings its own."""
     named = lease_of(run)
     with ExitStack() as held:
-        if named is None or recovery.is_abandoned(library, named):
+        if named is None or clean_up.is_abandoned(library, named):
             try:
                 lease = held.enter_context(library.lease())
             except (*REFUSALS, *INTERRUPTIONS):
                 lease = None  # the first op meets the same, and has words for it
             if lease is not None:
-                instance.add_run_tags(run.run_id, {recovery.LEASE_TAG: recovery.lease_tag(lease, run.run_id)})
+                instance.add_run_tags(run.run_id, {clean_up.LEASE_TAG: clean_up.lease_tag(lease, run.run_id)})
         yield
 
 
@@ -62,7 +62,7 @@ def lease_of(run: dg.DagsterRun) -> str | None:
 
     A tag that names no lease, for anybody may give one to a run, is none.
     """
-    named = recovery.tagged_lease(run.tags.get(recovery.LEASE_TAG, ""), run.run_id)
+    named = clean_up.tagged_lease(run.tags.get(clean_up.LEASE_TAG, ""), run.run_id)
     return named if named is not None and _LEASE_ID.fullmatch(named) else None
 
 
@@ -104,10 +104,10 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
     """
     run, lease_id = record.dagster_run, lease_of(record.dagster_run)
     if lease_id is not None:
-        if not recovery.is_abandoned(library, lease_id):
+        if not clean_up.is_abandoned(library, lease_id):
             return False
         # The lease of a command outlasts its run: one that goes on without has lost its process for sure.
-        is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in recovery.dead_leases(library)
+        is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in clean_up.dead_leases(library)
         return is_certain or _is_silent(instance, record)
     if LANE_TAG not in run.tags:
         return False

@@ -1,7 +1,7 @@
 """The jobs that remove variants and bring them back: `sweep`, `purge`, `restore`, `trash`, and where they report.
 
 The first three are dry runs unless `apply` is set and on no schedule; all queue behind new captures. What they do is in
-`stages.operations`.
+`stages.removal.run`.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.verification import evaluations
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages import journal, operations
-from thumb_pipeline.stages import restore as restoring
-from thumb_pipeline.stages import trash as trash_can
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.removal import RemovalWish
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.removal import journal, run
+from thumb_pipeline.stages.removal import restore as restoring
+from thumb_pipeline.stages.removal import trash as trash_can
+from thumb_pipeline.stages.removal.planned import RemovalWish
 
 FORCED_TAG = "thumb_pipeline/forced"
 """On runs that were told to overrule the brakes."""
@@ -156,14 +156,14 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
         context.instance.add_run_tags(context.run_id, {FORCED_TAG: "true"})
     with refusals_as_failures():
         if not config.apply:
-            planned = operations.plan_removal(library, operation, wish)
+            planned = run.plan_removal(library, operation, wish)
             for objection in planned.objections:
                 context.log.warning(objection)
             _report(context, f"{operation.value}_report", planned.document(), planned.files, {})
             yield dg.Output({**planned.document(), "kept_by_reason": {}, "trash_emptied": [], "trash_kept": None})
             return
         with library.lease() as lease:
-            done = operations.perform(library, operation, wish, context.run_id, lease)
+            done = run.perform(library, operation, wish, context.run_id, lease)
     _report(context, f"{operation.value}_report", done.document(), done.files, done.kept_by_reason())
     _tell_of_trash(context, done.trash_emptied, done.trash_kept)
     with refusals_as_failures():

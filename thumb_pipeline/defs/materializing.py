@@ -10,9 +10,9 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
 from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
+from thumb_pipeline.stages.rendering.work_orders import FoundCounts, WorkOrder
 
 
 def materialize(

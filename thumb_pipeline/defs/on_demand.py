@@ -14,10 +14,10 @@ from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
-from thumb_pipeline.stages.on_demand import MOST_SOURCES, render_now
-from thumb_pipeline.stages.render import TimelapseCounts
-from thumb_pipeline.stages.selection import Selection
-from thumb_pipeline.stages.work_orders import found_counts
+from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.rendering.chunk import TimelapseCounts
+from thumb_pipeline.stages.rendering.on_demand import MOST_SOURCES, render_now
+from thumb_pipeline.stages.rendering.work_orders import found_counts
 
 
 class OnDemandConfig(RunConfig):

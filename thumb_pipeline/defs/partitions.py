@@ -1,7 +1,7 @@
 """The partitions: one a timelapse, by keys like `camera-1/timelapse-2`.
 
 Added as timelapses appear, deleted when nothing is left of them and no run counts on them. When nothing is left is
-decided in `stages.retirement`.
+decided in `stages.removal.retire_timelapses`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from thumb_pipeline.defs.failures import refusal
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.plain_text import plain
-from thumb_pipeline.stages.errors import REFUSALS
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.retirement import forget, gone_timelapses
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.removal.retire_timelapses import forget, gone_timelapses
 
 timelapse_partitions = dg.DynamicPartitionsDefinition(name="timelapse")
 

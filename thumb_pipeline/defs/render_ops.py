@@ -26,18 +26,18 @@ from thumb_pipeline.defs.reporting import (
 )
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
-from thumb_pipeline.stages import recording, work_orders
-from thumb_pipeline.stages.errors import REFUSALS
-from thumb_pipeline.stages.library import Library, checked_run_id
-from thumb_pipeline.stages.listing import discover_apart
-from thumb_pipeline.stages.measure import Measurement, measure
-from thumb_pipeline.stages.next_newest import render_rows
-from thumb_pipeline.stages.plan import make_plan
-from thumb_pipeline.stages.plan_apart import plan_apart
-from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
-from thumb_pipeline.stages.selection import Selection
-from thumb_pipeline.stages.sheets import newest_thumbnails_base64
-from thumb_pipeline.stages.work_orders import WorkOrder
+from thumb_pipeline.stages.examining.contact_sheets import newest_thumbnails_base64
+from thumb_pipeline.stages.inventory.listing import discover_apart
+from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.library import Library, checked_run_id
+from thumb_pipeline.stages.planning.plan import make_plan
+from thumb_pipeline.stages.planning.plan_apart import plan_apart
+from thumb_pipeline.stages.rendering import accept_plan, work_orders
+from thumb_pipeline.stages.rendering.chunk import ChunkResult, TimelapseCounts
+from thumb_pipeline.stages.rendering.latest_only import render_rows
+from thumb_pipeline.stages.rendering.work_orders import WorkOrder
+from thumb_pipeline.stages.verification.statistics import Measurement, measure
 
 _NO_RETRY = {"dagster/max_retries": "0"}
 _MOST_ROWS = 1_000
@@ -60,7 +60,7 @@ def place_order(
             plan, left_out = plan_apart(library, selection, lease)
         else:
             plan = make_plan(library, selection, lease)
-        recording.record(library, plan)
+        accept_plan.record(library, plan)
         plan = resumed.left_of(library, plan) if resumed else plan
         return work_orders.place(library, plan, order_id, left_out=left_out)
 

@@ -11,10 +11,10 @@ from thumb_pipeline.defs.reporting import Metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.verification import evaluations
-from thumb_pipeline.stages.removing import renew_verdicts
-from thumb_pipeline.stages.repair import Repaired
-from thumb_pipeline.stages.repair import repair as repair_timelapses
-from thumb_pipeline.stages.verify import verified_timelapses
+from thumb_pipeline.stages.removal.carry_out import renew_verdicts
+from thumb_pipeline.stages.repair.repair import Repaired
+from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
+from thumb_pipeline.stages.verification.verify import verified_timelapses
 
 
 class RepairConfig(RunConfig):

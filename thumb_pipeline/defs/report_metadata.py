@@ -10,11 +10,11 @@ from thumb_pipeline.datasets.schemas import FINDINGS
 from thumb_pipeline.defs.reporting import Metadata, column_schema, table
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.quantities import counted, human_bytes
-from thumb_pipeline.stages import verdict_words
-from thumb_pipeline.stages.health import Answer
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.listing import Discovery
-from thumb_pipeline.stages.reports import SHOWN_ROWS, Report
+from thumb_pipeline.stages.inventory.listing import Discovery
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.verification import words
+from thumb_pipeline.stages.verification.health import Answer
+from thumb_pipeline.stages.verification.reports import SHOWN_ROWS, Report
 
 _COMMAND = "thumb-pipeline"
 _MOST_TIMELAPSES = 1000
@@ -24,9 +24,9 @@ def verification_metadata(library: Library, report: Report) -> Metadata:
     """The states of all variants, in words and numbers, and the worst findings."""
     verdicts, timelapses = report.verdicts, report.timelapses
     metadata: Metadata = {
-        "summary": dg.MetadataValue.text(verdict_words.sentence(verdicts, library.settings.specs)),
+        "summary": dg.MetadataValue.text(words.sentence(verdicts, library.settings.specs)),
         "sources": _total(timelapses, "sources"),
-        **{state: dg.MetadataValue.int(n) for state, n in verdict_words.states(verdicts).items()},
+        **{state: dg.MetadataValue.int(n) for state, n in words.states(verdicts).items()},
         "vanished_sources": _total(timelapses, "vanished"),
         "replaced_sources": _total(timelapses, "replaced"),
         "bit_rot_sources": _total(timelapses, "bit_rot"),
@@ -35,7 +35,7 @@ def verification_metadata(library: Library, report: Report) -> Metadata:
         mine = verdicts.filter(pl.col("variant") == name)
         metadata[f"{name}_count_recorded"] = _total(mine, "recorded")
         metadata[f"{name}_count_found"] = _total(mine, "found")
-    if commands := verdict_words.remedies(verdicts):
+    if commands := words.remedies(verdicts):
         metadata["to_put_it_right"] = _commands(commands, timelapses["timelapse"].to_list())
     if timelapses.height > 1:
         metadata["by_timelapse"] = _by_timelapse(verdicts)
@@ -125,9 +125,9 @@ def _commands(commands: list[str], keys: list[str]) -> dg.MarkdownMetadataValue:
 
 def _by_timelapse(verdicts: pl.DataFrame) -> dg.TableMetadataValue:
     """Timelapses by what is wrong with them, worst first; states that do not occur are left out."""
-    counts = [name for name, n in verdict_words.states(verdicts).items() if n]
-    wrong = pl.sum_horizontal(verdict_words.WRONG_STATES)
-    rows = verdicts.group_by("timelapse").agg(pl.col("required", *verdict_words.states(verdicts)).sum())
+    counts = [name for name, n in words.states(verdicts).items() if n]
+    wrong = pl.sum_horizontal(words.WRONG_STATES)
+    rows = verdicts.group_by("timelapse").agg(pl.col("required", *words.states(verdicts)).sum())
     return table(
         rows.sort(wrong, "timelapse", descending=[True, False]).select("timelapse", "required", *counts),
         limit=_MOST_TIMELAPSES,

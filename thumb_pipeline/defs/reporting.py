@@ -10,9 +10,9 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import TableSchema
 from thumb_pipeline.datasets.slices import Table
-from thumb_pipeline.stages.measure import Measurement
-from thumb_pipeline.stages.render import ChunkResult, TimelapseCounts
-from thumb_pipeline.stages.work_orders import FoundCounts, WorkOrder
+from thumb_pipeline.stages.rendering.chunk import ChunkResult, TimelapseCounts
+from thumb_pipeline.stages.rendering.work_orders import FoundCounts, WorkOrder
+from thumb_pipeline.stages.verification.statistics import Measurement
 
 Metadata = dict[str, dg.MetadataValue]
 

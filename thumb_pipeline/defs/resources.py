@@ -13,10 +13,10 @@ from pydantic import Field, PrivateAttr
 
 from thumb_pipeline.defs.failures import refusal, refusals_as_failures
 from thumb_pipeline.defs.lost_runs import lease_for_run
-from thumb_pipeline.stages import in_force, run_database
-from thumb_pipeline.stages.library import Library, Refused
-from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.service_folders import LIBRARY_VARIABLE
+from thumb_pipeline.stages.library import run_database, settings_in_force
+from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.storage import stopping
 
 DEMO_LIBRARY = ".demo-library"
@@ -95,7 +95,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         """
         library = self.open(instance)
         with refusals_as_failures():
-            in_force.refuse_trouble(library)
+            settings_in_force.refuse_trouble(library)
         return library
 
     def _claimed(self, instance: dg.DagsterInstance) -> Library:
@@ -116,7 +116,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         _refuse_other_library(root)
         hint = "" if os.path.exists(root) else "; for the demo's library: python3 run.py demo"
         with refusals_as_failures(hint=hint):
-            library = in_force.open_in_force(root)
+            library = settings_in_force.open_in_force(root)
         return library  # noqa: RET504 -- a return inside would look to mypy as if it might not happen
 
 
@@ -130,7 +130,7 @@ def _refuse_other_library(root: str) -> None:
     if not served or not home or os.path.realpath(root) == os.path.realpath(served):
         return
     with suppress(Refused):  # what is no library serves none
-        if os.path.realpath(home) == in_force.peek(served).dagster_home:
+        if os.path.realpath(home) == settings_in_force.peek(served).dagster_home:
             raise refusal(
                 f"these services are those of the library {served}, and a run of theirs may not name another one; "
                 "start that library's own: thumb-pipeline up --library DIR"

@@ -1,6 +1,7 @@
 """`new_captures_sensor`: watches the library and asks for a run when frames wait.
 
-Only gathers and asks: what moved is found by `stages.changes`, what follows from it is decided in `domain.watching`.
+Only gathers and asks: what moved is found by `stages.captures.watch`, what follows from it is decided in
+`domain.watching`.
 """
 
 import json
@@ -21,13 +22,14 @@ from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import VERIFICATION
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due
-from thumb_pipeline.stages import in_force, watch_memory
-from thumb_pipeline.stages.captures import pause_s
-from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.errors import INTERRUPTIONS, REFUSALS
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.listing import discover_apart
-from thumb_pipeline.stages.retirement import with_sources
+from thumb_pipeline.stages.captures import memory
+from thumb_pipeline.stages.captures.follow import pause_s
+from thumb_pipeline.stages.captures.watch import Watch
+from thumb_pipeline.stages.inventory.listing import discover_apart
+from thumb_pipeline.stages.library import settings_in_force
+from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.removal.retire_timelapses import with_sources
 from thumb_pipeline.storage.leases import LockTimeout
 
 _TICK_S = 25.0
@@ -53,15 +55,15 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
-        before = in_force.file_state(opened)
+        before = settings_in_force.file_state(opened)
         ask_again_for_lost_retries(context.instance)
         while ages_s := attending_for_s(context.instance, opened):
             if is_successor_due(list(ages_s.values())):
                 return dg.SensorResult(run_requests=[_successor(*ages_s)], cursor=context.cursor)
-            if time.monotonic() > deadline_s or in_force.file_state(opened) != before:
+            if time.monotonic() > deadline_s or settings_in_force.file_state(opened) != before:
                 return _beside_a_run(context, opened)
             time.sleep(_ASK_AGAIN_S)
-        with watch_memory.watching(opened):
+        with memory.watching(opened):
             return _watch(context, opened, deadline_s)
     except LockTimeout:
         return dg.SensorResult(skip_reason="another process watches this library", cursor=context.cursor)
@@ -80,7 +82,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = _Partitions(context.instance, library)
     cursor = _cursor(context, library)
-    before = in_force.file_state(library)
+    before = settings_in_force.file_state(library)
     while True:
         looked_s = time.monotonic()
         watch.look(library)
@@ -97,7 +99,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         )
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
-        is_changed = in_force.file_state(library) != before  # the next tick opens the library afresh
+        is_changed = settings_in_force.file_state(library) != before  # the next tick opens the library afresh
         if decision.is_run_due or is_changed or now_s >= deadline_s:
             return _ask(context, library, watch, decision, cursor)
         if not watch.is_behind:
@@ -155,7 +157,7 @@ def _ask(
     runs = []
     if decision.is_run_due:
         list_id = f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(3)}"
-        watch_memory.place_list(library, list_id, watch.changes())
+        memory.place_list(library, list_id, watch.changes())
         config = {"ops": {"follow_captures": {"config": {"changes": list_id}}}}
         runs.append(dg.RunRequest(run_key=list_id, run_config=config, tags=settings_trouble.run_tags(library)))
         if library.trouble is not None:
@@ -196,7 +198,7 @@ def _told(
 
 def _cursor(context: dg.SensorEvaluationContext, library: Library) -> Cursor:
     """The last cursor; a list that is still there tells of a run that has not got to its end, also to a new daemon."""
-    asked_at_s = watch_memory.list_placed_at_s(library)
+    asked_at_s = memory.list_placed_at_s(library)
     if asked_at_s is None:
         return Cursor()
     said = settings_trouble.read_cursor(context.cursor).get("attempts")

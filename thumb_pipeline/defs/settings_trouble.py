@@ -1,6 +1,7 @@
 """Says where Dagster shows it that `thumbs.toml` cannot be used: the check `settings`, ticks, tags of runs.
 
-Which settings are in force then is found in `stages.in_force`; runs log it when they open the library (`resources`).
+Which settings are in force then is found in `stages.library.settings_in_force`; runs log it when they open the library
+(`resources`).
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from thumb_pipeline.domain.layout import SETTINGS_NAME
-from thumb_pipeline.stages.library import Library
+from thumb_pipeline.stages.library.library import Library
 
 SETTINGS_CHECK = "settings"
 CHECK_DESCRIPTION = (

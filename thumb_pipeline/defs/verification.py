@@ -1,6 +1,6 @@
 """Verifies and reports, for whatever in Dagster does so: the assets, the job `verify`, jobs that changed something.
 
-What is found out is `stages.verify`; what the reports look like is `report_metadata`.
+What is found out is `stages.verification.verify`; what the reports look like is `report_metadata`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,11 +10,11 @@ import dagster as dg
 
 from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.report_metadata import check_metadata, orphan_metadata, verification_metadata
-from thumb_pipeline.stages import health, verdicts
-from thumb_pipeline.stages.health import Question
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.reports import Report, report, reports, together
-from thumb_pipeline.stages.verify import VerifiedPart, verify
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.verification import health, verdicts
+from thumb_pipeline.stages.verification.health import Question
+from thumb_pipeline.stages.verification.reports import Report, report, reports, together
+from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 
 VERIFICATION = "verification_report"
 ORPHANS = "orphan_report"

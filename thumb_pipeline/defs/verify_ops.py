@@ -12,11 +12,11 @@ from thumb_pipeline.defs.report_metadata import unknown_folder_metadata
 from thumb_pipeline.defs.reporting import table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import evaluations, never_shown, reported
-from thumb_pipeline.stages import verdict_words, verdicts
-from thumb_pipeline.stages.library import Library
-from thumb_pipeline.stages.listing import discover
-from thumb_pipeline.stages.rolling import Budget, budget_of, roll
-from thumb_pipeline.stages.verify import verified_timelapses, verify
+from thumb_pipeline.stages.inventory.listing import discover
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.verification import verdicts, words
+from thumb_pipeline.stages.verification.rolling import Budget, budget_of, roll
+from thumb_pipeline.stages.verification.verify import verified_timelapses, verify
 from thumb_pipeline.storage import stopping
 
 
@@ -70,6 +70,6 @@ def _verified(
             verdicts.keep(library, part)
             yield from reported(library, part, unseen)
             stopping.listen()  # Dagster took the signals back when it was given something
-            counts = {"sources": int(part.timelapses["sources"].sum()), **verdict_words.states(part.verdicts)}
+            counts = {"sources": int(part.timelapses["sources"].sum()), **words.states(part.verdicts)}
             totals = {name: totals.get(name, 0) + n for name, n in counts.items()}
     return totals

@@ -1,7 +1,7 @@
 """How far a wall clock can be believed: whether its last step was plausible, and from when on ages count.
 
 A clock that runs ahead makes everything old at once. So an age that decides a deletion counts only from the moment
-since which the clock was steady. Reading clocks and keeping the note is `stages.clock`.
+since which the clock was steady. Reading clocks and keeping the note is `stages.library.clock`.
 """
 
 import math

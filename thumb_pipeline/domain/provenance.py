@@ -102,4 +102,4 @@ _FORMS: dict[str, Callable[[object], bool]] = {
     "version": _text("[ -~]{1,100}"),
     "frame_at": lambda value: isinstance(value, str) and (not value or is_moment(value)),
 }
-"""What each field can be, by its maker: the digests in `stages.worker`, the fingerprint in `variants`."""
+"""What each field can be, by its maker: the digests in `stages.workers.process`, the fingerprint in `variants`."""

@@ -1,6 +1,6 @@
 """What removing files by hand means: the operations, why a file was kept, and how much is too much.
 
-Which files are meant is decided in `stages.sweep` and `stages.purge`; nothing here touches a disk.
+Which files are meant is decided in `stages.removal.sweep` and `stages.removal.purge`; nothing here touches a disk.
 """
 
 from dataclasses import dataclass

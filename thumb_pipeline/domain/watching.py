@@ -1,6 +1,7 @@
 """Decides what a watcher of folders does: whom to list, what to render first, what to ask Dagster for.
 
-Functions of values, each with a test. Looking at folders is in `stages.changes`, asking Dagster in `defs.sensors`.
+Functions of values, each with a test. Looking at folders is in `stages.captures.watch`, asking Dagster in
+`defs.sensors`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from thumb_pipeline.domain import layout
 from thumb_pipeline.imaging.sky import sky_jpeg
-from thumb_pipeline.stages import recovery
-from thumb_pipeline.stages.library import Lease, Library
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.storage import publishing
 
 _BY_TIME, _BY_DAY, _PORTRAITS = "camera-1/timelapse-1", "camera-1/timelapse-2", "camera-2/timelapse-3"
@@ -66,7 +66,7 @@ def make_demo_frames(library: Library, lease: Lease, *, on_progress: Callable[[i
     folders = sorted({os.path.dirname(root / frame.path) for frame in frames})
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
-    recovery.announce(library, lease, [(key, layout.FRAMES_FOLDER) for key in (_BY_TIME, _BY_DAY, _PORTRAITS)])
+    clean_up.announce(library, lease, [(key, layout.FRAMES_FOLDER) for key in (_BY_TIME, _BY_DAY, _PORTRAITS)])
     missing = [frame for frame in frames if not os.path.lexists(root / frame.path)]
     _draw(root, missing, lease.id, on_progress or (lambda _done, _total: None))
     return len(missing)

@@ -1,7 +1,7 @@
 """Locks that the kernel releases with their process: one lease a process, one lock a dataset slice.
 
 A lease is a locked file named after its holder. Workers inherit it, so it is free only when the last process that
-could still write has ended. Who reads the free ones, and what is cleaned up after them, is `stages.recovery`.
+could still write has ended. Who reads the free ones, and what is cleaned up after them, is `stages.library.clean_up`.
 """
 
 import contextlib

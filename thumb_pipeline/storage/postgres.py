@@ -1,7 +1,7 @@
 """The PostgreSQL database that may keep Dagster's runs: its address, whether it answers, and whose it is.
 
 Dagster's own tables in it are Dagster's; here is one table of ours beside them, with one row. When a library has to
-use which database is decided in `stages.run_database`.
+use which database is decided in `stages.library.run_database`.
 """
 
 from dataclasses import asdict, dataclass

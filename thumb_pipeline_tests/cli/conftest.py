@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
+from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
 from thumb_pipeline_tests.cli.command_server import CommandServer
 
 QUICK_DAEMON = str(Path(__file__).parents[1] / "quick_daemon")

@@ -73,7 +73,9 @@ def run_main(*arguments: str) -> Ended:
 def elsewhere(target: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of a test module returns in a process of its own."""
     starter = multiprocessing.get_context("forkserver")
-    starter.set_forkserver_preload([__name__, "thumb_pipeline.stages.verify"])  # a fork then costs milliseconds
+    starter.set_forkserver_preload(
+        [__name__, "thumb_pipeline.stages.verification.verify"]
+    )  # a fork then costs milliseconds
     mine, theirs = starter.Pipe(duplex=False)
     process = starter.Process(target=_answer, args=(theirs, target, arguments))
     process.start()

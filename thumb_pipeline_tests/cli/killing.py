@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment, dagster_instance, first_port
 from thumb_pipeline_tests.cli.frame_stream import FrameStream
 from thumb_pipeline_tests.postgres import Postgres
@@ -113,7 +113,7 @@ def _kind(pid: int, command: str, found: dict[int, str]) -> str | None:
         "thumb_pipeline.cli.daemon": "daemon",
         _PAGE: "web UI",
         "spawn_main": "run",
-        "thumb_pipeline.stages.worker": "worker",
+        "thumb_pipeline.stages.workers.process": "worker",
     }
     return next((kind for sign, kind in signs.items() if sign in command), None)
 

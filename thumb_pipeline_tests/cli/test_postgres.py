@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import (
     COMMAND,
     Archive,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from thumb_pipeline.cli.runs import BackfillState
-from thumb_pipeline.stages.activity import Pace
+from thumb_pipeline.stages.rendering.progress import Pace
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 from thumb_pipeline_tests.cli.served import until, up
 from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders
@@ -126,7 +126,9 @@ def to_backfill(archive: Archive, run: Run) -> Archive:
 def workers_of_one_run(archive: Archive) -> list[int]:
     """The processes that render for a run, where there is one."""
     held = map(int, lease_holders(archive))
-    found = [pid for pid in held if b"thumb_pipeline.stages.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = [
+        pid for pid in held if b"thumb_pipeline.stages.workers.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     return [pid for pid in found if parent(pid) == parent(found[0])]
 
 

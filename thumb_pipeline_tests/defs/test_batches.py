@@ -8,7 +8,7 @@ import pytest
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.batches import timelapses_per_run
 from thumb_pipeline.defs.lanes import RENDER_POOL
-from thumb_pipeline.stages import in_force
+from thumb_pipeline.stages.library import settings_in_force
 
 
 def library(root: Path, text: str) -> str:
@@ -37,7 +37,7 @@ def test_settings_that_cannot_be_used_give_the_default(tmp_path: Path, text: str
 
 
 def test_or_what_was_in_force_last(tmp_path: Path) -> None:
-    in_force.open_in_force(library(tmp_path, "[batches]\ntimelapses_per_run = 7"))
+    settings_in_force.open_in_force(library(tmp_path, "[batches]\ntimelapses_per_run = 7"))
     assert timelapses_per_run(library(tmp_path, "nonsense")) == 7
 
 

@@ -14,8 +14,9 @@ from thumb_pipeline.definitions import build_definitions, end_lost_runs
 from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.lost_runs import lease_of
 from thumb_pipeline.defs.settings_trouble import noted, read_cursor
-from thumb_pipeline.stages import recovery, watch_memory
-from thumb_pipeline.stages.library import Refused, open_library
+from thumb_pipeline.stages.captures import memory
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Refused, open_library
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located
 from thumb_pipeline_tests.defs.test_on_demand import asked
 from thumb_pipeline_tests.defs.test_sensors import partition_changes, tick
@@ -107,8 +108,8 @@ CURSORS = [
 @pytest.mark.parametrize("cursor", CURSORS, ids=lambda cursor: ascii(cursor[:20]))
 def test_a_cursor_of_any_text_is_read_as_far_as_it_is_ours(cursor: str, tmp_path: Path) -> None:
     library = Archive(tmp_path / "library").library
-    with watch_memory.watching(library):
-        watch_memory.place_list(library, "1-00000a", {})
+    with memory.watching(library):
+        memory.place_list(library, "1-00000a", {})
     with dg.build_sensor_context(cursor=cursor) as context:
         found = sensors._cursor(context, library)
     assert 1 <= found.attempts < 1_000_000
@@ -143,9 +144,9 @@ def test_a_tag_that_names_no_lease_stops_nobody(
         run_id = instance.create_run_for_job(job, status=status).run_id
         run = instance.get_run_by_id(run_id)
         assert run is not None
-        assert lease_of(run.with_tags({recovery.LEASE_TAG: f"{lease}@{run_id}"})) is None
+        assert lease_of(run.with_tags({clean_up.LEASE_TAG: f"{lease}@{run_id}"})) is None
         if lease.isprintable():
-            instance.add_run_tags(run_id, {recovery.LEASE_TAG: f"{lease}@{run_id}"})
+            instance.add_run_tags(run_id, {clean_up.LEASE_TAG: f"{lease}@{run_id}"})
     end_lost_runs(archive.library, instance)
     assert len(runs.unfinished_runs(archive.library, instance)) == len(LEASES)
 

@@ -9,7 +9,7 @@ import pytest
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import kept_runs
 from thumb_pipeline.defs.settings_trouble import SETTINGS_CHECK
-from thumb_pipeline.stages import work_orders
+from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.archives import Archive
 

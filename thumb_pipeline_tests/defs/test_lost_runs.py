@@ -11,7 +11,7 @@ from thumb_pipeline.definitions import build_definitions, end_lost_runs
 from thumb_pipeline.defs import lost_runs
 from thumb_pipeline.defs.in_flight import CAPTURES_JOB, attending_for_s, unfinished_run_ids
 from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries, lease_of
-from thumb_pipeline.stages import recovery
+from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.storage import leases
 from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.shifted_clock import clock_ahead
@@ -38,7 +38,7 @@ def run_with(
     lease: leases.Lease, instance: dg.DagsterInstance, job: dg.JobDefinition, status: Status, **options: Any
 ) -> str:
     run_id = instance.create_run_for_job(job, status=status, **options).run_id
-    instance.add_run_tags(run_id, {recovery.LEASE_TAG: recovery.lease_tag(lease, run_id)})
+    instance.add_run_tags(run_id, {clean_up.LEASE_TAG: clean_up.lease_tag(lease, run_id)})
     return run_id
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_bears_a_copy_of_a_dead_runs_tag_is_not_taken_for_it(
     archive: Archive, instance: dg.DagsterInstance, generate: dg.JobDefinition
 ) -> None:
     first = run_with(killed_lease(archive), instance, generate, Status.STARTED)
-    tags = {recovery.LEASE_TAG: run_of(instance, first).tags[recovery.LEASE_TAG]}
+    tags = {clean_up.LEASE_TAG: run_of(instance, first).tags[clean_up.LEASE_TAG]}
     repeats = {"parent_run_id": first, "root_run_id": first}
     second = instance.create_run_for_job(generate, status=Status.STARTED, tags=tags, **repeats)
     end_lost_runs(archive.library, instance)

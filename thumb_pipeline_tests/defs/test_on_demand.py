@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.stages import on_demand
+from thumb_pipeline.stages.rendering import on_demand
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
 

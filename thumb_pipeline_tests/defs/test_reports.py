@@ -9,7 +9,7 @@ import pytest
 
 from thumb_pipeline.cli.instance import INSTANCE_SETTINGS
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.stages.health import Question
+from thumb_pipeline.stages.verification.health import Question
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
 
 ALL_CHECKS = {question.value for question in Question}

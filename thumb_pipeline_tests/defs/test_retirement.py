@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.defs.partitions import retirable
-from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
 
 ORDER = ["a", "b", "c", "d"]

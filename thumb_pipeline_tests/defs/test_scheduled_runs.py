@@ -5,10 +5,10 @@ import time
 import pytest
 
 from thumb_pipeline.defs.schedules import NIGHTLY
-from thumb_pipeline.stages import trash
+from thumb_pipeline.stages.removal import trash
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, carried_out, numbers
 from thumb_pipeline_tests.stages.archives import states
-from thumb_pipeline_tests.stages.test_deep import flip, textured
+from thumb_pipeline_tests.stages.verification.test_deep import flip, textured
 
 
 @pytest.mark.parametrize("name", [schedule.name for schedule in NIGHTLY])

@@ -13,7 +13,8 @@ from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.domain import watching
-from thumb_pipeline.stages import recovery, watch_memory
+from thumb_pipeline.stages.captures import memory
+from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline_tests.defs.conftest import ticks_until_asked
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
@@ -90,7 +91,7 @@ def test_the_run_renders_what_it_was_told_and_reports_each_timelapse(
     assert materialized(result) == {(asset, key) for asset in assets for key in (KEY, OTHER)}
     assert archive.variant("a.jpg").exists()
     assert archive.variant("b.jpg", key=OTHER).exists()
-    assert watch_memory.open_lists(archive.library) == []
+    assert memory.open_lists(archive.library) == []
 
 
 def test_nothing_is_asked_for_when_all_is_rendered(done_library: Archive, instance: dg.DagsterInstance) -> None:
@@ -141,7 +142,7 @@ def test_a_run_whose_process_was_killed_is_failed_and_followed_by_another(
     archive.frame("a.jpg")
     with archive.library.lease() as lease:
         run = instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTED)
-        instance.add_run_tags(run.run_id, {recovery.LEASE_TAG: recovery.lease_tag(lease, run.run_id)})
+        instance.add_run_tags(run.run_id, {clean_up.LEASE_TAG: clean_up.lease_tag(lease, run.run_id)})
         assert not tick(archive, instance).run_requests
     assert not tick(archive, instance).run_requests  # a lease that was given back: its run is about to end
     killed_lease(archive, lease.id)
@@ -169,7 +170,7 @@ def test_a_second_run_leaves_the_work_to_the_first(
     monkeypatch.setattr(captures, "_OTHER_WATCHER_S", 0.1)
     archive.frame("a.jpg")
     (request,) = asking(archive, instance).run_requests or []
-    with watch_memory.watching(archive.library):
+    with memory.watching(archive.library):
         assert carried_out(archive, instance, request).success
     assert not archive.variant("a.jpg").exists()
 

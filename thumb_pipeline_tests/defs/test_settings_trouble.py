@@ -13,7 +13,7 @@ from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.schedules import nightly_reconcile
 from thumb_pipeline.defs.settings_trouble import SETTINGS_CHECK, SETTINGS_TAG
-from thumb_pipeline.stages import in_force
+from thumb_pipeline.stages.library import settings_in_force
 from thumb_pipeline_tests.defs.conftest import ticks_until_asked
 from thumb_pipeline_tests.stages.archives import Archive
 
@@ -23,14 +23,14 @@ FAULT = "zzz = 1: unknown key"
 @pytest.fixture(autouse=True)
 def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sensors, "_TICK_S", 0.2)
-    monkeypatch.setattr(in_force, "_STANDS_STILL_S", 0.0)
+    monkeypatch.setattr(settings_in_force, "_STANDS_STILL_S", 0.0)
 
 
 @pytest.fixture
 def spoilt(archive: Archive, instance: dg.DagsterInstance) -> Archive:
     """A library whose file was usable once, when its instance was made, and no longer is."""
     archive.settings(more="[captures]\nlinger_s = 0.1\nkeep_warm = false")
-    in_force.open_in_force(str(archive.root))
+    settings_in_force.open_in_force(str(archive.root))
     path = archive.root / "thumbs.toml"
     path.write_text("zzz = 1\n" + path.read_text())
     return archive
@@ -135,7 +135,9 @@ def test_the_nightly_comparison_takes_place(spoilt: Archive, instance: dg.Dagste
 def test_nothing_is_removed_by_settings_that_nobody_can_see(
     spoilt: Archive, instance: dg.DagsterInstance, job: str, ops: Any
 ) -> None:
-    orphan = Path(in_force.open_in_force(str(spoilt.root)).variants("camera-1/timelapse-1"), "smalls", "x_small.jpg")
+    orphan = Path(
+        settings_in_force.open_in_force(str(spoilt.root)).variants("camera-1/timelapse-1"), "smalls", "x_small.jpg"
+    )
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"x")
     done = run_job(spoilt, instance, job, ops)

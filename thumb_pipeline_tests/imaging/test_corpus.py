@@ -1,6 +1,6 @@
 """Real files rendered in this process: right colours and likeness, and an answer for every part of a file.
 
-What becomes of each file of the corpus, in worker processes, is in `stages/test_worker_corpus.py`.
+What becomes of each file of the corpus, in worker processes, is in `stages/workers/test_corpus.py`.
 """
 
 import io

@@ -228,7 +228,7 @@ def test_paths_are_joined_and_files_removed_in_one_place_only() -> None:
     ],
 )
 def test_a_path_that_is_joined_or_a_file_removed_elsewhere_is_found(tmp_path: Path, line: str) -> None:
-    root = written(tmp_path, {"thumb_pipeline/stages/plan.py": f"def late():\n    {line}\n"})
+    root = written(tmp_path, {"thumb_pipeline/stages/planning/plan.py": f"def late():\n    {line}\n"})
     assert len(complaints_about_paths(root)) == 1
 
 
@@ -236,7 +236,7 @@ def test_a_path_that_is_joined_or_a_file_removed_elsewhere_is_found(tmp_path: Pa
     "line", ["', '.join(names)", "inside(folder, name)", "replace(order, id=1)", "names.remove(x)"]
 )
 def test_what_only_looks_like_it_is_not(tmp_path: Path, line: str) -> None:
-    root = written(tmp_path, {"thumb_pipeline/stages/plan.py": f"def late():\n    {line}\n"})
+    root = written(tmp_path, {"thumb_pipeline/stages/planning/plan.py": f"def late():\n    {line}\n"})
     assert complaints_about_paths(root) == []
 
 
@@ -284,7 +284,7 @@ def written(root: Path, files: dict[str, str]) -> Path:
         ("cli/page.py", "import dagster"),
         ("web/page.py", "from thumb_pipeline.cli import runs"),
         ("stages/plan.py", "from . import inventory"),
-        ("__init__.py", "import thumb_pipeline.stages.plan"),
+        ("__init__.py", "import thumb_pipeline.stages.planning.plan"),
     ],
 )
 def test_a_forbidden_import_is_found(tmp_path: Path, file: str, text: str) -> None:

@@ -29,12 +29,12 @@ from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
-from thumb_pipeline.stages import operations
 from thumb_pipeline.stages.demo import demo_frames
-from thumb_pipeline.stages.library import DEFAULT_SETTINGS, initialise, open_library
-from thumb_pipeline.stages.removal import RemovalWish
-from thumb_pipeline.stages.restore import restore
-from thumb_pipeline.stages.run_database import POSTGRES_VARIABLE
+from thumb_pipeline.stages.library.library import DEFAULT_SETTINGS, initialise, open_library
+from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
+from thumb_pipeline.stages.removal import run
+from thumb_pipeline.stages.removal.planned import RemovalWish
+from thumb_pipeline.stages.removal.restore import restore
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -223,7 +223,7 @@ def test_the_documented_json_keys_of_trash_and_restore_are_the_printed_ones(libr
         path.write_bytes(b"x")
     opened = open_library(str(library))
     with opened.lease() as lease:
-        operations.perform(opened, Operation.SWEEP, RemovalWish(), RUN_ID, lease)
+        run.perform(opened, Operation.SWEEP, RemovalWish(), RUN_ID, lease)
         shown = json.loads(CliRunner().invoke(app, ["trash", "--library", str(library), "--json"]).stdout)
         assert documented_keys("trash") == keys_in(shown) | keys_in(shown["entries"][0])
         assert documented_keys("restore") == set(restore(opened, RUN_ID, lease).document())

@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from thumb_pipeline.domain.findings import VariantState
-from thumb_pipeline.stages.verify import VerifiedPart
+from thumb_pipeline.stages.verification.verify import VerifiedPart
 from thumb_pipeline_tests.stages.naive_checker import Checked
 
 

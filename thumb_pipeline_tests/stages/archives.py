@@ -11,14 +11,15 @@ import polars as pl
 from PIL import ExifTags, Image
 
 from thumb_pipeline.domain import names
-from thumb_pipeline.stages import recording, recovery
-from thumb_pipeline.stages.inventory import Survey, accept, survey
-from thumb_pipeline.stages.library import Library, open_library
-from thumb_pipeline.stages.listing import list_sources
-from thumb_pipeline.stages.next_newest import render_rows
-from thumb_pipeline.stages.plan import Plan, make_plan
-from thumb_pipeline.stages.render import ChunkResult
-from thumb_pipeline.stages.selection import Selection
+from thumb_pipeline.stages.inventory.listing import list_sources
+from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.inventory.survey import Survey, accept, survey
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Library, open_library
+from thumb_pipeline.stages.planning.plan import Plan, make_plan
+from thumb_pipeline.stages.rendering import accept_plan
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
+from thumb_pipeline.stages.rendering.latest_only import render_rows
 
 KEY = "camera-1/timelapse-1"
 SETTLE_S = 0.1
@@ -180,9 +181,9 @@ class Archive:
         """Plans, records and renders once, as `generate` does."""
         library = self.library
         with library.lease() as lease:
-            recovery.clean_up(library)
+            clean_up.clean_up(library)
             plan = make_plan(library, Selection(**selection), lease)  # type: ignore[arg-type]
-            recording.record(library, plan)
+            accept_plan.record(library, plan)
             result = ChunkResult() if plan.rows.is_empty() else render_rows(library, plan.rows, lease, run_id="r")
         return Done(plan=plan, result=result)
 

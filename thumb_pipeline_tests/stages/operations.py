@@ -20,18 +20,21 @@ from pathlib import Path
 from typing import Any
 
 from thumb_pipeline.domain import removals
-from thumb_pipeline.stages import journal, recording, recovery, verdicts
-from thumb_pipeline.stages.errors import REFUSALS
-from thumb_pipeline.stages.library import Library, open_library
-from thumb_pipeline.stages.operations import perform
-from thumb_pipeline.stages.plan import make_plan
-from thumb_pipeline.stages.removal import RemovalWish
-from thumb_pipeline.stages.render import render_chunk
-from thumb_pipeline.stages.repair import repair
-from thumb_pipeline.stages.restore import restore
-from thumb_pipeline.stages.selection import Selection
-from thumb_pipeline.stages.verify import VerifiedPart, verified_timelapses
-from thumb_pipeline.stages.verify import verify as verify_timelapses
+from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.library import Library, open_library
+from thumb_pipeline.stages.planning.plan import make_plan
+from thumb_pipeline.stages.removal import journal
+from thumb_pipeline.stages.removal.planned import RemovalWish
+from thumb_pipeline.stages.removal.restore import restore
+from thumb_pipeline.stages.removal.run import perform
+from thumb_pipeline.stages.rendering import accept_plan
+from thumb_pipeline.stages.rendering.chunk import render_chunk
+from thumb_pipeline.stages.repair.repair import repair
+from thumb_pipeline.stages.verification import verdicts
+from thumb_pipeline.stages.verification.verify import VerifiedPart, verified_timelapses
+from thumb_pipeline.stages.verification.verify import verify as verify_timelapses
 from thumb_pipeline_tests.stages.naive_checker import Checked
 
 STEP = "thumb_pipeline_tests.step"
@@ -94,11 +97,11 @@ class Operation:
 def _generate(**selection: Any) -> Callable[[Library], None]:
     def carry_out(library: Library) -> None:
         with library.lease() as lease:
-            dead = recovery.dead_leases(library)
-            recovery.clean_up(library)
-            recovery.forget(library, dead)
+            dead = clean_up.dead_leases(library)
+            clean_up.clean_up(library)
+            clean_up.forget(library, dead)
             plan = make_plan(library, Selection(**selection), lease)
-            recording.record(library, plan)
+            accept_plan.record(library, plan)
             if not plan.rows.is_empty():
                 render_chunk(library, plan.rows, lease, run_id="r", on_source=lambda _: sys.audit(STEP))
 

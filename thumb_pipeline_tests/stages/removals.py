@@ -4,16 +4,16 @@ import uuid
 from pathlib import Path
 
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages import journal, operations
-from thumb_pipeline.stages.removal import Removal, RemovalWish
-from thumb_pipeline.stages.removing import Removed
-from thumb_pipeline.stages.restore import Restored, restore
+from thumb_pipeline.stages.removal import journal, run
+from thumb_pipeline.stages.removal.carry_out import Removed
+from thumb_pipeline.stages.removal.planned import Removal, RemovalWish
+from thumb_pipeline.stages.removal.restore import Restored, restore
 from thumb_pipeline_tests.stages.archives import Archive
 
 
 def planned(archive: Archive, operation: Operation = Operation.SWEEP, **wish: object) -> Removal:
     """The plan alone."""
-    return operations.plan_removal(archive.library, operation, RemovalWish(**wish))  # type: ignore[arg-type]
+    return run.plan_removal(archive.library, operation, RemovalWish(**wish))  # type: ignore[arg-type]
 
 
 def removed(archive: Archive, operation: Operation = Operation.SWEEP, **wish: object) -> Removed:
@@ -21,7 +21,7 @@ def removed(archive: Archive, operation: Operation = Operation.SWEEP, **wish: ob
     library = archive.library
     with library.lease() as lease:
         asked = RemovalWish(**wish)  # type: ignore[arg-type]
-        return operations.perform(library, operation, asked, str(uuid.uuid4()), lease)
+        return run.perform(library, operation, asked, str(uuid.uuid4()), lease)
 
 
 def swept(archive: Archive, **wish: object) -> Removed:
@@ -36,7 +36,7 @@ def written_down(archive: Archive, operation: Operation = Operation.SWEEP, **wis
     """Plans and writes down; what a test does next happens between the report and the deletion."""
     library, run_id = archive.library, str(uuid.uuid4())
     with library.lease() as lease, journal.alone(library):
-        operations.write_down(library, planned(archive, operation, **wish), run_id, lease)
+        run.write_down(library, planned(archive, operation, **wish), run_id, lease)
     return run_id
 
 
@@ -45,7 +45,7 @@ def carried_out(archive: Archive, run_id: str) -> Removed:
     library = archive.library
     operation = journal.read(library, run_id).operation
     with library.lease() as lease:
-        return operations.perform(library, operation, RemovalWish(), run_id, lease)
+        return run.perform(library, operation, RemovalWish(), run_id, lease)
 
 
 def restored(archive: Archive, run_id: str) -> Restored:

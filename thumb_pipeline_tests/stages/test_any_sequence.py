@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from thumb_pipeline.stages import journal
-from thumb_pipeline.stages.library import open_library
+from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.removal import journal
 from thumb_pipeline_tests.stages import operations
 from thumb_pipeline_tests.stages.agreement import assert_agreement
 from thumb_pipeline_tests.stages.naive_checker import Checked, check, text_of

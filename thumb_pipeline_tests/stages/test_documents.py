@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages import journal, recovery, trash, watch_memory, work_orders
-from thumb_pipeline.stages.library import Library, Refused
-from thumb_pipeline.stages.watch_memory import FolderChanges
+from thumb_pipeline.stages.captures import memory
+from thumb_pipeline.stages.captures.memory import FolderChanges
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.removal import journal, trash
+from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 from thumb_pipeline_tests.stages.removals import written_down
 
@@ -47,9 +50,9 @@ def library(done: Archive) -> Library:
     work_orders.place(done.library, done.plan(force=True), ORDER)
     done.killed_lease("0badf00d", "smalls")
     written_down(done, Operation.PURGE)
-    watch_memory.write_marks(done.library, {KEY: watch_memory.Mark(mtime_ns=1, pending=("a.jpg",))})
+    memory.write_marks(done.library, {KEY: memory.Mark(mtime_ns=1, pending=("a.jpg",))})
     changes = {KEY: FolderChanges(mtime_ns=1, is_final=True, names=["a.jpg"])}
-    watch_memory.place_list(done.library, LIST, changes)
+    memory.place_list(done.library, LIST, changes)
     return done.library
 
 
@@ -71,15 +74,15 @@ def read_journals(library: Library) -> None:
 
 
 def read_leases(library: Library) -> None:
-    for lease_id in recovery.dead_leases(library):
-        recovery.holder(library, lease_id)
-    recovery.clean_up(library)
+    for lease_id in clean_up.dead_leases(library):
+        clean_up.holder(library, lease_id)
+    clean_up.clean_up(library)
 
 
 def read_memory(library: Library) -> None:
-    watch_memory.read_marks(library)
-    watch_memory.read_list(library, LIST)
-    watch_memory.list_placed_at_s(library)
+    memory.read_marks(library)
+    memory.read_list(library, LIST)
+    memory.list_placed_at_s(library)
 
 
 def files(library: Library) -> Iterator[tuple[Path, Callable[[Library], None]]]:
@@ -162,8 +165,8 @@ def test_no_text_but_the_id_of_a_run_names_a_folder(library: Library, text: str)
 def test_no_text_but_the_id_of_a_list_names_a_file(library: Library, text: str) -> None:
     notes = Path(library.root, "notes.changes.json")
     notes.write_text("{}")
-    assert watch_memory.read_list(library, text) == {}
-    watch_memory.discard_list(library, text)
+    assert memory.read_list(library, text) == {}
+    memory.discard_list(library, text)
     assert notes.exists()
 
 

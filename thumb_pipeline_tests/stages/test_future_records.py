@@ -7,16 +7,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from thumb_pipeline.stages import health, retries, verdicts
-from thumb_pipeline.stages.changes import Watch
-from thumb_pipeline.stages.rolling import Budget, roll
-from thumb_pipeline.stages.verify import verify
-from thumb_pipeline.stages.watch_memory import Mark, RefusedSource, read_marks, write_marks
+from thumb_pipeline.stages.captures.memory import Mark, RefusedSource, read_marks, write_marks
+from thumb_pipeline.stages.captures.watch import Watch
+from thumb_pipeline.stages.rendering import retries
+from thumb_pipeline.stages.verification import health, verdicts
+from thumb_pipeline.stages.verification.rolling import Budget, roll
+from thumb_pipeline.stages.verification.verify import verify
 from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.aging import FUTURE_DAYS
 from thumb_pipeline_tests.stages.archives import KEY, Archive
-from thumb_pipeline_tests.stages.test_policy import FIRST, LATEST_ONLY, SECOND, small_of, smalls
-from thumb_pipeline_tests.stages.test_retries import try_in_vain
+from thumb_pipeline_tests.stages.planning.test_policy import FIRST, LATEST_ONLY, SECOND, small_of, smalls
+from thumb_pipeline_tests.stages.rendering.test_retries import try_in_vain
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
 from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.inventory import accept
-from thumb_pipeline.stages.plan import surveys
-from thumb_pipeline.stages.selection import refuse_shrunken
+from thumb_pipeline.stages.inventory.selection import refuse_shrunken
+from thumb_pipeline.stages.inventory.survey import accept
+from thumb_pipeline.stages.planning.plan import surveys
 
 
 @dg.asset(

@@ -11,8 +11,8 @@ from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
 from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages import recording, work_orders
-from thumb_pipeline.stages.plan import make_plan
+from thumb_pipeline.stages.planning.plan import make_plan
+from thumb_pipeline.stages.rendering import accept_plan, work_orders
 
 
 @dg.asset(
@@ -30,7 +30,7 @@ def missing_thumbnails(context: dg.AssetExecutionContext, library: LibraryResour
     keys = timelapses_of(context)
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         plan = make_plan(opened, config.selection(keys), lease)
-        recording.keep_plan(opened, plan, keys)
+        accept_plan.keep_plan(opened, plan, keys)
     shown = plan.rows.select("timelapse", "source_name", "variant", "reason")
     order = work_orders.describe(opened, plan, context.run.run_id)
     metadata = {**plan_metadata(order.by_reason, PLAN), **prediction_metadata(order)}

@@ -13,7 +13,7 @@ from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
 from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluations, verified_report
-from thumb_pipeline.stages.listing import discover
+from thumb_pipeline.stages.inventory.listing import discover
 
 
 @dg.multi_asset(

@@ -3,7 +3,7 @@
 `whole` has the file from top to bottom; its tables are in `library_tables`, `variant_tables` and `policy_tables`.
 `agreement` says which names must fit together, `resolution` what holds for one timelapse, `parsing` turns text into
 settings and faults into sentences. Reading the file, and comparing its folders with those on the disk, is done where a
-library is opened (`stages.library`).
+library is opened (`stages.library.library`).
 """
 
 from thumb_pipeline.domain.settings.parsing import SettingsError, parse_settings

@@ -1,0 +1,1 @@
+"""Watches the folders of cameras, and renders new captures as they come."""

@@ -1,0 +1,176 @@
+"""Looks into variant files that no record vouches for, in worker processes, and decides which to adopt.
+
+Which files are doubtful follows from `analytics.states`; the rule for one file is `domain.plans.judge`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.plans import Expectation, Reason, State
+from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.stages.examining.digests import with_known_digest
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.workers.messages import ExamineAnswer, ExamineTask, WorkerOrders
+from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.storage.leases import Lease
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+ADOPTED = "adopted"
+"""The state of a variant that was right and unrecorded."""
+
+_FILES_A_TASK = 64
+_ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
+_SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
+_UNKNOWN = ("reason", "detail", "attempts", "retry_at", "decoder", "render_ms", "thumb_hash", "run_id")
+_VERDICT = {
+    "reason": pl.String,
+    "known_digest": pl.String,
+    "is_trusted": pl.Boolean,
+    "width_px": pl.Int32,
+    "height_px": pl.Int32,
+    "n_bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
+    "checksum": pl.String,
+    "source_digest": pl.String,
+    "frame_at": pl.String,
+}
+
+
+def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
+    """What the settings allow a worker."""
+    rendering = library.settings.rendering
+    return WorkerOrders(
+        writer=lease.id,
+        cameras=library.cameras,
+        deadline_s=rendering.deadline_s,
+        max_pixels=int(rendering.max_megapixels * 1_000_000),
+        max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
+        frame_at=library.settings.frame_at,
+        is_yielding=not library.is_urgent,
+    )
+
+
+def examine(
+    library: Library, states: pl.DataFrame, lease: Lease, *, trust_existing: bool, on_progress: Progress | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Decides the doubtful rows of a state table.
+
+    Args:
+        library: the library.
+        states: what `analytics.states.variant_states` gives; with `source_digest` where the sources' bytes are known.
+        lease: ours.
+        trust_existing: whether to adopt another program's variants that decode and fit their box.
+        on_progress: told of files looked into.
+
+    Returns:
+        The states with every doubtful one decided (`ADOPTED`, or the reason to make it again), and the manifest rows
+        of the adopted.
+    """
+    doubtful = states.filter(pl.col("state") == State.EXAMINE.value)
+    if doubtful.is_empty():
+        return states, MANIFEST.empty()
+    verdicts = pl.concat(
+        _verdicts(
+            library,
+            doubtful.slice(first, _ROWS_AT_ONCE),
+            lease,
+            trust_existing=trust_existing,
+            on_progress=_from(on_progress, first, doubtful.height),
+        )
+        for first in range(0, doubtful.height, _ROWS_AT_ONCE)
+    )
+    decided = pl.concat([doubtful.drop("known_digest"), verdicts.select(pl.all().name.prefix("v_"))], how="horizontal")
+    # Its predecessor still stands: a kill came between the two. Made again, it takes the predecessor with it.
+    is_halfway = pl.col("v_reason").is_null() & pl.col("superseded_path").is_not_null() & ~pl.col("v_is_trusted")
+    verdict = pl.when(is_halfway).then(pl.lit(Reason.STALE_SPEC.value)).otherwise("v_reason")
+    decided = decided.with_columns(state=verdict.fill_null(ADOPTED), known_digest=pl.col("v_known_digest"))
+    adopted = _manifest_rows(decided.filter(pl.col("state") == ADOPTED))
+    rest = states.filter(pl.col("state") != State.EXAMINE.value)
+    return pl.concat([rest, decided.select(rest.columns)]), adopted
+
+
+def _from(on_progress: Progress | None, first: int, n_all: int) -> Progress | None:
+    """Progress of a part, told as that of the whole."""
+    return None if on_progress is None else lambda n_done, _: on_progress(first + n_done, n_all)
+
+
+def _verdicts(
+    library: Library, doubtful: pl.DataFrame, lease: Lease, *, trust_existing: bool, on_progress: Progress | None
+) -> pl.DataFrame:
+    """One row a doubtful row, in their order."""
+    tasks = list(_tasks(library, doubtful, trust_existing=trust_existing))
+    answers: dict[int, list[ExamineAnswer]] = {}
+    place = {id(task): number for number, task in enumerate(tasks)}
+    deadly: list[ExamineTask] = []
+    n_done = 0
+    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+        for task, answer in pool.run(tasks):
+            assert isinstance(task, ExamineTask)
+            if not isinstance(answer, list):
+                deadly.append(task)  # asked again when the pool is free: it takes one series of tasks at a time
+                continue
+            answers[place[id(task)]] = answer
+            n_done += len(answer)
+            if on_progress is not None:
+                on_progress(n_done, doubtful.height)
+        for task in deadly:
+            answers[place[id(task)]] = _one_by_one(pool, task)
+    rows = [asdict(answer) for number in range(len(tasks)) for answer in answers[number]]
+    return pl.DataFrame(rows, schema=_VERDICT)
+
+
+def _one_by_one(pool: WorkerPool, task: ExamineTask) -> list[ExamineAnswer]:
+    """A worker died over one of these files: only that one is corrupt."""
+    found: list[ExamineAnswer] = []
+    for file in task.files:
+        single = ExamineTask(files=(file,), trust_existing=task.trust_existing)
+        for _, answer in pool.run([single]):
+            corrupt = [ExamineAnswer(reason=Reason.CORRUPT)]
+            found += answer if isinstance(answer, list) else corrupt
+    return found
+
+
+def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) -> Iterator[ExamineTask]:
+    specs = library.settings.specs
+    files: list[tuple[bytes, Expectation]] = []
+    columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
+    rows = with_known_digest(library, doubtful)
+    if "source_digest" in rows.columns:  # somebody has just read them
+        rows = rows.with_columns(digest=pl.coalesce("source_digest", "digest"))
+    for key, source, variant, path, n_bytes, mtime_ns, digest in rows.select(columns).iter_rows():
+        expectation = Expectation(
+            source_n_bytes=n_bytes,
+            source_mtime_ns=mtime_ns,
+            source_name_digest=names.name_digest(names.to_bytes(source)),
+            spec=specs[variant],
+            frame_at=library.settings.frame_at.text,
+            source_digest=digest,
+        )
+        files.append((library.variant_file(key, path), expectation))
+        if len(files) == _FILES_A_TASK:
+            yield ExamineTask(files=tuple(files), trust_existing=trust_existing)
+            files = []
+    if files:
+        yield ExamineTask(files=tuple(files), trust_existing=trust_existing)
+
+
+def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
+    said: dict[str, Any] = {
+        "state": pl.lit("made"),
+        "origin": pl.when(pl.col("v_is_trusted")).then(pl.lit("trusted")).otherwise(pl.lit(ADOPTED)),
+        "source_n_bytes": pl.col("n_bytes"),
+        "source_mtime_ns": pl.col("mtime_ns"),
+        "render_revision": pl.lit(RENDER_REVISION),
+        "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
+        **{name: pl.col(f"v_{name}") for name in _SEEN},
+        **{name: pl.lit(None) for name in _UNKNOWN},
+    }
+    return adopted.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())

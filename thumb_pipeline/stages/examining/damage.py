@@ -1,0 +1,117 @@
+"""Remembers which files were opened and found wrong, though they look as recorded, so that plans believe it.
+
+A disproof holds for one file: the path with this size and mtime. It is never believed without a second look, as the
+file may have been restored as it was; and it goes when the variant is made again. Finding it is done in `deep`.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from thumb_pipeline.domain.plans import Reason, State
+from thumb_pipeline.stages.examining.adopt import ADOPTED, worker_orders
+from thumb_pipeline.stages.examining.deep import WHICH, files_of_variants, prove
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.storage.leases import Lease
+
+VOUCHED = (State.VALID.value, ADOPTED)
+"""States of variants that were not opened to their end: what a disproof can overturn."""
+
+
+def marked(library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Sequence[str] | None) -> pl.DataFrame:
+    """States of one variant with `is_disproved`: whether its file still is the one that was found wrong.
+
+    Such a file is not what a source that was only touched may keep.
+
+    Args:
+        library: the library.
+        states: of one variant in some timelapses, what `analytics.states.variant_states` gives.
+        files: timelapse, variant_path, n_bytes, mtime_ns as listed.
+        only: the source names that the states are confined to.
+    """
+    keys = [key for key in states["timelapse"].unique() if library.damage.holds(key)]
+    file = ["timelapse", "variant_path", "n_bytes", "mtime_ns"]
+    found = library.damage.query(keys, lambda rows: rows.select("source_name", *file), names=only) if keys else None
+    if found is None or found.is_empty():
+        return states.with_columns(is_disproved=pl.lit(False))
+    standing = found.join(files, on=file, how="semi").select("timelapse", "source_name", "variant_path")
+    told = standing.with_columns(is_disproved=pl.lit(True))
+    return states.join(
+        told, on=["timelapse", "source_name", "variant_path"], how="left", maintain_order="left"
+    ).with_columns(
+        is_disproved=pl.col("is_disproved").fill_null(False),
+        known_digest=pl.when(pl.col("is_disproved").is_null()).then("known_digest"),
+    )
+
+
+def of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+    """Those of some sources (as listed) that were found wrong and have not changed since."""
+    keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
+    if not keys:
+        return sources.head(0)
+    found = library.damage.read(keys, where=pl.col("variant") == "")
+    return sources.join(found, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="semi")
+
+
+def reconsidered(
+    library: Library, decided: pl.DataFrame, adopted: pl.DataFrame, lease: Lease
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A plan's states and adoptions after a second look at the disproved files that it would leave alone."""
+    if not decided["is_disproved"].any():
+        return decided, adopted
+    decided = decided.with_columns(known_digest=pl.when(~pl.col("is_disproved")).then("known_digest"))
+    doubtful = decided.filter(pl.col("is_disproved") & pl.col("state").is_in(VOUCHED))
+    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+        proven = prove(library, pool, files_of_variants(library, doubtful, adopted))
+    return proven.applied(decided), adopted.join(proven.wrong, on=WHICH, how="anti")
+
+
+def remember(library: Library, wrong: pl.DataFrame, forgotten: pl.DataFrame) -> None:
+    """Writes disproofs down (`DAMAGE` columns), and takes others out."""
+    new = wrong.partition_by("timelapse", as_dict=True)
+    gone = forgotten.partition_by("timelapse", as_dict=True)
+    for (key,) in sorted({*new, *gone}):
+        rows = new.get((key,), library.damage.schema.empty())
+        library.damage.merge(str(key), rows, removed=gone.get((key,)))
+
+
+def forget_made(library: Library, key: str, made: pl.DataFrame) -> None:
+    """Takes out the disproofs of variants that were made again (timelapse, source_name, variant)."""
+    if not library.damage.holds(key):
+        return
+    known = library.damage.read([key], names=made["source_name"].unique().to_list())
+    outdated = known.join(made, on=WHICH, how="semi").select(WHICH)
+    if not outdated.is_empty():
+        library.damage.merge(key, library.damage.schema.empty(), removed=outdated)
+
+
+def forget_sources(library: Library, key: str, names: Sequence[str]) -> None:
+    """Takes out what is known of sources that are accepted to be gone, and of their variants."""
+    for table in (library.damage, library.checked):
+        if not table.holds(key):
+            continue
+        known = table.read([key], names=names).select("timelapse", *table.schema.key)
+        if not known.is_empty():
+            table.merge(key, table.schema.empty(), removed=known)
+
+
+def outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+    """Disproofs (timelapse, source_name, variant) that a verification of whole timelapses does not confirm.
+
+    Where a source or a file is not there, its disproof stays: the disk may not be mounted.
+
+    Args:
+        library: the library.
+        sources: the verified sources, as listed.
+        decided: their variants' states as they were before proving.
+        wrong: what was disproved now.
+    """
+    held = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
+    if not held:
+        return wrong.head(0).select(WHICH)
+    reasons = [reason.value for reason in Reason]
+    unproved = (pl.col("is_disproved") & pl.col("state").is_in(reasons)) | (pl.col("state") == Reason.MISSING.value)
+    confirmed = pl.concat([wrong.select(WHICH), decided.filter(unproved).select(WHICH)])
+    known = library.damage.read(held).select(WHICH)
+    return known.join(sources, on=["timelapse", "source_name"], how="semi").join(confirmed, on=WHICH, how="anti")

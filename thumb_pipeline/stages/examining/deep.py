@@ -1,0 +1,259 @@
+"""Opens files that look right, in worker processes, and says which of them are not.
+
+What is done to one file is in `workers.deep_checks`. What is remembered of it is in `damage`, what a report says of it
+in `verify`; nothing is written here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import DAMAGE, INSTANT
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.failures import Failure
+from thumb_pipeline.domain.findings import SourceFinding
+from thumb_pipeline.domain.plans import Expectation, Reason
+from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.stages.examining.adopt import Progress
+from thumb_pipeline.stages.examining.digests import with_known_digest
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.workers.messages import Disproof, KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
+from thumb_pipeline.stages.workers.pool import WorkerPool
+
+WHICH = ("timelapse", "source_name", "variant")
+"""What tells one file from another; the variant of a source is the empty text."""
+
+FILES = {
+    "timelapse": pl.String,
+    "source_name": pl.String,
+    "variant": pl.String,
+    "variant_path": pl.String,  # empty for sources
+    "n_bytes": pl.Int64,  # of the file, as is the mtime
+    "mtime_ns": pl.Int64,
+    "source_n_bytes": pl.Int64,
+    "source_mtime_ns": pl.Int64,
+    "digest": pl.String,  # of the source's bytes; null where nobody knows it
+    "checksum": pl.String,  # as recorded, as are the rest; null for sources
+    "width_px": pl.Int32,
+    "height_px": pl.Int32,
+    "is_trusted": pl.Boolean,
+}
+"""The columns of a table of files to prove."""
+
+_FILES_A_TASK = 64
+_BYTES_A_TASK = 32_000_000
+
+_Task = ProveTask | ReadTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What opening files came to.
+
+    Attributes:
+        wrong: the disproved ones (`DAMAGE` columns).
+        moved: timelapse, source_name, variant of those that were not there as recorded: nothing is known of them.
+        n_files: how many were asked about.
+        n_bytes: how many bytes were read.
+    """
+
+    wrong: pl.DataFrame
+    moved: pl.DataFrame
+    n_files: int
+    n_bytes: int
+
+    def applied(self, states: pl.DataFrame) -> pl.DataFrame:
+        """Rows with timelapse, source_name, variant, state, known_digest; the disproved ones with their new state."""
+        if self.wrong.is_empty():
+            return states
+        told = self.wrong.select(*WHICH, told="state")
+        is_told = pl.col("told").is_not_null()
+        return (
+            states.join(told, on=WHICH, how="left", maintain_order="left")
+            .with_columns(
+                state=pl.coalesce("told", "state"), known_digest=pl.when(~is_told).then(pl.col("known_digest"))
+            )
+            .drop("told")
+        )
+
+
+def together(parts: Sequence[Proven]) -> Proven:
+    """Several as one."""
+    return Proven(
+        wrong=pl.concat([DAMAGE.empty(), *(part.wrong for part in parts)]),
+        moved=pl.concat([pl.DataFrame(schema=dict.fromkeys(WHICH, pl.String)), *(part.moved for part in parts)]),
+        n_files=sum(part.n_files for part in parts),
+        n_bytes=sum(part.n_bytes for part in parts),
+    )
+
+
+def files_of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+    """Sources as files to prove.
+
+    Args:
+        library: the library.
+        sources: timelapse, source_name, n_bytes, mtime_ns as listed.
+    """
+    rows = sources.select("timelapse", "source_name", "n_bytes", "mtime_ns")
+    return _completed(with_known_digest(library, rows).with_columns(variant=pl.lit(""), variant_path=pl.lit("")))
+
+
+def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFrame) -> pl.DataFrame:
+    """Variants as files to prove, with what is recorded of them.
+
+    Args:
+        library: the library.
+        rows: timelapse, source_name, variant, variant_path, and n_bytes, mtime_ns of their sources.
+        adoptable: manifest rows of those that have none yet, or none that holds.
+    """
+    kept = ("variant_path", "n_bytes", "mtime_ns", "checksum", "width_px", "height_px")
+    columns = (*WHICH, *kept, pl.col("origin").eq("trusted").fill_null(False).alias("is_trusted"))
+    keys, sources = rows["timelapse"].unique().to_list(), rows["source_name"].unique().to_list()
+    recorded = library.manifest.query(
+        keys, lambda known: known.filter(pl.col("state") == "made").select(*columns), names=sources
+    ).join(adoptable.select(WHICH), on=WHICH, how="anti")
+    known = pl.concat([recorded, adoptable.select(*columns)])
+    asked = with_known_digest(library, rows.select(*WHICH, "variant_path", "n_bytes", "mtime_ns")).rename(
+        {"n_bytes": "source_n_bytes", "mtime_ns": "source_mtime_ns"}
+    )
+    return _completed(asked.join(known, on=[*WHICH, "variant_path"], how="inner"))
+
+
+def _completed(rows: pl.DataFrame) -> pl.DataFrame:
+    absent = [pl.lit(None, kind).alias(name) for name, kind in FILES.items() if name not in rows.columns]
+    return rows.with_columns(absent).select(list(FILES))
+
+
+def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: Progress | None = None) -> Proven:
+    """Opens files to their end; a source comes together with its variants.
+
+    Args:
+        library: the library.
+        pool: workers.
+        files: `FILES` columns.
+        on_progress: told of files opened.
+    """
+    files = files.sort(WHICH)
+    wrong: list[tuple[int, str, str]] = []
+    moved: list[int] = []
+    n_done, n_bytes = 0, 0
+    for places, answer in _answers(pool, _tasks(library, files)):
+        wrong += [(places[one.index], one.state, one.detail) for one in answer.wrong]
+        moved += [places[index] for index in answer.moved]
+        n_bytes += answer.n_bytes
+        n_done += len(places)
+        if on_progress is not None:
+            on_progress(n_done, files.height)
+    return Proven(
+        wrong=_damage(files, sorted(wrong)), moved=files[moved].select(WHICH), n_files=files.height, n_bytes=n_bytes
+    )
+
+
+def _damage(files: pl.DataFrame, wrong: list[tuple[int, str, str]]) -> pl.DataFrame:
+    told = pl.DataFrame(
+        wrong, schema={"place": pl.Int64, "state": pl.String, "detail": pl.String}, orient="row"
+    ).with_columns(found_at=pl.lit(datetime.now(UTC), INSTANT))
+    return pl.concat([files[told["place"]], told], how="horizontal").select(list(DAMAGE.columns))
+
+
+def _answers(pool: WorkerPool, tasks: Iterable[tuple[_Task, list[int]]]) -> Iterator[tuple[list[int], ProofAnswer]]:
+    """Each task's answer with the places of its files; a file that its worker dies over is asked about alone."""
+    under_way: dict[int, list[int]] = {}
+    deadly: list[tuple[_Task, list[int]]] = []
+
+    def announced() -> Iterator[_Task]:
+        for task, places in tasks:
+            under_way[id(task)] = places
+            yield task
+
+    for task, answer in pool.run(announced()):
+        assert isinstance(task, ProveTask | ReadTask)
+        places = under_way.pop(id(task))
+        if isinstance(answer, ProofAnswer):
+            yield places, answer
+        else:
+            deadly.append((task, places))
+    for task, places in deadly:
+        for index, place in enumerate(places):
+            yield [place], _alone(pool, task, index)
+
+
+def _alone(pool: WorkerPool, task: _Task, index: int) -> ProofAnswer:
+    single: _Task
+    if isinstance(task, ProveTask):
+        single, state = ProveTask(files=(task.files[index],)), str(Reason.CORRUPT)
+    else:
+        single, state = ReadTask(files=(task.files[index],)), str(SourceFinding.UNREADABLE)
+    ((_, answer),) = pool.run([single])
+    if isinstance(answer, ProofAnswer):
+        return answer
+    assert isinstance(answer, Failure)
+    return ProofAnswer(wrong=[Disproof(index=0, state=state, detail=answer.detail)], moved=[], n_bytes=0)
+
+
+def _tasks(library: Library, files: pl.DataFrame) -> Iterator[tuple[_Task, list[int]]]:
+    """Tasks of one kind each, filled side by side; and the places of their files in the table."""
+    specs = library.settings.specs
+    for kind in (_Batch(ProveTask), _Batch(ReadTask)):
+        is_source = kind.task is ReadTask
+        chosen = pl.col("variant") == "" if is_source else pl.col("variant") != ""
+        for row in files.with_row_index("place").filter(chosen).iter_rows(named=True):
+            file = _source(library, row) if is_source else _variant(library, row, specs)
+            if (full := kind.add(row["place"], row["n_bytes"], file)) is not None:
+                yield full
+        if (rest := kind.take()) is not None:
+            yield rest
+
+
+class _Batch:
+    """Files for one task, until they are enough."""
+
+    def __init__(self, task: type[ProveTask] | type[ReadTask]) -> None:
+        self.task = task
+        self._places: list[int] = []
+        self._files: list[Any] = []
+        self._n_bytes = 0
+
+    def add(self, place: int, n_bytes: int, file: object) -> tuple[_Task, list[int]] | None:
+        self._places.append(place)
+        self._files.append(file)
+        self._n_bytes += n_bytes
+        is_full = len(self._files) >= _FILES_A_TASK or self._n_bytes >= _BYTES_A_TASK
+        return self.take() if is_full else None
+
+    def take(self) -> tuple[_Task, list[int]] | None:
+        if not self._files:
+            return None
+        full = self.task(files=tuple(self._files)), self._places
+        self._places, self._files, self._n_bytes = [], [], 0
+        return full
+
+
+def _source(library: Library, row: dict[str, Any]) -> KnownSource:
+    path = library.source_file(row["timelapse"], row["source_name"])
+    return KnownSource(path=path, n_bytes=row["n_bytes"], mtime_ns=row["mtime_ns"], digest=row["digest"])
+
+
+def _variant(
+    library: Library, row: dict[str, Any], specs: dict[str, VariantSpec]
+) -> tuple[bytes, Expectation, RecordedFile]:
+    expected = Expectation(
+        source_n_bytes=row["source_n_bytes"],
+        source_mtime_ns=row["source_mtime_ns"],
+        source_name_digest=names.name_digest(names.to_bytes(row["source_name"])),
+        spec=specs[row["variant"]],
+        frame_at=library.settings.frame_at.text,
+        source_digest=row["digest"],
+    )
+    recorded = RecordedFile(
+        n_bytes=row["n_bytes"],
+        mtime_ns=row["mtime_ns"],
+        checksum=row["checksum"],
+        width_px=row["width_px"],
+        height_px=row["height_px"],
+        is_trusted=row["is_trusted"],
+    )
+    return library.variant_file(row["timelapse"], row["variant_path"]), expected, recorded

@@ -1,0 +1,169 @@
+"""Asks files that nothing expects what they are, and sources what their bytes are, in worker processes.
+
+What follows from it is decided in `repair.match_orphans`; the rule for one file is `domain.plans.judge`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import polars as pl
+
+from thumb_pipeline.domain.plans import Examined, Expectation, judge
+from thumb_pipeline.domain.provenance import Provenance
+from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.workers.messages import DigestAnswer, DigestTask, Evidence, EvidenceAnswer, EvidenceTask
+from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.storage.leases import Lease
+
+_FILES_A_TASK = 64
+_ROWS_A_TABLE = 20_000
+
+EVIDENCE = {
+    "timelapse": pl.String,
+    "variant_path": pl.String,
+    "variant": pl.String,  # one that the picture is right for; empty for a whole picture without provenance
+    "digest": pl.String,  # of its source's bytes, as the rest by its provenance
+    "name_digest": pl.String,
+    "source_n_bytes": pl.Int64,
+    "source_mtime_ns": pl.Int64,
+    "frame_at": pl.String,  # of videos
+    "format": pl.String,
+    "width_px": pl.Int32,
+    "height_px": pl.Int32,
+    "n_bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
+    "checksum": pl.String,
+}
+"""What usable files say of themselves: one row for each variant that one could be."""
+
+_T = TypeVar("_T")
+
+
+def read_evidence(
+    library: Library, files: pl.DataFrame, lease: Lease, *, on_progress: Progress | None = None
+) -> pl.DataFrame:
+    """What those files can be used for (`EVIDENCE` columns); broken, stale and changed ones are left out.
+
+    Args:
+        library: the library.
+        files: timelapse, variant_path, n_bytes, mtime_ns.
+        lease: ours.
+        on_progress: told of files looked into.
+    """
+    specs, frame_at = tuple(library.settings.specs.values()), library.settings.frame_at.text
+    tables: list[pl.DataFrame] = [pl.DataFrame(schema=EVIDENCE)]
+    rows: list[dict[str, Any]] = []
+    for n_done, (listed, evidence) in enumerate(_asked(library, files, lease), 1):
+        if (evidence.n_bytes, evidence.mtime_ns) == listed[2:]:
+            rows += _usable(listed[0], listed[1], evidence, specs, frame_at)
+        if len(rows) >= _ROWS_A_TABLE:
+            tables.append(pl.DataFrame(rows, schema=EVIDENCE))
+            rows = []
+        if on_progress is not None:
+            on_progress(n_done, files.height)
+    return pl.concat([*tables, pl.DataFrame(rows, schema=EVIDENCE)])
+
+
+def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
+    listed = files.select("timelapse", "variant_path", "n_bytes", "mtime_ns").rows()
+    paths = [library.variant_file(key, path) for key, path, *_ in listed]
+    tasks = [EvidenceTask(files=tuple(piece)) for piece in _pieces(paths)]
+    first_of = {id(task): number * _FILES_A_TASK for number, task in enumerate(tasks)}
+    deadly: list[int] = []
+    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+        for task, answer in pool.run(tasks):
+            assert isinstance(task, EvidenceTask)
+            first = first_of[id(task)]
+            if isinstance(answer, EvidenceAnswer):
+                yield from zip(listed[first : first + len(task.files)], answer.files, strict=True)
+            else:  # a worker died over one of these
+                deadly += range(first, first + len(task.files))
+        for place in deadly:
+            for _, answer in pool.run([EvidenceTask(files=(paths[place],))]):
+                (evidence,) = answer.files if isinstance(answer, EvidenceAnswer) else [_NONE]
+                yield listed[place], evidence
+
+
+_NONE = Evidence(seen=Examined(opens=False))
+
+
+def _usable(
+    key: str, path: str, evidence: Evidence, specs: Sequence[VariantSpec], frame_at: str
+) -> list[dict[str, Any]]:
+    seen, note = evidence.seen, evidence.seen.provenance
+    if not seen.is_whole:
+        return []
+    facts = {
+        "timelapse": key,
+        "variant_path": path,
+        "format": evidence.format,
+        "width_px": seen.width_px,
+        "height_px": seen.height_px,
+        "n_bytes": evidence.n_bytes,
+        "mtime_ns": evidence.mtime_ns,
+        "checksum": evidence.checksum,
+    }
+    if note is None:
+        return [{**facts, "variant": ""}]
+    told = {
+        "digest": note.source_digest,
+        "name_digest": note.source_name_digest,
+        "source_n_bytes": note.source_n_bytes,
+        "source_mtime_ns": note.source_mtime_ns,
+        "frame_at": note.frame_at or None,
+    }
+    return [{**facts, **told, "variant": spec.name} for spec in specs if _is_right(seen, note, spec, frame_at)]
+
+
+def _is_right(seen: Examined, note: Provenance, spec: VariantSpec, frame_at: str) -> bool:
+    """Whether the file is what this recipe makes today of the source that it speaks of."""
+    expected = Expectation(
+        source_n_bytes=note.source_n_bytes,
+        source_mtime_ns=note.source_mtime_ns,
+        source_name_digest=note.source_name_digest,
+        spec=spec,
+        frame_at=frame_at,
+    )
+    return judge(seen, expected, trust_existing=False).reason is None
+
+
+def read_digests(
+    library: Library, sources: pl.DataFrame, lease: Lease, *, on_progress: Progress | None = None
+) -> pl.DataFrame:
+    """Reads sources to their end; those that are not as listed any more are left out.
+
+    Args:
+        library: the library.
+        sources: timelapse, source_name, n_bytes, mtime_ns; without duplicates.
+        lease: ours.
+        on_progress: told of sources read.
+
+    Returns:
+        Those columns and digest.
+    """
+    listed = sources.select("timelapse", "source_name", "n_bytes", "mtime_ns")
+    digests: list[str | None] = [None] * listed.height
+    if listed.is_empty():
+        return listed.with_columns(digest=pl.lit(None, pl.String))
+    numbers: dict[int, int] = {}
+
+    def tasks() -> Iterator[DigestTask]:
+        for number, (key, name, n_bytes, mtime_ns) in enumerate(listed.iter_rows()):
+            path = library.source_file(key, name)
+            task = DigestTask(path=path, n_bytes=n_bytes, mtime_ns=mtime_ns)
+            numbers[id(task)] = number
+            yield task
+
+    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+        for n_done, (task, answer) in enumerate(pool.run(tasks()), 1):
+            digests[numbers.pop(id(task))] = answer.digest if isinstance(answer, DigestAnswer) else None
+            if on_progress is not None:
+                on_progress(n_done, listed.height)
+    return listed.with_columns(digest=pl.Series(digests, dtype=pl.String)).drop_nulls("digest")
+
+
+def _pieces(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for first in range(0, len(items), _FILES_A_TASK):
+        yield items[first : first + _FILES_A_TASK]

@@ -1,0 +1,266 @@
+"""Compares listed sources with the inventory: what is new, changed, pending, gone; and records what is accepted.
+
+A survey reads only; `accept` writes what it found. An empty or shrunken listing is a finding, never a fact by itself.
+What must be made of the sources is `plan`'s question.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
+from thumb_pipeline.domain.captures import time_in_name
+from thumb_pipeline.domain.clocks import SLACK
+from thumb_pipeline.stages.inventory.capture_times import apply_implied_start, dated, implied_by_exif
+from thumb_pipeline.stages.inventory.listing import LISTED, SourceListing, sources_of
+from thumb_pipeline.stages.inventory.settling import PENDING, SETTLED, settle
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.storage.folders import holds_files
+
+_WHO = ["timelapse", "source_name"]
+_KNOWN = [*_WHO, "n_bytes", "mtime_ns", "state", "looked_at", "captured_at"]
+_OURS = ["first_seen_at", "looked_at"]
+_SURVEYED = [*_WHO, "n_bytes", "mtime_ns", "state", "captured_at"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shrinkage:
+    """A timelapse whose listing is not believed: rows the inventory has, and how many of them were found."""
+
+    timelapse: str
+    n_known: int
+    n_found: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a listing of some timelapses found.
+
+    Attributes:
+        keys: the timelapses.
+        sources: all of them: timelapse, source_name, n_bytes, mtime_ns, state, captured_at.
+        changed: inventory rows to write (`INVENTORY` columns): of new and changed sources, and of redated ones.
+        vanished: timelapse and source_name of recorded rows without a file.
+        replaced: timelapse and source_name of complete sources whose size or mtime is another than recorded.
+        shrunken: timelapses whose losses look like a disk that is not there.
+        n_left_out: hidden and temporary names, which are no sources.
+        others: folders, links and special files inside `frames/`, as key/name.
+        ahead: timelapse and source_name of recorded ones that were first seen in the future, by a clock that ran ahead.
+    """
+
+    keys: list[str]
+    sources: pl.DataFrame
+    changed: pl.DataFrame
+    vanished: pl.DataFrame
+    replaced: pl.DataFrame
+    shrunken: list[Shrinkage]
+    n_left_out: int
+    others: list[str]
+    ahead: pl.DataFrame
+
+
+def survey(
+    library: Library, listings: Sequence[SourceListing], *, only: Sequence[str] | None = None, wait: bool = True
+) -> Survey:
+    """Settles which listed sources are complete, and what changed; waits at most once, for the settle interval.
+
+    Args:
+        library: the library.
+        listings: fresh ones.
+        only: the source names that the listings were confined to.
+        wait: wait for what may still be written; else it is pending until a later survey.
+    """
+    interval_s = library.settings.settle_interval_s
+    over_at = time.monotonic() + interval_s
+    keys = [listing.key for listing in listings]
+    looked_at = min((listing.looked_at for listing in listings), default=datetime.now(UTC))
+    listed = sources_of(listings)
+    known = library.inventory.query(keys, lambda rows: rows.select(*_KNOWN, "first_seen_at"), names=only)
+    ahead = known.filter(pl.col("first_seen_at") > looked_at + SLACK).select(_WHO)
+    known = known.select(_KNOWN)
+    compared = _compared(listed, known, len(keys), looked_at, interval_s)
+    settled = settle(library, compared.filter("is_fresh").select(list(LISTED)), over_at, wait=wait)
+    now_complete = compared.filter("stood_still").select(
+        *LISTED, state=pl.lit(SETTLED), looked_at=pl.lit(None, INSTANT)
+    )
+    vanished = _vanished(known, compared, settled)
+    changed = _rows_to_write(library, keys, pl.concat([settled, now_complete]), looked_at, only)
+    changed = changed.join(vanished, on=_WHO, how="anti")
+    rewritten = changed.select(_SURVEYED)
+    kept = compared.filter("is_known").select(_SURVEYED).join(rewritten, on=_WHO, how="anti")
+    return Survey(
+        keys=keys,
+        sources=pl.concat([kept, rewritten]),
+        changed=changed,
+        vanished=vanished,
+        replaced=compared.filter(pl.col("is_fresh") & (pl.col("state") == SETTLED))
+        .select(_WHO)
+        .join(vanished, on=_WHO, how="anti"),
+        shrunken=_shrunken(library, known, vanished, changed, only),
+        n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
+        others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
+        ahead=ahead,
+    )
+
+
+def accept(library: Library, found: Survey) -> None:
+    """Makes a survey the inventory: merges what changed, takes out what vanished.
+
+    What was first seen in the future was first seen now: from now on it grows older, as all else does.
+    """
+    gone = found.vanished.partition_by("timelapse", as_dict=True)
+    new = found.changed.partition_by("timelapse", as_dict=True)
+    for (key,) in sorted({*gone, *new}):
+        rows = new.get((key,), INVENTORY.empty())
+        library.inventory.merge(str(key), rows, removed=gone.get((key,)), resolve=_over_current)
+    for (key,), rows in found.ahead.partition_by("timelapse", as_dict=True).items():
+        library.inventory.merge(str(key), rows, resolve=_seen_now)
+
+
+def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
+    """Adds what rendering learned about sources to their rows, where these still speak of the same bytes.
+
+    A digest stays the first that was taken under a size and mtime: another one later is bit rot, and a variant that
+    is made of rotten bytes must not make them the true ones.
+
+    Args:
+        library: the library.
+        key: the timelapse.
+        facts: source_name, n_bytes, mtime_ns, digest, format, width_px, height_px, exif_captured_at.
+    """
+    clock = library.settings.for_timelapse(key).clock
+
+    def resolve(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
+        learned = [name for name in incoming.columns if name not in ("source_name", "n_bytes", "mtime_ns")]
+        first = current.select("source_name", first_digest="digest")
+        rows = (
+            current.drop(learned)
+            .join(incoming, on=["source_name", "n_bytes", "mtime_ns"], how="inner")
+            .join(first, on="source_name", how="left")
+            .with_columns(digest=pl.coalesce("first_digest", "digest"))
+            .drop("first_digest")
+        )
+        rows = dated(rows, clock, None).select(current.columns)
+        return rows.join(current, on=current.columns, how="anti", nulls_equal=True)  # rendered again: nothing is new
+
+    library.inventory.merge(key, facts, resolve=resolve)
+    tells = facts["exif_captured_at"].is_not_null().any()
+    if tells or any(time_in_name(name, clock.timezone).day_number is not None for name in facts["source_name"]):
+        apply_implied_start(library.inventory, key, clock)
+
+
+def _compared(
+    listed: pl.DataFrame, known: pl.DataFrame, n_timelapses: int, looked_at: datetime, interval_s: float
+) -> pl.DataFrame:
+    """Listed sources with what is known of each, and one of three verdicts.
+
+    `is_known`: settled and unchanged; `stood_still`: was pending and has not moved for the settle interval;
+    `is_fresh`: new, changed, or pending for too short a time.
+    """
+    # One key column where one will do: at half a million rows that saves half the time and memory of the join.
+    on = _WHO if n_timelapses > 1 else ["source_name"]
+    before = known if n_timelapses > 1 else known.drop("timelapse")
+    same = (pl.col("n_bytes") == pl.col("n_bytes_before")) & (pl.col("mtime_ns") == pl.col("mtime_ns_before"))
+    waited = (pl.lit(looked_at) - pl.col("looked_at")).dt.total_microseconds() >= interval_s * 1_000_000
+    return (
+        listed.lazy()
+        .join(before.lazy(), on=on, how="left", suffix="_before")
+        .with_columns(
+            is_known=(same & (pl.col("state") == SETTLED)).fill_null(False),
+            stood_still=(same & (pl.col("state") == PENDING) & waited).fill_null(False),
+        )
+        .with_columns(is_fresh=~(pl.col("is_known") | pl.col("stood_still")))
+        .collect()
+    )
+
+
+def _vanished(known: pl.DataFrame, compared: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:
+    """Recorded sources that were not listed, or were gone when they were looked at again."""
+    n_found = compared.filter(pl.col("n_bytes_before").is_not_null()).height
+    lost = settled.height < compared.filter("is_fresh").height
+    if n_found == known.height and not lost:
+        return known.head(0).select(_WHO)
+    found = pl.concat([compared.filter(~pl.col("is_fresh")).select(_WHO), settled.select(_WHO)])
+    return known.select(_WHO).join(found, on=_WHO, how="anti")
+
+
+def _rows_to_write(
+    library: Library, keys: Sequence[str], now: pl.DataFrame, looked_at: datetime, only: Sequence[str] | None
+) -> pl.DataFrame:
+    """Inventory rows of new and changed sources, and of known ones whose timelapse got another clock."""
+    fresh = now.partition_by("timelapse", as_dict=True)
+    told_by = library.inventory.query(keys, lambda rows: rows.select("timelapse", "clock").unique(), names=only)
+    clocks = {key: library.settings.for_timelapse(key).clock for key in keys}
+    outdated = {key for key, name in told_by.iter_rows() if name != clocks[key].name}
+    parts = [INVENTORY.empty()]
+    for key in sorted({*outdated, *(str(key) for (key,) in fresh)}):
+        rows = _new_rows(fresh.get((key,)), looked_at)
+        if key in outdated:
+            other_clock = pl.col("clock") != clocks[key].name
+            retold = library.inventory.read([key], names=only, where=other_clock)
+            rows = pl.concat([rows, retold.join(rows, on="source_name", how="anti")])
+        parts.append(dated(rows, clocks[key], implied_by_exif(library.inventory, key, clocks[key])))
+    return pl.concat(parts)
+
+
+def _new_rows(now: pl.DataFrame | None, looked_at: datetime) -> pl.DataFrame:
+    if now is None:
+        return INVENTORY.empty()
+    rows = now.with_columns(
+        first_seen_at=pl.lit(looked_at, INSTANT), looked_at=pl.col("looked_at").fill_null(looked_at)
+    )
+    unknown = [pl.lit(None, kind).alias(name) for name, kind in INVENTORY.columns.items() if name not in rows.columns]
+    return rows.with_columns(unknown).select(list(INVENTORY.columns))
+
+
+def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
+    """A source keeps its first sight, also when two surveys meet, and a changed one forgets what rendering learned.
+
+    What another process filled in since we read stays: our row is older than it.
+    """
+    filled = current.filter(pl.col("digest").is_not_null())
+    incoming = incoming.join(filled, on=["source_name", "n_bytes", "mtime_ns", "clock"], how="anti")
+    earlier = current.select("source_name", earlier=pl.col("first_seen_at"))
+    return (
+        incoming.join(earlier, on="source_name", how="left")
+        .with_columns(first_seen_at=pl.min_horizontal("first_seen_at", "earlier"))
+        .drop("earlier")
+    )
+
+
+def _seen_now(current: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
+    """Those of some rows that were first seen in the future, without times that are still to come."""
+    now = datetime.now(UTC)
+    is_ahead = pl.col("first_seen_at") > now + SLACK
+    return current.filter(is_ahead).with_columns(pl.min_horizontal(pl.col(c), pl.lit(now, INSTANT)) for c in _OURS)
+
+
+def _shrunken(
+    library: Library, known: pl.DataFrame, vanished: pl.DataFrame, changed: pl.DataFrame, only: Sequence[str] | None
+) -> list[Shrinkage]:
+    """Timelapses that are empty now, or have many and more than a share fewer sources than they had.
+
+    Renamed sources are as many as before. Of named sources (`only`) the others of their timelapses are taken to stand.
+    """
+    brakes = library.settings.brakes
+    lost = _counts(vanished)
+    if only is not None:
+        known = library.inventory.query(list(lost), lambda rows: rows.select(_WHO))
+    had, new = _counts(known), _counts(changed.join(known, on=_WHO, how="anti"))
+    found = []
+    for key, n_lost in sorted(lost.items()):
+        n_known = had.get(key, n_lost)
+        n_found = n_known - n_lost + new.get(key, 0)
+        if only is not None and not holds_files(library.frames(key)):
+            n_found = 0
+        n_fewer = n_known - n_found
+        if n_found == 0 or (n_fewer >= brakes.min_shrink_sources and n_fewer > brakes.max_shrink_ratio * n_known):
+            found.append(Shrinkage(timelapse=key, n_known=n_known, n_found=n_found))
+    return found
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, int]:
+    return {str(key): int(n) for key, n in rows.group_by("timelapse").len("n").iter_rows()}

@@ -1,0 +1,93 @@
+"""Makes the folders outside of a library its own that an earlier version made, or that a lost library left behind.
+
+What a folder is to a library is decided in `roots`. Nothing in a folder is changed but the marker.
+"""
+
+from dataclasses import dataclass
+
+from thumb_pipeline.stages.library import roots
+from thumb_pipeline.stages.library.library import Library, Refused, open_library
+from thumb_pipeline.stages.library.roots import Standing
+
+_TO_BE_MARKED = (Standing.UNMARKED, Standing.ANOTHERS, Standing.MOVED)
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutsideFolder:
+    """A folder outside of a library that it writes into.
+
+    Attributes:
+        setting: that names it.
+        folder: its path.
+        standing: what it was to the library before.
+        others: what lies in it that the library did not make; nobody touches it.
+    """
+
+    setting: str
+    folder: str
+    standing: Standing
+    others: tuple[str, ...]
+
+    @property
+    def is_to_be_marked(self) -> bool:
+        """Whether something has to be done to make it the library's; an empty one is marked at the first use."""
+        return self.standing in _TO_BE_MARKED
+
+
+def outside_folders(library: Library) -> list[OutsideFolder]:
+    """The folders outside of a library that its settings name.
+
+    Raises:
+        Refused: one cannot be read.
+    """
+    found = []
+    if library.state != library.usual_state:
+        found.append(_seen(library, "storage.state", library.state, roots.STATE_NAMES))
+    if library.variants_root != library.root:
+        found.append(_seen(library, "storage.variants", library.variants_root, roots.VARIANTS_NAMES))
+    return found
+
+
+def adopt_folders(root: str, *, accept_others: bool = False) -> tuple[Library, list[OutsideFolder]]:
+    """Marks the folders outside of a library as its own; returns what they were before.
+
+    Args:
+        root: of the library.
+        accept_others: also where something lies in them that the library did not make.
+
+    Raises:
+        Refused: there is no library, a folder belongs to another one that is there, or it holds something else.
+    """
+    library = open_library(root, is_own=False)
+    folders = outside_folders(library)
+    for each in folders:
+        _refuse(library, each, accept_others=accept_others)
+    for each in folders:
+        if each.is_to_be_marked:
+            library.mark(each.folder)
+    return library, folders
+
+
+def _seen(library: Library, setting: str, folder: str, ours: frozenset[str]) -> OutsideFolder:
+    try:
+        others = set(roots.entries(folder)) - {roots.MARKER_NAME} - ours
+        standing = roots.standing(folder, library.root)
+    except roots.ForeignFolder as foreign:
+        raise Refused(str(foreign)) from foreign
+    return OutsideFolder(setting=setting, folder=folder, standing=standing, others=tuple(sorted(others)))
+
+
+def _refuse(library: Library, each: OutsideFolder, *, accept_others: bool) -> None:
+    owner = roots.read_owner(each.folder)
+    if each.standing in (Standing.ANOTHERS, Standing.COPIED) and owner is not None and roots.is_there(owner):
+        raise Refused(
+            f"{each.folder} belongs to the library in {owner.root}, which is there: name another folder as "
+            f"{each.setting} in the thumbs.toml of {library.root}"
+        )
+    if each.is_to_be_marked and each.others and not accept_others:
+        more = f" and {len(each.others) - _SHOWN} more" if len(each.others) > _SHOWN else ""
+        raise Refused(
+            f"{each.folder} holds what this library did not make: {', '.join(each.others[:_SHOWN])}{more}. None of "
+            "that would be touched; to use the folder all the same, repeat with --yes, or name an empty folder"
+        )

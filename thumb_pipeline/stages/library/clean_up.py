@@ -1,0 +1,162 @@
+"""Cleans up after processes that were killed: their unfinished files, then their leases.
+
+A killed process leaves its lease file, unlocked, with the folders it was writing to. What Dagster still believes of its
+runs is corrected where Dagster is allowed (`defs.lost_runs`).
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+
+from thumb_pipeline.domain.identifiers import is_lease_id
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.storage.folders import ArchiveUnavailable, unavailable
+from thumb_pipeline.storage.leases import LeaseState
+from thumb_pipeline.storage.removing import WrongFolder, open_folder, remove_file
+
+Place = tuple[str, str]
+"""A timelapse's key, and the name of a folder in it."""
+
+LEASE_TAG = "thumb_pipeline/lease"
+"""The tag by which a Dagster run names the lease of its process (`lease_tag`)."""
+
+die_with_parent = leases.die_with_parent
+"""For processes that must not outlive the command that started them."""
+
+
+def lease_tag(lease: leases.Lease, run_id: str) -> str:
+    """What a run's tag says of its lease; with the run's id, as tags are copied to the run that repeats it."""
+    return f"{lease.id}@{run_id}"
+
+
+def tagged_lease(tag: str, run_id: str) -> str | None:
+    """The lease that a run's tag names; None where the tag is another run's, or there is none."""
+    lease_id, _, owner = tag.partition("@")
+    return lease_id if owner == run_id and is_lease_id(lease_id) else None
+
+
+def announce(library: Library, lease: leases.Lease, folders: Sequence[Place]) -> None:
+    """Notes in our lease, before the first file is written, which folders we are about to write to."""
+    lines = [f"{key}/{folder}" for key, folder in folders]
+    leases.note(library.lease_folder, lease.id, "\n".join(lines))
+
+
+def dead_leases(library: Library) -> list[str]:
+    """Ids of the leases whose processes were killed."""
+    return sorted(leases.abandoned(library.lease_folder))
+
+
+def is_abandoned(library: Library, lease_id: str) -> bool:
+    """Whether no living process holds this lease."""
+    return leases.is_free(library.lease_folder, lease_id)
+
+
+def holder(library: Library, lease_id: str) -> int | None:
+    """The process that holds a lease; None when it is free."""
+    return leases.holder(library.lease_folder, lease_id)
+
+
+def clean_up(library: Library) -> int:
+    """Removes what killed processes left unfinished in the folders they had announced; returns the number of files.
+
+    A folder that cannot be read is passed over, as whoever cleans up has work in others. Their leases stay until
+    `forget` is called: what else hangs on them is corrected in between.
+    """
+    n_removed = 0
+    for lines in leases.abandoned(library.lease_folder).values():
+        for path in _announced(library, lines):
+            with contextlib.suppress(ArchiveUnavailable):
+                n_removed += clean_folder(library, path, _temporaries(path))
+    return n_removed
+
+
+def discard_own(library: Library, lease: leases.Lease, folders: Sequence[Place]) -> None:
+    """Removes what our own workers left unfinished in some folders when they were stopped."""
+    for key, folder in folders:
+        path = inside(library.variants(key), folder)
+        with contextlib.suppress(ArchiveUnavailable, OSError):  # what stopped us may be that disk
+            _remove(path, [name for name in _temporaries(path) if publishing.writer_of(name) == lease.id])
+
+
+def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
+    """Removes those unfinished files of one folder whose writers were killed, whatever their age."""
+    free = abandoned_files(library, temporaries)
+    return _remove(folder, free) if free else 0
+
+
+def abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
+    """Those of some unfinished files whose writers are known to this library, and were killed."""
+    return [name for name in temporaries if _state(library, name) is LeaseState.ABANDONED]
+
+
+def foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
+    """Those that only look like unfinished files of ours: no process that this library knows has written them.
+
+    Somebody else has, on another machine perhaps, and may be about to finish them.
+    """
+    return [name for name in temporaries if _state(library, name) is LeaseState.UNKNOWN]
+
+
+def _state(library: Library, temporary: bytes) -> LeaseState:
+    writer = publishing.writer_of(temporary)
+    return LeaseState.UNKNOWN if writer is None else leases.lease_state(library.lease_folder, writer)
+
+
+def _remove(folder: str, temporaries: list[bytes]) -> int:
+    """Removes unfinished files of a folder; returns how many went."""
+    n_removed = 0
+    try:
+        with open_folder(os.path.realpath(folder)) as opened:
+            for name in temporaries:
+                with contextlib.suppress(OSError):
+                    n_removed += remove_file(name, folder=opened)
+    except WrongFolder:
+        return 0
+    return n_removed
+
+
+def forget(library: Library, lease_ids: list[str]) -> None:
+    """Removes the leases of killed processes after everything that hung on them is put right.
+
+    One stays for the next time while a folder that it names cannot be read: what lies there is not known.
+    """
+    announced = leases.abandoned(library.lease_folder)
+    for lease_id in lease_ids:
+        if all(_is_readable(folder) for folder in _announced(library, announced.get(lease_id, []))):
+            leases.forget(library.lease_folder, lease_id)
+
+
+def _announced(library: Library, lines: Sequence[str]) -> list[str]:
+    """The folders that the lines of a lease name, each once; a line that names none of this library is passed over.
+
+    A lease names folders as this library has them, whatever its path: in a copy it means the copy's. Earlier versions
+    wrote whole paths; those that lie in this library are taken up.
+    """
+    found = []
+    for line in dict.fromkeys(lines):  # a run that follows cameras announces them again and again
+        own = line.removeprefix(f"{library.variants_root}/{CAMERAS_FOLDER}/")
+        key, _, folder = own.rpartition("/")
+        with contextlib.suppress(ValueError):
+            found.append(inside(library.variants(key), folder))
+    return found
+
+
+def _is_readable(folder: str) -> bool:
+    try:
+        _temporaries(folder)
+    except ArchiveUnavailable:
+        return False
+    return True
+
+
+def _temporaries(folder: str) -> list[bytes]:
+    """Unfinished files in a folder; where there is none, or a file in its place, there are none."""
+    try:
+        return [name for name in os.listdir(os.fsencode(folder)) if publishing.is_temporary(name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unavailable(folder, error) from error

@@ -1,0 +1,451 @@
+"""Opens and initialises a library: its settings, its roots, its tables.
+
+What is done with a library is in the other stages; what the settings may say in `domain.settings`. Here a file that
+cannot be used is refused; services, which go on with the last usable one, open a library by
+`stages.library.settings_in_force`.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+
+from thumb_pipeline.datasets.schemas import (
+    CHECKED,
+    DAMAGE,
+    FINDINGS,
+    INVENTORY,
+    MANIFEST,
+    PLAN,
+    REPORTED,
+    VERDICTS,
+    VERIFIED,
+    TableSchema,
+)
+from thumb_pipeline.datasets.slices import Table
+from thumb_pipeline.domain.identifiers import is_run_id
+from thumb_pipeline.domain.layout import (
+    CAMERAS_FOLDER,
+    FRAMES_FOLDER,
+    SETTINGS_NAME,
+    STATE_FOLDER,
+    TRASH_FOLDER,
+    parse_key,
+    split_variant_path,
+)
+from thumb_pipeline.domain.names import to_bytes
+from thumb_pipeline.domain.paths import inside, under
+from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
+from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.stages.library import clock, roots
+from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble, SettingsUnusable
+from thumb_pipeline.stages.library.settings_text import read_toml
+from thumb_pipeline.storage import leases, publishing
+from thumb_pipeline.storage.folders import ArchiveUnavailable
+from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
+from thumb_pipeline.storage.leases import Lease
+
+__all__ = [
+    "DEFAULT_SETTINGS",
+    "Lease",
+    "Library",
+    "Refused",
+    "SettingsTrouble",
+    "SettingsUnusable",
+    "initialise",
+    "open_library",
+    "opened_with",
+    "publish_durably",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """An opened library: absolute folders and checked settings.
+
+    Attributes:
+        root: holds `thumbs.toml` and `cameras/`.
+        state: everything we write but the variants.
+        variants_root: holds the variants' `cameras/`; the root itself unless the settings say otherwise.
+        written: the text that the settings were read from.
+        trouble: why that is not the text of `thumbs.toml`.
+        is_urgent: somebody waits for what is done with it; else its workers leave the cores to those of others.
+    """
+
+    root: str
+    state: str
+    variants_root: str
+    settings: Settings
+    written: bytes = field(repr=False)
+    trouble: SettingsTrouble | None = None
+    is_urgent: bool = False
+
+    def urgently(self) -> "Library":
+        """The same library, for work that does not yield to other work."""
+        return replace(self, is_urgent=True)
+
+    @property
+    def cameras(self) -> str:
+        """The folder of all cameras."""
+        return inside(self.root, CAMERAS_FOLDER)
+
+    @property
+    def lease_folder(self) -> str:
+        """The folder of the leases of running processes."""
+        return inside(self.state, "leases")
+
+    @property
+    def plans(self) -> str:
+        """The folder of the plans of running and finished runs."""
+        return inside(self.state, "plans")
+
+    def order_folder(self, run_id: str) -> str:
+        """The folder of the order of work that was placed under a run's id.
+
+        Raises:
+            Refused: that is no id of a run.
+        """
+        return inside(self.plans, checked_run_id(run_id))
+
+    @property
+    def journals(self) -> str:
+        """The folder of the journals of sweeps and purges."""
+        return inside(self.state, "trash")
+
+    def journal_folder(self, run_id: str) -> str:
+        """The folder of the journal of a removal; raises as `order_folder`."""
+        return inside(self.journals, checked_run_id(run_id))
+
+    @property
+    def trash(self) -> str:
+        """The folder that removed variants are moved to, on the variants' own file system."""
+        return inside(self.variants_root, TRASH_FOLDER)
+
+    def trash_folder(self, run_id: str) -> str:
+        """The folder in the trash that holds what one removal took; raises as `order_folder`."""
+        return inside(self.trash, checked_run_id(run_id))
+
+    def in_trash(self, run_id: str, key: str, folder: str) -> str:
+        """The folder in the trash that holds what one removal took out of a variant folder."""
+        return inside(self.trash_folder(run_id), CAMERAS_FOLDER, *parse_key(key), folder)
+
+    def file_in_trash(self, run_id: str, key: str, variant_path: str) -> bytes:
+        """The path in the trash of a variant that one removal took, as the disk wants it."""
+        folder, name = split_variant_path(variant_path)
+        return inside(os.fsencode(self.in_trash(run_id, key, folder)), to_bytes(name))
+
+    @property
+    def watch(self) -> str:
+        """The folder of what a watcher remembers."""
+        return inside(self.state, "watch")
+
+    @property
+    def dagster_home(self) -> str:
+        """The folder of this library's own Dagster instance."""
+        return inside(self.state, "dagster")
+
+    @property
+    def inventory(self) -> Table:
+        """One row a source."""
+        return self._table(INVENTORY)
+
+    @property
+    def manifest(self) -> Table:
+        """One row a recorded variant."""
+        return self._table(MANIFEST)
+
+    @property
+    def last_plan(self) -> Table:
+        """What the last plan of each timelapse said."""
+        return self._table(PLAN)
+
+    @property
+    def findings(self) -> Table:
+        """What the last verification of each timelapse found wrong."""
+        return self._table(FINDINGS)
+
+    @property
+    def verdicts(self) -> Table:
+        """Counts of the last verification of each timelapse; one slice, `WHOLE_LIBRARY`."""
+        return self._table(VERDICTS)
+
+    @property
+    def verified(self) -> Table:
+        """When each timelapse was verified last; one slice, `WHOLE_LIBRARY`."""
+        return self._table(VERIFIED)
+
+    @property
+    def damage(self) -> Table:
+        """Files that a deep verification opened and found wrong, though they look as recorded."""
+        return self._table(DAMAGE)
+
+    @property
+    def checked(self) -> Table:
+        """When each source was opened last with its variants, to be verified."""
+        return self._table(CHECKED)
+
+    @property
+    def reported(self) -> Table:
+        """Which verdict the reports of each timelapse show; one slice, `WHOLE_LIBRARY`."""
+        return self._table(REPORTED)
+
+    @property
+    def workers(self) -> int:
+        """How many pictures are rendered at once."""
+        return self.settings.rendering.workers or len(os.sched_getaffinity(0))
+
+    def frames(self, key: str) -> str:
+        """The folder of a timelapse's sources."""
+        return inside(self.root, CAMERAS_FOLDER, *parse_key(key), FRAMES_FOLDER)
+
+    def variants(self, key: str) -> str:
+        """The folder that holds a timelapse's variant folders."""
+        return inside(self.variants_root, CAMERAS_FOLDER, *parse_key(key))
+
+    def source_file(self, key: str, name: str) -> bytes:
+        """The path of a source, as the disk wants it; its name as text."""
+        return inside(os.fsencode(self.frames(key)), to_bytes(name))
+
+    def variant_file(self, key: str, variant_path: str) -> bytes:
+        """The path of a variant, as the disk wants it."""
+        folder, name = split_variant_path(variant_path)
+        return inside(os.fsencode(self.variants(key)), os.fsencode(folder), to_bytes(name))
+
+    @property
+    def frames_guard(self) -> FramesGuard:
+        """What tells the folders of sources from those of variants, whatever their names."""
+        return guard_of(self.cameras)
+
+    @contextmanager
+    def lease(self) -> Iterator[Lease]:
+        """Holds this process's lease, and notes what the clock says when it takes it.
+
+        Raises:
+            ArchiveUnavailable: the library is gone.
+            Refused: the state folder cannot be written.
+        """
+        self.refuse_if_gone()
+        self.claim_state()
+        with ExitStack() as held:
+            try:
+                lease = held.enter_context(leases.hold_lease(self.lease_folder))
+            except OSError as error:
+                raise self.state_refused(error) from error
+            clock.look(self.state)
+            yield lease
+
+    @property
+    def usual_state(self) -> str:
+        """Where the state lies unless the settings name another place; that folder is the library's by its name."""
+        return inside(self.root, STATE_FOLDER)
+
+    def claim_state(self) -> None:
+        """Makes sure, before anything is written there, that the state folder says that it is this library's.
+
+        Raises:
+            Refused: it is another's, or cannot be written.
+        """
+        if self.state != self.usual_state:
+            self._write_owner(roots.claim, self.state)
+
+    def claim_variants(self) -> None:
+        """The same for the folder of the variants; raises as `claim_state`."""
+        if self.variants_root != self.root:
+            self._write_owner(roots.claim, self.variants_root)
+
+    def mark(self, folder: str) -> None:
+        """Says in a folder that it is this library's, whatever it said before; raises as `claim_state`."""
+        self._write_owner(roots.mark, folder)
+
+    def _write_owner(self, write: Callable[[str, str], None], folder: str) -> None:
+        try:
+            write(folder, self.root)
+        except roots.ForeignFolder as foreign:
+            raise Refused(str(foreign)) from foreign
+        except OSError as error:
+            raise self._refused(folder, error) from error
+        except publishing.CannotWrite as error:
+            raise Refused(str(error)) from error
+
+    def state_refused(self, error: OSError) -> Refused:
+        """What to tell where the state folder cannot be written."""
+        return self._refused(self.state, error)
+
+    def _refused(self, folder: str, error: OSError) -> Refused:
+        setting = "storage.state" if folder == self.state else "storage.variants"
+        return Refused(
+            f"{folder} cannot be written ({error.strerror}); {publishing.remedy(error)}, "
+            f"or name another folder as {setting} in {SETTINGS_NAME}"
+        )
+
+    @contextmanager
+    def locked(self, path: str) -> Iterator[None]:
+        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process.
+
+        Raises:
+            ArchiveUnavailable: the library is gone; its folders would be made anew in an empty mount point.
+            CannotWrite: the disk does not take the file.
+        """
+        self.refuse_if_gone()
+        self.claim_state()
+        with ExitStack() as held:
+            try:
+                held.enter_context(leases.locked(path))
+            except OSError as error:
+                raise publishing.cannot_write(path, error) from error
+            yield
+
+    def refuse_if_gone(self) -> None:
+        """Makes sure that what was listed until now was the library, and not what lies under its mount point.
+
+        Raises:
+            ArchiveUnavailable: the library is gone since it was opened.
+        """
+        path = inside(self.root, SETTINGS_NAME)
+        if not os.path.isfile(path):
+            raise ArchiveUnavailable(f"{path} is gone since this began; check the disk and its mount, then repeat")
+
+    def _table(self, schema: TableSchema) -> Table:
+        return Table(schema=schema, root=inside(self.state, "datasets"), publish=publish_into_state, locked=self.locked)
+
+
+def checked_run_id(text: str) -> str:
+    """A run's id that is to name a folder.
+
+    Raises:
+        Refused: it is none.
+    """
+    if not is_run_id(text):
+        raise Refused(
+            f"{text[:80]!r} is not the id of a run; an id looks like 4f9c1478-8d0c-4d3e-9f43-0f6b2b9c7a11. Launch the "
+            "job without naming another run, or re-execute a run from its own page"
+        )
+    return text
+
+
+def publish_durably(target: bytes, data: bytes) -> None:
+    """Publishes a file of ours in the state folder: whole, and safe from a power cut."""
+    publishing.publish(target, data, writer="dataset", durable=True)
+
+
+def publish_into_state(target: bytes, data: bytes) -> None:
+    """The same into a folder that is there, or was a moment ago: without it the library is gone."""
+    publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)
+
+
+def open_library(root: str, *, is_own: bool = True) -> Library:
+    """Opens an initialised library; writes nothing.
+
+    Args:
+        root: its folder.
+        is_own: as in `opened_with`.
+
+    Raises:
+        SettingsUnusable: its settings cannot be used.
+        Refused: there is no library, or it is not initialised.
+    """
+    root = os.path.realpath(root)
+    path = inside(root, SETTINGS_NAME)
+    if not os.path.isdir(root):
+        raise Refused(f"{root} is not there; check the path, and the mount if it is on another disk")
+    if not os.path.isfile(path):
+        raise Refused(
+            f"{root} is no library ({SETTINGS_NAME} is absent); check the mount if it was one, "
+            f"or make it one: thumb-pipeline init {root}"
+        )
+    try:
+        with open(path, "rb") as file:
+            written = file.read()
+    except OSError as error:
+        raise SettingsUnusable(f"{path} cannot be read ({error.strerror}); let this user read it") from error
+    return opened_with(root, written, is_own=is_own)
+
+
+def opened_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
+    """A library as some text of settings has it, whatever its `thumbs.toml` says now.
+
+    Args:
+        root: of the library, absolute and without links.
+        written: the text.
+        is_own: whether folders outside of it must be its own; only to make them so, they need not be.
+
+    Raises:
+        SettingsUnusable: such settings cannot be used.
+    """
+    path = inside(root, SETTINGS_NAME)
+    settings = _parsed(written, path)
+    library = Library(
+        root=root,
+        state=resolved(root, settings.storage.state),
+        variants_root=resolved(root, settings.storage.variants),
+        settings=settings,
+        written=written,
+    )
+    _refuse_overlaps(library, path)
+    if is_own:
+        _refuse_foreign(library, path)
+    return library
+
+
+def initialise(root: str) -> bool:
+    """Makes a folder a library by writing `thumbs.toml`; returns False, changing nothing, where there is one already.
+
+    Raises:
+        Refused: `root` is a file or cannot be written, or the `thumbs.toml` in it cannot be used.
+    """
+    path = inside(os.path.realpath(root), SETTINGS_NAME)
+    if os.path.exists(path):
+        open_library(root)
+        return False
+    try:
+        os.makedirs(root, exist_ok=True)
+        publishing.publish(os.fsencode(path), DEFAULT_SETTINGS.encode(), writer="init", durable=True)
+    except (OSError, publishing.CannotWrite, publishing.NameTaken) as error:
+        raise Refused(f"{root} cannot be made a library: {error}") from error
+    return True
+
+
+def _parsed(written: bytes, path: str) -> Settings:
+    try:
+        tables = read_toml(written)
+    except ValueError as error:
+        raise SettingsUnusable(f"{path} is not TOML: {error}; correct that line") from error
+    try:
+        return parse_settings(tables)
+    except SettingsError as error:
+        raise SettingsUnusable("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
+
+
+def resolved(root: str, written: str) -> str:
+    """The folder that a path in the settings means."""
+    return os.path.realpath(under(root, os.path.expanduser(written)))
+
+
+def _refuse_foreign(library: Library, path: str) -> None:
+    """Folders outside of the library must be its own, or empty: what lies in them is taken for what it wrote."""
+    try:
+        if library.state != library.usual_state:
+            roots.refuse_foreign("storage.state", library.state, library.root)
+        if library.variants_root != library.root:
+            roots.refuse_foreign("storage.variants", library.variants_root, library.root)
+    except roots.ForeignFolder as foreign:
+        raise SettingsUnusable(f"{path}: {foreign}") from foreign
+
+
+def _refuse_overlaps(library: Library, path: str) -> None:
+    """Sources, state and variants must not lie in one another, however links and `..` disguise it."""
+    roots = {CAMERAS_FOLDER + "/": os.path.realpath(library.cameras), "storage.state": library.state}
+    if library.variants_root != library.root:
+        roots["storage.variants"] = library.variants_root
+    named = list(roots.items())
+    for i, (name, folder) in enumerate(named):
+        for other_name, other in named[i + 1 :]:
+            if os.path.commonpath([folder, other]) in (folder, other):
+                raise SettingsUnusable(
+                    f'{path}: {other_name} = "{other}" overlaps {name} ("{folder}"); choose a folder outside of it'
+                )
+    if os.path.commonpath([library.state, library.trash]) in (library.state, library.trash):
+        raise SettingsUnusable(
+            f'{path}: storage.state = "{library.state}" overlaps {TRASH_FOLDER}, which sweep and purge move files to; '
+            "choose another folder"
+        )

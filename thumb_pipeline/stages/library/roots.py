@@ -1,0 +1,228 @@
+"""Makes sure that folders outside of a library which it writes into are its own: a marker in each says whose it is.
+
+These are `storage.state` and `storage.variants`, where the settings name another place than the usual one. Such a
+folder must be empty at first; it is marked when the library first writes there. What a marker means for the library
+that finds it is decided here; what is done in the folders is everybody else's business.
+"""
+
+import os
+import shlex
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator, TypeAdapter
+
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, SETTINGS_NAME, TRASH_FOLDER
+from thumb_pipeline.domain.names import to_bytes, to_text
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.stages.library import clock
+from thumb_pipeline.storage import publishing
+from thumb_pipeline.storage.reading import read_small
+
+MARKER_NAME = ".thumb_pipeline-owner.json"
+ID_NAME = ".thumb_pipeline-id"
+"""In the library's own folder: what tells it from another one that was put in its place."""
+
+STATE_NAMES = frozenset(
+    {
+        *("datasets", "plans", "leases", "trash", "watch", "dagster"),
+        *("up.log", "library-id", f"last-valid-{SETTINGS_NAME}", "contact-sheet.jpg", "demo", clock.NAME),
+    }
+)
+VARIANTS_NAMES = frozenset({CAMERAS_FOLDER, TRASH_FOLDER})
+"""What we make in such a folder; nothing else in it is ever touched."""
+
+_WRITER = "owner"
+
+_LEFT_BY_SYSTEMS = frozenset(
+    {
+        *("lost+found", "@eaDir", "#recycle", "#snapshot", ".snapshot", ".zfs", ".Trashes", ".fseventsd"),
+        *(".DS_Store", ".Spotlight-V100", "System Volume Information", "$RECYCLE.BIN", "desktop.ini", "Thumbs.db"),
+    }
+)
+"""What file systems, NAS and desktops put into a folder that is otherwise empty."""
+
+
+class ForeignFolder(Exception):
+    """A folder is not this library's; the message says whose it is and what to do."""
+
+
+class Standing(Enum):
+    """What a folder is to a library."""
+
+    FREE = "free"  # not there, or empty
+    OURS = "ours"
+    MOVED = "moved"  # ours, and the library was elsewhere when it was marked
+    UNMARKED = "unmarked"  # something is in it, and nothing says whose it is
+    COPIED = "copied"  # it belongs to the library of which this one is a copy
+    ANOTHERS = "anothers"
+
+
+def _checked_id(text: str) -> str:
+    return str(uuid.UUID(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose a folder is.
+
+    Attributes:
+        library_id: of the library.
+        root: its folder when this was written, as text (`domain.names.to_text`).
+    """
+
+    library_id: Annotated[str, AfterValidator(_checked_id)]
+    root: str
+
+
+_OWNERS = TypeAdapter(Owner)
+
+
+def standing(folder: str, root: str) -> Standing:
+    """What a folder is to the library in `root`; nothing is changed."""
+    owner = read_owner(folder)
+    if owner is None:
+        return Standing.UNMARKED if entries(folder) else Standing.FREE
+    is_here, mine = owner.root == _text(root), _written_id(root)
+    if owner.library_id == (mine or _id_by_path(root)) or (is_here and mine is None):
+        if is_here:
+            return Standing.OURS
+        return Standing.COPIED if is_there(owner) else Standing.MOVED
+    return Standing.ANOTHERS
+
+
+def refuse_foreign(setting: str, folder: str, root: str) -> None:
+    """Makes sure that a folder is the library's, or may become it.
+
+    Args:
+        setting: that names the folder.
+        folder: absolute.
+        root: of the library.
+
+    Raises:
+        ForeignFolder: it is not.
+    """
+    found = standing(folder, root)
+    if found is Standing.UNMARKED:
+        raise ForeignFolder(
+            f"{setting} = {folder!r} is not empty, and nothing in it says that it is this library's ({MARKER_NAME} is "
+            "absent): name an empty folder. If an earlier version made it for this library: "
+            f"thumb-pipeline adopt --library {shlex.quote(root)}"
+        )
+    owner = read_owner(folder)
+    if found is Standing.COPIED and owner is not None:
+        raise ForeignFolder(
+            f"{setting} = {folder!r} belongs to the library in {owner.root}, and {root} is a copy of that: name "
+            f"another folder for the copy, and delete {inside(root, ID_NAME)}"
+        )
+    if found is Standing.ANOTHERS and owner is not None:
+        remedy = f". If that library is gone for good: thumb-pipeline adopt --library {shlex.quote(root)}"
+        raise ForeignFolder(
+            f"{setting} = {folder!r} belongs to another library, in {owner.root}: name another folder"
+            f"{'' if is_there(owner) else remedy}"
+        )
+
+
+def claim(folder: str, root: str) -> None:
+    """Marks a folder as the library's where it is not marked yet, or the library has moved since.
+
+    Raises:
+        ForeignFolder: somebody else has marked it meanwhile.
+        OSError: the folder cannot be written.
+        CannotWrite: likewise.
+    """
+    _claim(folder, root, _identity(inside(folder, MARKER_NAME)))
+
+
+@lru_cache(maxsize=64)
+def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
+    """The same, once for each marker that a process meets: it is asked before every merge."""
+    found = standing(folder, root)
+    if found is Standing.FREE:
+        os.makedirs(folder, exist_ok=True)
+        publishing.publish_new(_path(folder, MARKER_NAME), _OWNERS.dump_json(_me(root)), writer=_WRITER)
+        found = standing(folder, root)
+    if found is Standing.MOVED:
+        mark(folder, root)
+    elif found is not Standing.OURS:
+        raise ForeignFolder(f"{folder} has just become another library's; repeat to see whose")
+
+
+def mark(folder: str, root: str) -> None:
+    """Says in a folder that it is the library's, whatever was said there before; raises as `claim`."""
+    data = _OWNERS.dump_json(_me(root))
+    publishing.publish(_path(folder, MARKER_NAME), data, writer=_WRITER, durable=True)
+
+
+def read_owner(folder: str) -> Owner | None:
+    """Whose a folder says it is; None where it does not, or says nothing of use."""
+    try:
+        return _OWNERS.validate_json(read_small(inside(folder, MARKER_NAME)))
+    except (OSError, ValueError):
+        return None
+
+
+def is_there(owner: Owner) -> bool:
+    """Whether the library that a marker names is where it says."""
+    try:
+        root = os.fsdecode(to_bytes(owner.root))
+        is_library = os.path.isfile(inside(root, SETTINGS_NAME))
+    except ValueError:
+        return False
+    return is_library and (_written_id(root) or _id_by_path(root)) == owner.library_id
+
+
+def entries(folder: str) -> list[str]:
+    """What is in a folder besides what every system may put there; nothing where it is not there.
+
+    Raises:
+        ForeignFolder: it cannot be read, so nobody knows.
+    """
+    try:
+        found = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ForeignFolder(f"{folder} cannot be read ({error.strerror}); let this user read it") from error
+    unfinished = {name for name in found if publishing.writer_of(os.fsencode(name)) is not None}
+    return sorted(set(found) - _LEFT_BY_SYSTEMS - unfinished)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _me(root: str) -> Owner:
+    """Who marks a folder: the library's id is made when it is needed first, where its folder can be written."""
+    if _written_id(root) is None:
+        try:
+            publishing.publish_new(_path(root, ID_NAME), f"{uuid.uuid4()}\n".encode(), writer=_WRITER)
+        except (OSError, publishing.CannotWrite):
+            return Owner(library_id=_id_by_path(root), root=_text(root))  # an archive that is only read
+    return Owner(library_id=_written_id(root) or _id_by_path(root), root=_text(root))
+
+
+def _written_id(root: str) -> str | None:
+    try:
+        return _checked_id(read_small(inside(root, ID_NAME)).decode("ascii").strip())
+    except (OSError, ValueError):
+        return None
+
+
+def _path(folder: str, name: str) -> bytes:
+    return os.fsencode(inside(folder, name))
+
+
+def _id_by_path(root: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, _text(root)))
+
+
+def _text(root: str) -> str:
+    return to_text(os.fsencode(root))

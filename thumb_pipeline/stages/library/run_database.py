@@ -1,0 +1,133 @@
+"""Which database keeps the runs of a library: SQLite in its state folder, or the PostgreSQL that the environment names.
+
+One database belongs to one library: partitions, history and the runs that are taken for abandoned must never mix. So
+the database carries the id of its library, and the state folder carries it too. How to talk to the server is in
+`storage.postgres`, what Dagster is told in the instance file that the commands write.
+"""
+
+import os
+import shlex
+import uuid
+from typing import TYPE_CHECKING
+
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.stages.library.library import Library, Refused, publish_durably
+from thumb_pipeline.storage import postgres
+from thumb_pipeline.storage.reading import read_small
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+POSTGRES_VARIABLE = "THUMB_PIPELINE_POSTGRES_URL"
+"""Names the PostgreSQL database; empty or absent means SQLite."""
+
+_ID_FILE = "library-id"
+_MOST_ID_N_BYTES = 200
+
+
+class ForeignDatabase(Refused):
+    """The database belongs to another library."""
+
+
+def chosen_address() -> "URL | None":
+    """The address that the environment names, or None for SQLite.
+
+    Raises:
+        Refused: it is no address of a PostgreSQL database.
+    """
+    written = os.environ.get(POSTGRES_VARIABLE)
+    if not written:
+        return None
+    try:
+        return postgres.parse_address(written)
+    except postgres.AddressUnusable:
+        raise Refused(
+            f"{POSTGRES_VARIABLE} is no address of the form postgresql://USER:PASSWORD@HOST:5432/DATABASE; "
+            "in a password, write @ as %40, : as %3A and / as %2F"
+        ) from None
+
+
+def driver_address(address: "URL") -> str:
+    """The address as Dagster needs it, password included: for the environment of our processes only."""
+    return address.render_as_string(hide_password=False)
+
+
+def described(address: "URL", error: Exception) -> str:
+    """What befell the database, for people."""
+    said = postgres.reason(error.__cause__ or error, address)
+    return f"the {postgres.shown(address)} cannot be used ({said})"
+
+
+def claim(library: Library, address: "URL") -> None:
+    """Makes the database this library's, or finds that it is.
+
+    Raises:
+        ForeignDatabase: it is another library's.
+        Refused: it cannot be used.
+    """
+    mine = postgres.Claim(library_id=_id_of(library), state=names.to_text(os.fsencode(library.state)))
+    try:
+        found = postgres.claim(address, mine)
+        if found == mine:
+            return
+        _refuse_foreign(library, address, found, mine)
+        postgres.move_claim(address, mine)
+    except postgres.DatabaseUnusable as error:
+        raise Refused(
+            f"{described(address, error)}; check that PostgreSQL runs there, and host, port, database, user and "
+            f"password in {POSTGRES_VARIABLE}"
+        ) from error
+
+
+def _refuse_foreign(library: Library, address: "URL", found: postgres.Claim, mine: postgres.Claim) -> None:
+    if found.library_id != mine.library_id:
+        raise ForeignDatabase(
+            f"the {postgres.shown(address)} keeps the runs of another library, whose state is in {found.state}; "
+            f"name a database of this library's own in {POSTGRES_VARIABLE}. If it is this library's and its state "
+            f"folder was lost: echo {shlex.quote(found.library_id)} > {shlex.quote(_id_path(library.state))}"
+        )
+    there = _folder_in(found)
+    if there and _written_id(there) == mine.library_id and not os.path.samefile(there, library.state):
+        raise ForeignDatabase(
+            f"the {postgres.shown(address)} keeps the runs of the library whose state is in {found.state}, and "
+            f"{library.state} is a copy of that; name another database in {POSTGRES_VARIABLE} for the copy, "
+            f"and delete {_id_path(library.state)}"
+        )
+
+
+def _folder_in(found: postgres.Claim) -> str | None:
+    """The folder that a claim names; None where it names none: others may have written the row."""
+    try:
+        path = names.to_bytes(found.state)
+    except ValueError:
+        return None
+    return os.fsdecode(path) if path.startswith(b"/") and b"\0" not in path else None
+
+
+def _id_of(library: Library) -> str:
+    """The library's id, made when it is asked for first."""
+    found = _written_id(library.state)
+    if found:
+        return found
+    library.claim_state()
+    os.makedirs(library.dagster_home, exist_ok=True)
+    with library.locked(inside(library.dagster_home, ".naming")):
+        found = _written_id(library.state)
+        if not found:
+            found = str(uuid.uuid4())
+            publish_durably(os.fsencode(_id_path(library.state)), f"{found}\n".encode())
+    return found
+
+
+def _written_id(state: str) -> str | None:
+    """The id in a state folder; None where there is none, or what is there is no id."""
+    try:
+        written = read_small(_id_path(state), _MOST_ID_N_BYTES).decode("ascii").strip()
+    except (OSError, ValueError):
+        return None
+    return written if written and written.isprintable() else None
+
+
+def _id_path(state: str) -> str:
+    return inside(state, _ID_FILE)

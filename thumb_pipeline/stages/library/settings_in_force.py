@@ -1,0 +1,168 @@
+"""Which settings are in force: those of `thumbs.toml` or, while that cannot be used, the last ones that could.
+
+For services, and for commands that a machine may start or that must work whatever the file says. Commands that a person
+types refuse an unusable file instead: somebody is there to mend it (decision 051). Only a *missing* file is refused by
+all: that is how a library whose disk is not mounted is known.
+"""
+
+import contextlib
+import os
+import time
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from thumb_pipeline.domain.clocks import moment
+from thumb_pipeline.domain.layout import SETTINGS_NAME
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.settings import Settings
+from thumb_pipeline.stages.library.library import (
+    Library,
+    Refused,
+    SettingsTrouble,
+    SettingsUnusable,
+    open_library,
+    opened_with,
+    publish_into_state,
+    resolved,
+)
+from thumb_pipeline.storage.folders import ArchiveUnavailable
+from thumb_pipeline.storage.publishing import CannotWrite, NameTaken
+from thumb_pipeline.storage.reading import read_small
+
+KEPT_NAME = f"last-valid-{SETTINGS_NAME}"
+"""The file in the state folder that holds the last usable text."""
+
+_MOST_N_BYTES = 64 * 1024 * 1024
+
+_STANDS_STILL_S = 1.0
+_PATIENCE_S = 5.0
+"""A file that was just changed may be one that an editor is still writing: half a file can be valid TOML."""
+
+
+def open_in_force(root: str) -> Library:
+    """Opens a library with the settings that are in force, and keeps them where they are the file's own.
+
+    Waits a moment for a changed file to stand still.
+
+    Raises:
+        Refused: there is no library, it is not initialised, or its settings cannot be used and none were before.
+    """
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while True:
+        opened, is_news = _attempt(root)
+        rest_s = _rest_s(root) if is_news else 0.0
+        if rest_s <= 0 or time.monotonic() >= deadline_s:
+            break
+        time.sleep(rest_s)
+    if isinstance(opened, SettingsUnusable):
+        raise opened
+    if opened.trouble is None:
+        _keep(opened)
+    return opened
+
+
+def peek(root: str) -> Library:
+    """The same without waiting for anything and without writing anything.
+
+    Raises:
+        Refused: likewise.
+    """
+    opened, _ = _attempt(root)
+    if isinstance(opened, SettingsUnusable):
+        raise opened
+    return opened
+
+
+def keep(library: Library) -> None:
+    """Keeps the settings that a command works with as the last usable ones; it does not matter if that fails.
+
+    Text that was changed this moment is left to the services, which wait until it stands still.
+    """
+    if library.trouble is None and (_kept_text(library.state) is None or _rest_s(library.root) <= 0):
+        _keep(library)
+
+
+def file_state(library: Library) -> tuple[int, ...] | None:
+    """What is another one whenever `thumbs.toml` was changed, its permissions included."""
+    try:
+        status = os.stat(inside(library.root, SETTINGS_NAME))
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+
+def refuse_trouble(library: Library) -> None:
+    """Makes sure that the settings in force are those that anybody can read.
+
+    Raises:
+        Refused: they are not; nothing is removed by settings that nobody sees.
+    """
+    if library.trouble is not None:
+        faults = "\n".join(library.trouble.faults)
+        raise Refused(
+            f"{faults}\nnothing is removed while other settings than these are in force; put that right first"
+        )
+
+
+def _attempt(root: str) -> tuple[Library | SettingsUnusable, bool]:
+    """What can be opened now, and whether that is news: other than the kept settings, of which there are some."""
+    try:
+        library = open_library(root)
+    except SettingsUnusable as unusable:
+        last = _last_valid(os.path.realpath(root), unusable)
+        return last or unusable, last is not None
+    return library, _kept_text(library.state) not in (None, library.written)
+
+
+def _rest_s(root: str) -> float:
+    """How long the file has still to stand as it is, to be taken for whole; of an mtime to come nothing can be told."""
+    try:
+        age_s = time.time() - os.stat(inside(root, SETTINGS_NAME)).st_mtime
+    except OSError:
+        return 0.0
+    return _STANDS_STILL_S - age_s if age_s >= 0 else 0.0
+
+
+def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
+    """The library with the last usable settings, if there are any and they are this library's."""
+    for state in _state_folders(root):
+        path = inside(state, KEPT_NAME)
+        with contextlib.suppress(OSError, SettingsUnusable):
+            library = opened_with(root, read_small(path, _MOST_N_BYTES))
+            if library.state == state:
+                since = moment(os.stat(path).st_mtime)
+                trouble = SettingsTrouble(faults=tuple(str(unusable).splitlines()), in_force_since=since)
+                return replace(library, trouble=trouble)
+    return None
+
+
+def _state_folders(root: str) -> Iterator[str]:
+    """Where the state may be while the file that names its folder cannot be used, the likeliest first."""
+    with (
+        contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError),
+        open(inside(root, SETTINGS_NAME), "rb") as f,
+    ):
+        yield resolved(root, tomllib.load(f)["storage"]["state"])
+    home = os.environ.get("DAGSTER_HOME", "")
+    if os.path.basename(home) == "dagster":
+        yield os.path.dirname(os.path.realpath(home))
+    yield resolved(root, Settings().storage.state)
+
+
+def _kept_text(state: str) -> bytes | None:
+    try:
+        return read_small(inside(state, KEPT_NAME), _MOST_N_BYTES)
+    except OSError:
+        return None
+
+
+def _keep(library: Library) -> None:
+    if _kept_text(library.state) == library.written:
+        return
+    with contextlib.suppress(OSError, CannotWrite, NameTaken, ArchiveUnavailable, Refused):
+        if not os.path.isdir(library.state):
+            library.refuse_if_gone()
+            library.claim_state()
+            os.makedirs(library.state, exist_ok=True)
+        publish_into_state(os.fsencode(inside(library.state, KEPT_NAME)), library.written)

@@ -1,0 +1,198 @@
+"""Compares, for one variant, what sources require with what is recorded and what lies in the variant folders.
+
+One variant at a time bounds the memory at half a million sources. The rules are in `analytics.states`; files that
+stay doubtful are looked into by `examining.adopt`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from thumb_pipeline.analytics.expected import variant_path
+from thumb_pipeline.analytics.states import variant_states
+from thumb_pipeline.domain.plans import State
+from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.stages.examining.damage import marked
+from thumb_pipeline.stages.inventory.listing import VariantListing, list_variants, look_at_variants
+from thumb_pipeline.stages.inventory.selection import Selection, refuse_absent_variants
+from thumb_pipeline.stages.inventory.survey import Survey
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.planning.policy import keeps_latest_only, read_records, required_sources, with_predecessors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What recorded variants took: how many, milliseconds in all, bytes in all."""
+
+    n: int = 0
+    ms: float = 0.0
+    n_bytes: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(n=self.n + other.n, ms=self.ms + other.ms, n_bytes=self.n_bytes + other.n_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One variant's states in some timelapses.
+
+    Attributes:
+        others: rows of `analytics.states.variant_states` that are not valid (with `keep_valid`, all), with their
+            variant and spec_fingerprint; valid ones too where `is_disproved`, until somebody has looked into them.
+        n_valid: timelapse, n of the valid ones.
+        temporaries: unfinished files met in its folder, by folder.
+        cost: what recorded ones took.
+        presence: timelapse, required, recorded, found: how many variants must exist, have a record, have a file.
+        listed: timelapse, folder, n_files, n_bytes of the folders that were listed for it.
+        unclaimed: timelapse, variant_path, n_bytes, mtime_ns of the files there that belong to no source's variant
+            of this name, neither now nor as recorded; only where it was asked for.
+    """
+
+    others: pl.DataFrame
+    n_valid: pl.DataFrame
+    temporaries: dict[str, list[bytes]]
+    cost: Cost
+    presence: pl.DataFrame
+    listed: pl.DataFrame
+    unclaimed: pl.DataFrame
+
+
+def compare(
+    library: Library,
+    found: Survey,
+    spec: VariantSpec,
+    *,
+    decoder: str,
+    only: Sequence[str] | None,
+    retry_failed: bool,
+    keep_valid: bool,
+    find_unclaimed: bool = False,
+) -> Comparison:
+    """The states of one variant of the surveyed sources.
+
+    Args:
+        library: the library.
+        found: a survey.
+        spec: the variant's; timelapses whose policy leaves it out require none.
+        decoder: version of today's decoders.
+        only: the source names that the survey was confined to.
+        retry_failed: whether refused sources are tried again.
+        keep_valid: whether valid ones are rows too, because they are to be made again or looked into.
+        find_unclaimed: whether to look for files that nothing expects.
+
+    Raises:
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    sources = required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
+    named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
+    recorded = read_records(library, found.keys, spec, decoder=decoder, names=named)
+    listing = _listed(library, found.keys, spec, sources, recorded, only)
+    states = variant_states(
+        sources.lazy(),
+        recorded.lazy(),
+        listing.files.lazy(),
+        spec,
+        n_timelapses=len(found.keys),
+        retry_failed=retry_failed,
+    ).collect()
+    states = with_predecessors(library, states, recorded, listing.files, found.vanished, spec)
+    states = marked(library, states, listing.files, only)
+    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_disproved") & pl.lit(not keep_valid)
+    return Comparison(
+        others=states.filter(~is_valid).with_columns(
+            variant=pl.lit(spec.name), spec_fingerprint=pl.lit(spec.fingerprint)
+        ),
+        n_valid=states.filter(is_valid).group_by("timelapse").agg(n=pl.len().cast(pl.Int64)),
+        temporaries=listing.temporaries,
+        cost=_cost(library, found.keys, spec, only),
+        presence=_presence(states, recorded),
+        listed=folder_usage(listing.files),
+        unclaimed=_unclaimed(listing.files, states) if find_unclaimed else listing.files.head(0),
+    )
+
+
+def compare_whole(library: Library, found: Survey, selection: Selection, *, keep_valid: bool) -> list[Comparison]:
+    """The comparison of every variant of the surveyed timelapses, files that nothing expects included.
+
+    Raises:
+        Refused: the disk of the variants is not there, or a variant folder is a link.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    compared = [
+        compare(
+            library,
+            found,
+            spec,
+            decoder=decoder_version(),
+            only=None,
+            retry_failed=False,
+            keep_valid=keep_valid,
+            find_unclaimed=True,
+        )
+        for spec in library.settings.specs.values()
+    ]
+    refuse_absent_variants(library, selection, sum(part.cost.n for part in compared))
+    return compared
+
+
+def folder_usage(files: pl.DataFrame) -> pl.DataFrame:
+    """Files and bytes of listed variant folders: timelapse, folder, n_files, n_bytes."""
+    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
+    return files.group_by("timelapse", folder).agg(n_files=pl.len().cast(pl.Int64), n_bytes=pl.col("n_bytes").sum())
+
+
+def _presence(states: pl.DataFrame, recorded: pl.DataFrame) -> pl.DataFrame:
+    made = recorded.filter(~pl.col("r_is_refused")).group_by("timelapse").agg(recorded=pl.len().cast(pl.Int64))
+    expected = states.group_by("timelapse").agg(
+        required=pl.len().cast(pl.Int64), found=pl.col("is_present").sum().cast(pl.Int64)
+    )
+    joined = expected.join(made, on="timelapse", how="full", coalesce=True)
+    return joined.select("timelapse", pl.col("required", "recorded", "found").fill_null(0))
+
+
+def _unclaimed(files: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+    """Listed files that are neither expected nor the last that was made where another is expected now."""
+    if states["is_present"].sum() == files.height:
+        return files.head(0)
+    superseded = states.filter(pl.col("superseded_path").is_not_null())
+    claimed = [
+        states.select("timelapse", "variant_path"),
+        superseded.select("timelapse", variant_path="superseded_path"),
+    ]
+    return files.join(pl.concat(claimed), on=["timelapse", "variant_path"], how="anti")
+
+
+def _listed(
+    library: Library,
+    keys: Sequence[str],
+    spec: VariantSpec,
+    sources: pl.DataFrame,
+    recorded: pl.DataFrame,
+    only: Sequence[str] | None,
+) -> VariantListing:
+    """The variant's folder, and those where records say it was before the settings moved it."""
+    if only is not None:
+        expected = sources.select("timelapse", variant_path=variant_path(spec))
+        return look_at_variants(
+            library, pl.concat([expected, recorded.select("timelapse", variant_path="r_variant_path")])
+        )
+    folders = {spec.folder: list(keys)}
+    folder = pl.col("r_variant_path").str.extract("^([^/]+)/").alias("folder")
+    # Where one timelapse had its variants, another may have a folder that is none of ours.
+    for key, name in recorded.select("timelapse", folder).unique().drop_nulls().sort(pl.all()).iter_rows():
+        if name != spec.folder:
+            folders.setdefault(name, []).append(key)
+    listings = [list_variants(library, mine, name) for name, mine in sorted(folders.items())]
+    return VariantListing(
+        files=pl.concat([listing.files for listing in listings]),
+        temporaries={folder: names for listing in listings for folder, names in listing.temporaries.items()},
+    )
+
+
+def _cost(library: Library, keys: Sequence[str], spec: VariantSpec, only: Sequence[str] | None) -> Cost:
+    made = (pl.col("variant") == spec.name) & pl.col("render_ms").is_not_null() & (pl.col("state") == "made")
+    sums = (pl.len(), pl.col("render_ms").sum(), pl.col("n_bytes").sum())
+    n, ms, n_bytes = library.manifest.query(keys, lambda rows: rows.filter(made).select(sums), names=only).row(0)
+    return Cost(n=int(n), ms=float(ms or 0.0), n_bytes=float(n_bytes or 0.0))

@@ -1,0 +1,239 @@
+"""Finds out which sources of which timelapses must have a variant: policy, applied to what exists.
+
+Most timelapses ask for everything, and nothing needs to be known for that. The others' captures are dated and ordered
+here; the rules are `analytics.required`.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.analytics.expected import expected_variants
+from thumb_pipeline.analytics.required import in_order, required
+from thumb_pipeline.analytics.retries import latest_retry_at
+from thumb_pipeline.analytics.states import records
+from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
+from thumb_pipeline.domain.plans import State
+from thumb_pipeline.domain.policy import Mode
+from thumb_pipeline.domain.variants import VariantSpec
+from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.stages.inventory.capture_times import dated
+from thumb_pipeline.stages.inventory.settling import SETTLED
+from thumb_pipeline.stages.library.library import Library
+
+_WHO = ["timelapse", "source_name"]
+_KNOWN = {
+    "timelapse": pl.String,
+    "source_name": pl.String,
+    "state": pl.String,
+    "captured_at": INSTANT,
+    "first_seen_at": INSTANT,
+    "is_refused": pl.Boolean,
+}
+
+
+def required_sources(
+    library: Library,
+    keys: Sequence[str],
+    sources: pl.DataFrame,
+    spec: VariantSpec,
+    *,
+    only: Sequence[str] | None = None,
+    retry_failed: bool = False,
+) -> pl.DataFrame:
+    """The rows of `sources` that must have a variant by the policies of their timelapses.
+
+    Args:
+        library: the library.
+        keys: timelapses; sources of others are left out.
+        sources: timelapse, source_name, n_bytes, mtime_ns and, where they were surveyed, state and captured_at.
+        spec: the variant's.
+        only: the source names that `sources` was confined to; rules that compare captures then know the others from
+            the inventory.
+        retry_failed: whether refused sources count as if they could be rendered.
+    """
+    policies = {key: library.settings.for_timelapse(key).policy for key in keys}
+    asking = [key for key, policy in policies.items() if spec.name in policy.variants]
+    choosy = [key for key in asking if not policies[key].is_plain(spec.name)]
+    if len(asking) < len(policies) or choosy:
+        plain = sources.filter(pl.col("timelapse").is_in([key for key in asking if key not in choosy]))
+    else:
+        plain = sources
+    if not choosy:
+        return plain
+    mine = sources.filter(pl.col("timelapse").is_in(choosy))
+    known = _known(library, choosy, mine, spec, only=only, retry_failed=retry_failed)
+    now = datetime.now(UTC)
+    parts = known.partition_by("timelapse", as_dict=True)
+    chosen = [
+        required(parts[(key,)].lazy(), policies[key], spec.name, now=now).select(_WHO)
+        for key in choosy
+        if (key,) in parts
+    ]
+    if not chosen:
+        return plain
+    return pl.concat([plain, mine.join(pl.concat(chosen).collect(), on=_WHO, how="semi")])
+
+
+def keeps_latest_only(library: Library, keys: Sequence[str], spec: VariantSpec) -> list[str]:
+    """The timelapses in which only the newest capture has this variant."""
+    return [
+        key
+        for key in keys
+        if (rule := library.settings.for_timelapse(key).policy.eras[-1].rules.get(spec.name)) is not None
+        and rule.mode is Mode.LATEST_ONLY
+    ]
+
+
+def without_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
+    """Plan rows without the variants that only the newest capture has, of captures that are the newest no more.
+
+    Work that was planned long ago would make again what new captures have superseded since. A refused capture counts
+    as newest too: what is to be tried again may well be one. A capture that becomes the newest after this was asked
+    is not seen; whatever is then made beside its variant is an orphan, for `sweep`.
+
+    Args:
+        library: the library.
+        rows: of a plan (`PLAN` columns).
+    """
+    superseded = [rows.head(0)]
+    for spec in library.settings.specs.values():
+        mine = rows.filter(pl.col("variant") == spec.name)
+        keys = keeps_latest_only(library, mine["timelapse"].unique().to_list(), spec)
+        mine = mine.filter(pl.col("timelapse").is_in(keys))
+        sources = mine.select(*_WHO, n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
+        only = sources["source_name"].unique().to_list()
+        for retry_failed in (False, True) if keys else ():
+            newest = required_sources(library, keys, sources, spec, only=only, retry_failed=retry_failed)
+            mine = mine.join(newest, on=_WHO, how="anti")
+        superseded.append(mine)
+    return rows.join(pl.concat(superseded), on=[*_WHO, "variant"], how="anti", maintain_order="left")
+
+
+def with_predecessors(
+    library: Library,
+    states: pl.DataFrame,
+    recorded: pl.DataFrame,
+    files: pl.DataFrame,
+    vanished: pl.DataFrame,
+    spec: VariantSpec,
+) -> pl.DataFrame:
+    """States in which the newest capture's variant supersedes the one that was the newest before.
+
+    Args:
+        library: the library.
+        states: of one variant, as `analytics.states.variant_states` gives them.
+        recorded: what `analytics.states.records` gives of it.
+        files: timelapse, variant_path of the files in its folder.
+        vanished: timelapse, source_name of recorded sources that are gone; their variants are orphans instead.
+        spec: the variant's.
+    """
+    keys = keeps_latest_only(library, states["timelapse"].unique().to_list(), spec)
+    if not keys:
+        return states
+    latest = states.filter(pl.col("timelapse").is_in(keys))
+    standing = (
+        recorded.filter(pl.col("timelapse").is_in(keys) & ~pl.col("r_is_refused"))
+        .join(files, left_on=["timelapse", "r_variant_path"], right_on=["timelapse", "variant_path"], how="semi")
+        .join(latest.select(_WHO), on=_WHO, how="anti")
+        .join(vanished, on=_WHO, how="anti")
+    )
+    dates = library.inventory.query(keys, lambda rows: rows.select(*_WHO, "captured_at", "first_seen_at"))
+    before = (
+        in_order(standing.join(dates, on=_WHO).lazy(), now=datetime.now(UTC))
+        .group_by("timelapse")
+        .agg(p_path=pl.col("r_variant_path").last(), p_source=pl.col("source_name").last())
+        .collect()
+    )
+    joined = states.join(before, on="timelapse", how="left")
+    is_made = pl.col("state") != State.VALID.value
+    is_first = is_made & pl.col("superseded_path").is_null() & pl.col("p_path").is_not_null()
+    return joined.with_columns(
+        superseded_path=pl.when(is_first).then("p_path").otherwise("superseded_path"),
+        superseded_source=pl.when(is_first).then("p_source").otherwise("superseded_source"),
+    ).drop("p_path", "p_source")
+
+
+def read_records(
+    library: Library, keys: Sequence[str], spec: VariantSpec, *, decoder: str, names: Sequence[str] | None = None
+) -> pl.DataFrame:
+    """What is recorded of one variant in some timelapses, as `analytics.states.records` gives it.
+
+    Args:
+        library: the library.
+        keys: the timelapses.
+        spec: the variant's.
+        decoder: version of today's decoders.
+        names: only of these sources.
+    """
+    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
+    until = latest_retry_at(now, library.settings.retries.delays_s)
+    return library.manifest.query(
+        keys,
+        lambda rows: records(rows, spec, decoder=decoder, frame_at=frame_at, now=now, latest_retry_at=until),
+        names=names,
+    )
+
+
+def expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """Every variant that must exist of some timelapses' sources: timelapse, source_name, variant, variant_path."""
+    parts = [
+        expected_variants(required_sources(library, keys, sources, spec).lazy(), (spec,)).select(
+            *_WHO, "variant", "variant_path"
+        )
+        for spec in library.settings.specs.values()
+    ]
+    return pl.concat(parts).collect()
+
+
+def _known(
+    library: Library,
+    keys: list[str],
+    sources: pl.DataFrame,
+    spec: VariantSpec,
+    *,
+    only: Sequence[str] | None,
+    retry_failed: bool,
+) -> pl.DataFrame:
+    """What rules ask of captures: state, captured_at, first_seen_at, is_refused."""
+    columns = ("n_bytes", "mtime_ns", "state", "captured_at", "first_seen_at")
+    inventory = library.inventory.query(keys, lambda rows: rows.select(*_WHO, *columns))
+    told = sources.join(
+        inventory.select(*_WHO, "first_seen_at", i_state="state", i_captured_at="captured_at"), on=_WHO, how="left"
+    )
+    if "captured_at" in sources.columns:
+        told = told.drop("i_state", "i_captured_at")
+    else:
+        told = told.with_columns(state=pl.col("i_state").fill_null(SETTLED), captured_at="i_captured_at").drop(
+            "i_state", "i_captured_at"
+        )
+    told = _dated(library, told.with_columns(pl.col("first_seen_at").fill_null(datetime.now(UTC))))
+    if only is not None:
+        others = inventory.join(sources, on=_WHO, how="anti")
+        told = pl.concat([told, others.select(told.columns)])
+    refused = _standing_refusals(library, keys, spec).filter(pl.lit(not retry_failed))
+    return told.join(refused, on=[*_WHO, "n_bytes", "mtime_ns"], how="left").select(
+        pl.col(name).fill_null(False) if name == "is_refused" else pl.col(name) for name in _KNOWN
+    )
+
+
+def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
+    """Rows whose capture time nobody recorded get what their name or mtime says."""
+    undated = told.filter(pl.col("captured_at").is_null())
+    if undated.is_empty():
+        return told
+    parts = [told.filter(pl.col("captured_at").is_not_null())]
+    for (key,), rows in undated.partition_by("timelapse", as_dict=True).items():
+        unknown = [pl.lit(None, kind).alias(n) for n, kind in INVENTORY.columns.items() if n not in rows.columns]
+        clock = library.settings.for_timelapse(str(key)).clock
+        parts.append(dated(rows.with_columns(unknown), clock, None).select(told.columns))
+    return pl.concat(parts)
+
+
+def _standing_refusals(library: Library, keys: list[str], spec: VariantSpec) -> pl.DataFrame:
+    recorded = read_records(library, keys, spec, decoder=decoder_version())
+    stands = pl.col("r_is_refused") & pl.col("r_stands") & pl.col("r_same_spec")
+    return recorded.filter(stands).select(
+        *_WHO, n_bytes="r_source_n_bytes", mtime_ns="r_source_mtime_ns", is_refused=pl.lit(True)
+    )

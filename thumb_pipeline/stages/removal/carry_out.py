@@ -1,0 +1,290 @@
+"""Carries a written removal out: looks at everything again, moves what still is as planned, takes its records out.
+
+Killed at any point, it leaves files either where they were or in the trash, and a journal that knows both; repeating
+the operation goes on, `restore` undoes what was moved.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.domain import names
+from thumb_pipeline.domain.findings import OrphanKind
+from thumb_pipeline.domain.layout import split_variant_path
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.removals import KeptReason, Operation
+from thumb_pipeline.stages.inventory.listing import look_at_variants
+from thumb_pipeline.stages.inventory.survey import accept
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.removal import journal
+from thumb_pipeline.stages.removal.journal import Journal
+from thumb_pipeline.stages.removal.planned import Removal
+from thumb_pipeline.stages.removal.sweep import Look, accept_untouched, is_source_there, look_again
+from thumb_pipeline.stages.verification import verdicts
+from thumb_pipeline.stages.verification.verify import verify
+from thumb_pipeline.storage.removing import (
+    WrongFolder,
+    own_folder,
+    place_of,
+    remove_empty,
+    remove_folder_if_empty,
+    settle_folder,
+    take,
+    trash_folder,
+)
+
+KEPT = {"timelapse": pl.String, "variant_path": pl.String, "n_bytes": pl.Int64, "reason": pl.String}
+"""The columns of a table of files that stayed."""
+
+_Row = dict[str, Any]
+
+
+@dataclass(slots=True, kw_only=True)
+class Removed:
+    """What became of a removal.
+
+    Attributes:
+        run_id: its id.
+        n_removed: those that went.
+        n_bytes: bytes of those.
+        trash: where they are; None where nothing went, or without a trash.
+        files: the plan (`stages.planning.orphans.ORPHANS` columns).
+        kept: the others with the reason (`KEPT` columns as rows).
+        n_forgotten: records that went, as no file is left for them.
+        is_verified: whether the kept verdicts speak of what is there now.
+        trash_emptied: what expired meanwhile and was deleted for good, one sentence each.
+        trash_kept: why something that would have expired was not deleted, and what to do; None where there is nothing.
+    """
+
+    run_id: str
+    files: pl.DataFrame
+    n_removed: int = 0
+    n_bytes: int = 0
+    trash: str | None = None
+    kept: list[_Row] = field(default_factory=list)
+    n_forgotten: int = 0
+    is_verified: bool = True
+    trash_emptied: list[str] = field(default_factory=list)
+    trash_kept: str | None = None
+
+    @property
+    def n_planned(self) -> int:
+        """Files planned."""
+        return self.files.height
+
+    def document(self) -> dict[str, Any]:
+        """What a command prints of it as JSON."""
+        return {
+            "run_id": self.run_id,
+            "planned": self.n_planned,
+            "removed": self.n_removed,
+            "kept": len(self.kept),
+            "n_bytes": self.n_bytes,
+            "trash": self.trash,
+        }
+
+    def kept_by_reason(self) -> dict[str, int]:
+        """How many files stayed for which reason."""
+        return dict(Counter(row["reason"] for row in self.kept))
+
+
+def refuse_other_file_systems(library: Library, removal: Removal) -> None:
+    """Stops before anything moves where the trash could not be reached by a rename.
+
+    Raises:
+        Refused: naming the folders, and `--no-trash`.
+    """
+    if not removal.wish.use_trash or removal.files.is_empty():
+        return
+    if os.path.islink(library.trash):
+        raise Refused(f"{library.trash} is a link; remove it, as removed files must stay on their own disk")
+    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
+    try:
+        here = place_of(library.trash if os.path.isdir(library.trash) else library.variants_root)
+    except OSError as error:
+        raise Refused(f"{library.variants_root} cannot be read ({error.strerror}); check that disk") from error
+    strange = [
+        path
+        for key, name in removal.files.select("timelapse", folder).unique().sort("timelapse", "folder").iter_rows()
+        if _is_elsewhere(path := inside(library.variants(key), name), here)
+    ]
+    if strange:
+        raise Refused(
+            f"{strange[0]}{f' and {len(strange) - 1} more folders' if len(strange) > 1 else ''} lie on another file "
+            f"system than {library.trash}, so files cannot be moved there; name the others with --timelapse, or "
+            "repeat with --no-trash: then they are deleted for good"
+        )
+
+
+def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
+    """Carries out the removal that was written down under `run_id`; the caller works `journal.alone`.
+
+    Raises:
+        CannotWrite: the disk of the state is full; what was moved is in the trash, and the journal knows it.
+    """
+    written, planned = journal.read(library, run_id), journal.files(library, run_id)
+    records = journal.records(library, run_id)
+    result = Removed(run_id=run_id, files=planned)
+    by_key = {str(key): rows for (key,), rows in planned.partition_by("timelapse", as_dict=True).items()}
+    forgotten = {str(key): rows for (key,), rows in records.partition_by("timelapse", as_dict=True).items()}
+    touched = sorted({*by_key, *forgotten})
+    for key in touched:
+        rows, mine = by_key.get(key, planned.head(0)), forgotten.get(key, records.head(0))
+        _carry_out_timelapse(library, written, key, rows, mine, result)
+    _conclude(library, written, touched, result, lease)
+    return result
+
+
+def renew_verdicts(library: Library, keys: Sequence[str], lease: Lease) -> bool:
+    """Verifies timelapses again, so that the kept verdicts speak of what is there now; False where that failed."""
+    try:
+        for part in verify(library, keys, lease):
+            verdicts.keep(library, part)
+    except REFUSALS:
+        return False
+    return True
+
+
+def _carry_out_timelapse(
+    library: Library, written: Journal, key: str, rows: pl.DataFrame, records: pl.DataFrame, result: Removed
+) -> None:
+    seen: Look | None = None
+    try:
+        library.refuse_if_gone()
+        if written.operation is Operation.SWEEP:
+            seen = look_again(library, key, written.n_sources.get(key, 0))
+    except REFUSALS:
+        result.kept += _kept(rows, KeptReason.UNAVAILABLE)
+        return
+    if seen is not None:
+        still = rows.join(seen.orphans.files, on="variant_path", how="semi")
+        result.kept += _kept(rows.join(still, on="variant_path", how="anti"), _since(library, key))
+        records = records.join(seen.unexpected, on=["source_name", "variant"], how="semi")
+        rows = still
+    check = _source_check(library, key) if seen is not None else None
+    for folder, files in _by_folder(rows):
+        _move_folder(library, written, key, folder, files, check, result)
+    result.n_forgotten += _forget(library, key, records)
+    if seen is not None:
+        accept(library, seen.survey)
+
+
+def _since(library: Library, key: str) -> Callable[[_Row], KeptReason]:
+    """Why a file that was an orphan is none any more: it went, or something expects it."""
+
+    def reason(row: _Row) -> KeptReason:
+        is_there = os.path.lexists(library.variant_file(key, row["variant_path"]))
+        return KeptReason.EXPECTED if is_there else KeptReason.GONE
+
+    return reason
+
+
+def _source_check(library: Library, key: str) -> Callable[[_Row], bool]:
+    def is_back(row: _Row) -> bool:
+        if row["kind"] != OrphanKind.SOURCE_GONE.value or not row["source_name"]:
+            return False
+        return is_source_there(library, key, names.to_bytes(row["source_name"]))
+
+    return is_back
+
+
+def _by_folder(rows: pl.DataFrame) -> Iterator[tuple[str, list[_Row]]]:
+    by_folder: dict[str, list[_Row]] = {}
+    for row in rows.iter_rows(named=True):
+        by_folder.setdefault(split_variant_path(row["variant_path"])[0], []).append(row)
+    yield from sorted(by_folder.items())
+
+
+def _move_folder(
+    library: Library,
+    written: Journal,
+    key: str,
+    folder: str,
+    files: list[_Row],
+    is_back: Callable[[_Row], bool] | None,
+    result: Removed,
+) -> None:
+    """Moves the files of one variant folder, each after a last look; synced before anybody forgets their records."""
+    path = inside(library.variants(key), folder)
+    target = library.in_trash(written.run_id, key, folder) if written.uses_trash else None
+    try:
+        with ExitStack() as opened:
+            here = opened.enter_context(own_folder(path, library.frames_guard))
+            there = None if target is None else opened.enter_context(trash_folder(target))
+            for row in files:
+                name = names.to_bytes(split_variant_path(row["variant_path"])[1])
+                if is_back is not None and is_back(row):
+                    reason: KeptReason | None = KeptReason.EXPECTED
+                else:
+                    reason = take(name, row["n_bytes"], row["mtime_ns"], folder=here, trash=there)
+                _count(row, reason, result)
+            settle_folder(here, path)
+            if there is not None and target is not None:
+                settle_folder(there, target)
+    except WrongFolder as wrong:
+        result.kept += _kept(pl.DataFrame(files), wrong.reason)
+
+
+def _count(row: _Row, reason: KeptReason | None, result: Removed) -> None:
+    if reason is None:
+        result.n_removed += 1
+        result.n_bytes += row["n_bytes"]
+    else:
+        result.kept.append({**{name: row[name] for name in KEPT if name != "reason"}, "reason": reason.value})
+
+
+def _kept(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason]) -> list[_Row]:
+    told = []
+    for row in rows.iter_rows(named=True):
+        why = reason(row) if callable(reason) else reason
+        told.append({**{name: row[name] for name in KEPT if name != "reason"}, "reason": why.value})
+    return told
+
+
+def _forget(library: Library, key: str, records: pl.DataFrame) -> int:
+    """Takes out the records for which no file is left; the journal holds them. Returns how many there were."""
+    try:
+        standing = look_at_variants(library, records.select("timelapse", "variant_path")).files
+        void = records.join(standing, on=["timelapse", "variant_path"], how="anti")
+        library.manifest.take_out(key, void)
+    except REFUSALS:
+        return 0  # what cannot be looked at is not known to be gone; the next run sees
+    return void.height
+
+
+def _conclude(library: Library, written: Journal, touched: list[str], result: Removed, lease: Lease) -> None:
+    """Accepts what was listed, drops what there is nothing to say of, and notes the end."""
+    if written.operation is Operation.SWEEP:
+        untouched = sorted(set(written.keys) - set(touched))
+        try:
+            accept_untouched(library, untouched, written.n_sources)
+        except REFUSALS:
+            result.is_verified = False
+    result.is_verified &= renew_verdicts(library, touched, lease)
+    trash = library.trash_folder(written.run_id) if written.uses_trash else None
+    if trash is not None:
+        remove_empty(trash)
+        tidy(library)
+    if not result.n_removed and not result.n_forgotten:
+        journal.discard(library, result.run_id)
+        return
+    result.trash = trash
+    journal.finish(library, result.run_id, {**result.document(), "kept_by_reason": result.kept_by_reason()})
+
+
+def tidy(library: Library) -> None:
+    """Removes the folder of the trash where nothing is in it."""
+    remove_folder_if_empty(library.trash)
+
+
+def _is_elsewhere(path: str, here: tuple[int, str]) -> bool:
+    try:
+        return place_of(path) != here
+    except OSError:
+        return False  # a file in it is kept, with the reason, when it cannot be opened then either

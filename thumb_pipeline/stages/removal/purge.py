@@ -1,0 +1,116 @@
+"""Plans the removal of every variant of some timelapses, with their records.
+
+Files count as variants when a source or a record puts them where they are, or when their name says so; what else lies
+in a variant folder is not a purge's business. Carrying the plan out is `carry_out`.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from thumb_pipeline.analytics.expected import variant_path
+from thumb_pipeline.analytics.orphans import TOLD, told_by_name
+from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.domain.layout import RESERVED_FOLDERS
+from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.inventory.listing import SourceListing, list_variants
+from thumb_pipeline.stages.inventory.selection import Selection, batches, refuse_absent_variants, refuse_unknown
+from thumb_pipeline.stages.inventory.survey import Shrinkage, survey
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.planning.orphans import ORPHANS
+from thumb_pipeline.stages.removal.planned import Removal, RemovalWish, objections_to
+from thumb_pipeline.stages.verification.verify import verified_timelapses
+
+PURGED = "purged"
+"""The kind of every file of a purge."""
+
+_PLACE = ["timelapse", "variant_path"]
+_CLAIM = [*_PLACE, "variant", "source_name"]
+
+
+def plan_purge(library: Library, wish: RemovalWish) -> Removal:
+    """What a purge of the chosen timelapses and variants would remove.
+
+    Raises:
+        Refused: a timelapse or variant is unknown, or the disk of the variants is not there.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    keys = verified_timelapses(library, wish.timelapses)
+    chosen = _chosen_variants(library, keys, wish.variants)
+    files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
+    shrunken: list[Shrinkage] = []
+    n_sources = dict.fromkeys(keys, 0)
+    for listings in batches(library, keys, None):
+        recorded = library.manifest.read([listing.key for listing in listings], where=pl.col("variant").is_in(chosen))
+        refuse_absent_variants(library, Selection(), recorded.height)
+        found = survey(library, listings)
+        shrunken += found.shrunken
+        n_sources |= {str(key): int(n) for key, n in found.sources.group_by("timelapse").len().iter_rows()}
+        files.append(_variant_files(library, listings, found.sources, recorded, chosen))
+        records.append(recorded)
+    return Removal(
+        operation=Operation.PURGE,
+        wish=wish,
+        keys=keys,
+        files=pl.concat(files),
+        records=pl.concat(records),
+        n_sources=n_sources,
+        objections=objections_to(shrunken),
+    )
+
+
+def _chosen_variants(library: Library, keys: Sequence[str], wished: Sequence[str]) -> list[str]:
+    """The wished variants, or all: of the settings, and those that only records know any more."""
+    recorded = library.manifest.query(keys, lambda rows: rows.select("variant").unique())
+    known = list(dict.fromkeys((*library.settings.specs, *sorted(recorded["variant"]))))
+    for name in wished:
+        refuse_unknown("variant", name, known)
+    return list(dict.fromkeys(wished)) or known
+
+
+def _variant_files(
+    library: Library,
+    listings: Sequence[SourceListing],
+    sources: pl.DataFrame,
+    recorded: pl.DataFrame,
+    chosen: Sequence[str],
+) -> pl.DataFrame:
+    """Files in variant folders that are chosen variants (`ORPHANS` columns), each with what tells it."""
+    specs = [spec for name, spec in library.settings.specs.items() if name in chosen]
+    claims = [recorded.select(_CLAIM).with_columns(evidence=pl.lit("record"))]
+    for spec in specs:
+        expected = sources.select(
+            "timelapse", "source_name", variant_path=variant_path(spec), variant=pl.lit(spec.name)
+        )
+        claims.append(expected.select(_CLAIM).with_columns(evidence=pl.lit("expected")))
+    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
+    folders = {*(spec.folder for spec in specs), *recorded.select(folder)["folder"].drop_nulls()}
+    ours = sorted(name for name in folders if name.casefold() not in RESERVED_FOLDERS)
+    keys = [listing.key for listing in listings]
+    lying = [pl.DataFrame(schema={name: ORPHANS[name] for name in (*_PLACE, "n_bytes", "mtime_ns")})]
+    lying += [list_variants(library, keys, name).files for name in ours]
+    files = pl.concat(lying).join(_places_of_others(library, sources, chosen), on=_PLACE, how="anti")
+    claimed = files.join(pl.concat(claims).unique(_PLACE, keep="first"), on=_PLACE, how="left")
+    known = claimed.filter(pl.col("variant").is_not_null())
+    told = _told_by_name(library, claimed.filter(pl.col("variant").is_null()).select(files.columns), chosen)
+    return (
+        pl.concat([known, told.select(known.columns)])
+        .with_columns(kind=pl.lit(PURGED))
+        .select(list(ORPHANS))
+        .sort(_PLACE)
+    )
+
+
+def _places_of_others(library: Library, sources: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
+    """Where variants that were not chosen are expected: names may have been swapped since the records were written."""
+    others = [spec for name, spec in library.settings.specs.items() if name not in chosen]
+    places = [sources.select("timelapse", variant_path=variant_path(spec)) for spec in others]
+    return pl.concat([pl.DataFrame(schema=dict.fromkeys(_PLACE, pl.String)), *places])
+
+
+def _told_by_name(library: Library, files: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
+    """Files whose name says that they are one of the chosen variants, of a source that is gone or never was known."""
+    specs = tuple(library.settings.specs.values())
+    told = pl.DataFrame([told_by_name(path, specs) for path in files["variant_path"]], schema=TOLD)
+    named = pl.concat([files, told], how="horizontal").filter(pl.col("variant").is_in(list(chosen)))
+    return named.with_columns(evidence=pl.lit("name"))

@@ -1,0 +1,65 @@
+"""Finds timelapses of which nothing is left, and forgets their records.
+
+Nothing of a timelapse is left when its folder is gone, its sources were accepted as gone, and no variant of it lies
+anywhere. Which partitions Dagster keeps is decided in `defs.partitions`.
+"""
+
+import os
+from collections.abc import Collection
+
+from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_key
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.stages.inventory.listing import discover
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.rendering.retries import discard_note
+from thumb_pipeline.stages.verification import verdicts
+from thumb_pipeline.storage.folders import unavailable
+
+
+def gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
+    """Keys of the timelapses of which nothing is left but records.
+
+    Args:
+        library: the library. Where the tree of its sources or of its variants is not there, nothing counts as gone.
+        known: keys to judge besides those that have an inventory; what is no key is not judged.
+
+    Raises:
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    trees = {library.root, library.variants_root}
+    if not all(os.path.isdir(inside(tree, CAMERAS_FOLDER)) for tree in trees):
+        return []
+    found = discover(library)
+    suspected = sorted({*filter(is_key, known), *found.vanished} - set(found.keys))
+    held = with_sources(library, suspected)
+    return [key for key in suspected if key not in held and not _holds_files(library.variants(key))]
+
+
+def with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
+    """Those of some timelapses that have sources by their inventory, and those whose inventory cannot be read."""
+    asked = sorted(keys)
+    try:
+        held = library.inventory.query(asked, lambda rows: rows.select("timelapse").unique())
+    except SliceDamaged:
+        if len(asked) == 1:
+            return frozenset(asked)
+        return frozenset().union(*(with_sources(library, [key]) for key in asked))
+    return frozenset(held["timelapse"])
+
+
+def forget(library: Library, key: str) -> bool:
+    """Forgets the records of a timelapse that is gone; False where sources of it were recorded meanwhile."""
+    verdicts.forget(library, [key])
+    library.last_plan.drop(key)
+    library.manifest.drop(key)
+    discard_note(library, key)
+    return library.inventory.drop(key, only_if_empty=True)
+
+
+def _holds_files(folder: str) -> bool:
+    def fail(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise unavailable(folder, error) from error
+
+    return any(files for _, _, files in os.walk(folder, onerror=fail))

@@ -1,0 +1,265 @@
+"""Lists what sweeps and purges moved away, and empties it: the only place where variants are deleted for good.
+
+An entry is a folder of the trash named after a run. Emptied are the files that its journal lists or, where that is
+lost, those that lie where a removal puts them; whatever else is in the trash stays. Bringing them back is `restore`.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from thumb_pipeline.datasets.slices import SliceDamaged
+from thumb_pipeline.domain.clocks import Ages, moment
+from thumb_pipeline.domain.identifiers import is_run_id
+from thumb_pipeline.domain.layout import (
+    CAMERAS_FOLDER,
+    RESERVED_FOLDERS,
+    TRASH_FOLDER,
+    is_camera_folder,
+    is_timelapse_folder,
+    split_variant_path,
+)
+from thumb_pipeline.domain.names import to_bytes
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.quantities import counted, human_bytes
+from thumb_pipeline.stages.inventory.selection import refuse_unknown
+from thumb_pipeline.stages.library import clock
+from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.removal import journal
+from thumb_pipeline.stages.removal.carry_out import tidy
+from thumb_pipeline.storage.removing import remove_empty, remove_files, usage
+
+UNKNOWN = "unknown"
+"""The operation of an entry whose journal is lost; it can be moved back by hand, as its tree is that of the library."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What one sweep or purge left.
+
+    Attributes:
+        run_id: its id.
+        operation: sweep, purge or unknown.
+        removed_at: when it began.
+        expires_at: from when the next sweep or purge empties it; None where the journal is lost. Later than its age
+            says where the clock jumped since (`domain.clocks`).
+        n_files: in the trash now.
+        n_bytes: of those.
+        is_finished: whether it came to its end; one that was killed can be restored like any other.
+        can_restore: whether its files went to the trash at all.
+    """
+
+    run_id: str
+    operation: str
+    removed_at: datetime
+    expires_at: datetime | None
+    n_files: int
+    n_bytes: int
+    is_finished: bool
+    can_restore: bool
+
+    def __str__(self) -> str:
+        return f"{counted(self.n_files, 'file')} ({human_bytes(self.n_bytes)}) of {self.operation} {self.run_id}"
+
+
+def entries(library: Library) -> list[Entry]:
+    """Everything in the trash, oldest first.
+
+    Raises:
+        Refused: the trash cannot be read.
+    """
+    return _entries(library, clock.peek(library.state, newest=_newest(library)))
+
+
+def _entries(library: Library, ages: Ages) -> list[Entry]:
+    try:
+        told = (_entry(library, run_id, ages) for run_id in journal.run_ids(library))
+        found = {entry.run_id: entry for entry in told if entry is not None}
+        found |= {name: _without_journal(library, name) for name in _folders(library) if name not in found}
+    except OSError as error:
+        raise Refused(f"{library.trash} cannot be read ({error}); check that disk and its permissions") from error
+    return sorted(found.values(), key=lambda entry: (entry.removed_at, entry.run_id))
+
+
+def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
+    """Deletes entries for good; all of them where none is named. The caller works `journal.alone`.
+
+    Returns:
+        What went.
+
+    Raises:
+        Refused: one is unknown, or something in it cannot be removed.
+    """
+    present = {entry.run_id: entry for entry in entries(library)}
+    for run_id in run_ids:
+        refuse_unknown("run in the trash", run_id, list(present))
+    if not is_disk_there(library):
+        raise Refused(
+            f"{library.variants_root} is not there or empty; check that the disk of storage.variants is mounted"
+        )
+    return [_emptied(library, present[run_id]) for run_id in dict.fromkeys(run_ids or present)]
+
+
+def is_disk_there(library: Library) -> bool:
+    """Whether the disk that holds the trash is mounted, as far as can be told."""
+    if library.variants_root == library.root:
+        return True
+    return os.path.isdir(library.trash) or os.path.isdir(inside(library.variants_root, CAMERAS_FOLDER))
+
+
+def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
+    """Deletes the entries that are older than `trash.keep_days`; those without a journal stay until they are named.
+
+    Their age counts only from the moment since which the clock is steady; `reason_not_to_expire` says so.
+
+    Returns:
+        What went.
+
+    Raises:
+        Refused: something cannot be removed.
+    """
+    if not is_disk_there(library):
+        return []  # without their journals, files that come back with the disk could not be restored
+    ages = clock.look(library.state, newest=_newest(library)).at(now)
+    expired = [e for e in _entries(library, ages) if e.expires_at is not None and e.expires_at <= ages.now]
+    return [_emptied(library, entry) for entry in expired]
+
+
+def announcements(emptied: Sequence[Entry]) -> list[str]:
+    """One sentence for each that went because it had expired: nothing is deleted for good unannounced."""
+    return [f"the trash was emptied of {entry}, which had expired" for entry in emptied]
+
+
+def reason_not_to_expire(library: Library, now: datetime | None = None) -> str | None:
+    """Why entries stay that are older than `trash.keep_days` by their own time, and what to do; None where none do."""
+    ages = clock.peek(library.state, newest=_newest(library)).at(now)
+    keep = _kept_for(library)
+    held = [
+        run_id
+        for run_id, began_at in _beginnings(library).items()
+        if ages.now - began_at >= keep and not ages.is_past(began_at, keep)
+    ]
+    if not held:
+        return None
+    which = f" {held[0]}" if len(held) == 1 else ""
+    return (
+        f"the trash was not emptied of {counted(len(held), 'run')} that would have expired: {ages.trouble}; if the "
+        f"clock is right, nothing needs to be done: they expire at {ages.steady_since + keep:%Y-%m-%d %H:%M} UTC; to "
+        f"empty the trash now: thumb-pipeline trash --empty{which}"
+    )
+
+
+def _kept_for(library: Library) -> timedelta:
+    return timedelta(days=library.settings.trash.keep_days)
+
+
+def _beginnings(library: Library) -> dict[str, datetime]:
+    """When each removal began, by its journal; one that cannot be read tells nothing."""
+    began_at = {}
+    for run_id in journal.run_ids(library):
+        with suppress(SliceDamaged):
+            began_at[run_id] = journal.read(library, run_id).began_at
+    return began_at
+
+
+def _newest(library: Library) -> datetime | None:
+    return max(_beginnings(library).values(), default=None)
+
+
+def _emptied(library: Library, entry: Entry) -> Entry:
+    top = library.trash_folder(entry.run_id)
+    try:
+        for folder, is_ours in _removable(library, entry):
+            remove_files(folder, is_ours)
+        remove_empty(top)
+        tidy(library)
+        journal.discard(library, entry.run_id)
+    except SliceDamaged as damaged:
+        raise Refused(f"{damaged}; until then {top} is not emptied") from damaged
+    except OSError as error:
+        raise Refused(f"{top} cannot be emptied ({error}); let this user write there, then repeat") from error
+    return entry
+
+
+def _removable(library: Library, entry: Entry) -> Iterator[tuple[str, Callable[[str], bool]]]:
+    """The folders of an entry, and which files in each were put there by the removal."""
+    listed = None if entry.operation == UNKNOWN else _listed(library, entry.run_id)
+    for folder in _variant_folders(library.trash_folder(entry.run_id)):
+        if listed is None:
+            yield folder, lambda _: True
+        elif folder in listed:
+            yield folder, listed[folder].__contains__
+
+
+def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
+    """The files that a journal lists, as the disk has their names, by folder of the trash.
+
+    Raises:
+        SliceDamaged: the list cannot be read.
+    """
+    listed: dict[str, set[str]] = {}
+    for key, path in journal.files(library, run_id).select("timelapse", "variant_path").iter_rows():
+        folder, name = split_variant_path(path)
+        listed.setdefault(library.in_trash(run_id, key, folder), set()).add(os.fsdecode(to_bytes(name)))
+    return listed
+
+
+def _variant_folders(top: str) -> Iterator[str]:
+    """The folders in the trash of a run that are where a removal makes them."""
+    cameras = inside(top, CAMERAS_FOLDER)
+    for camera in filter(is_camera_folder, _subfolders(cameras)):
+        for timelapse in filter(is_timelapse_folder, _subfolders(inside(cameras, camera))):
+            folder = inside(cameras, camera, timelapse)
+            yield from (inside(folder, name) for name in _subfolders(folder) if name.casefold() not in RESERVED_FOLDERS)
+
+
+def _entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
+    """What a journal tells of an entry; None where it cannot be read, which is as good as lost."""
+    try:
+        written = journal.read(library, run_id)
+    except SliceDamaged:
+        return None
+    n_files, n_bytes = usage(library.trash_folder(run_id))
+    return Entry(
+        run_id=run_id,
+        operation=written.operation.value,
+        removed_at=written.began_at,
+        expires_at=ages.counted_from(written.began_at) + _kept_for(library),
+        n_files=n_files,
+        n_bytes=n_bytes,
+        is_finished=journal.is_finished(library, run_id),
+        can_restore=written.uses_trash,
+    )
+
+
+def _without_journal(library: Library, name: str) -> Entry:
+    path = library.trash_folder(name)
+    n_files, n_bytes = usage(path)
+    return Entry(
+        run_id=name,
+        operation=UNKNOWN,
+        removed_at=moment(os.lstat(path).st_mtime),
+        expires_at=None,
+        n_files=n_files,
+        n_bytes=n_bytes,
+        is_finished=True,
+        can_restore=False,
+    )
+
+
+def _folders(library: Library) -> list[str]:
+    """The runs that have a folder in the trash."""
+    if os.path.islink(library.trash):
+        raise Refused(f"{library.trash} is a link; remove it: {TRASH_FOLDER} must lie on the disk of the variants")
+    return sorted(filter(is_run_id, _subfolders(library.trash)))
+
+
+def _subfolders(path: str) -> list[str]:
+    """Names of the folders in a folder, links left out; none where it is not there."""
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []

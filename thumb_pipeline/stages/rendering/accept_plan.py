@@ -1,0 +1,44 @@
+"""Records what a plan found to be right already, before anything is rendered: inventory, adoptions, clean-up.
+
+What rendering does is recorded by `chunk` as it goes.
+"""
+
+import polars as pl
+
+from thumb_pipeline.stages.examining import damage
+from thumb_pipeline.stages.inventory.survey import accept
+from thumb_pipeline.stages.library import clean_up
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.planning.plan import Plan
+
+
+def record(library: Library, plan: Plan) -> None:
+    """Merges a plan's findings into the tables, and removes unfinished files that it met and nobody writes any more."""
+    for part in plan.parts:
+        accept(library, part.survey)
+        for (key,), rows in part.adopted.partition_by("timelapse", as_dict=True).items():
+            library.manifest.merge(str(key), rows)
+        _forget_records(library, part.survey.vanished)
+        for folder, found in part.temporaries.items():
+            clean_up.clean_folder(library, folder, found)
+
+
+def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
+    """Makes a plan the last one of its timelapses, for people to read."""
+    rows = {str(key): mine for (key,), mine in plan.rows.partition_by("timelapse", as_dict=True).items()}
+    for key in keys:
+        mine = rows.get(key, library.last_plan.schema.empty())
+        identity = ["timelapse", *library.last_plan.schema.key]
+        before = library.last_plan.read([key]).select(identity)
+        library.last_plan.merge(key, mine, removed=before.join(mine, on=identity, how="anti"))
+
+
+def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
+    """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
+    for (key,), gone in vanished.partition_by("timelapse", as_dict=True).items():
+        refused = library.manifest.read(
+            [str(key)], names=gone["source_name"].to_list(), where=pl.col("state") == "failed"
+        )
+        identity = refused.select("timelapse", *library.manifest.schema.key)
+        library.manifest.merge(str(key), library.manifest.schema.empty(), removed=identity)
+        damage.forget_sources(library, str(key), gone["source_name"].to_list())

@@ -1,0 +1,1 @@
+"""Brings files and records back together without rendering."""

@@ -1,0 +1,122 @@
+"""Moves files to the places where they belong, and records them.
+
+Which ones is decided in `match_orphans`. The record comes first: a kill between the two leaves a variant that is
+missing where the record says and a file that nothing expects, which is what was there before, and the next repair ends
+it. The other way round, a file without provenance would be made again.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
+from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.stages.examining.adopt import ADOPTED
+from thumb_pipeline.stages.inventory.listing import variant_folder
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.storage import moving, stopping
+from thumb_pipeline.storage.publishing import settle_on_disk
+
+_Move = dict[str, Any]
+_Ask = Callable[[Library, _Move], bool]
+
+_MOVES_A_RECORD = 5_000
+_LEARNED = ("decoder", "render_ms", "thumb_hash", "run_id")
+
+
+def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
+    """Carries out moves (`match_orphans.MOVES` columns); returns those that were made.
+
+    What has changed since the listing stays where it is.
+
+    Raises:
+        Refused: a variant folder is a link.
+        CannotWrite: the disk does not take changes.
+        Stopped: a stop was asked for; repeating goes on.
+    """
+    made = [moves.head(0)]
+    records = manifest_rows(library, moves)  # at once: it reads the whole manifest
+    for first in range(0, moves.height, _MOVES_A_RECORD):
+        stopping.look()
+        group = moves.slice(first, _MOVES_A_RECORD)
+        _refuse_links(library, group)
+        is_ready = _each(library, group, _is_ready)
+        ready, rows = group.filter(is_ready), records.slice(first, _MOVES_A_RECORD).filter(is_ready)
+        _merge(library, rows)
+        moved = _each(library, ready, _move)
+        undone = rows.filter(~moved).select("timelapse", "source_name", "variant")
+        for (key,), removed in undone.partition_by("timelapse", as_dict=True).items():
+            library.manifest.merge(str(key), MANIFEST.empty(), removed=removed)
+        made.append(ready.filter(moved))
+        settle_on_disk([_target(library, move) for move in made[-1].iter_rows(named=True)])
+    return pl.concat(made)
+
+
+def manifest_rows(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
+    """The records of moved files, in their order."""
+    specs = library.settings.specs
+    fingerprints = pl.col("variant").replace_strict(
+        {name: spec.fingerprint for name, spec in specs.items()}, return_dtype=pl.String
+    )
+    said = {
+        "timelapse": pl.col("to_timelapse"),
+        "state": pl.lit("made"),
+        "origin": pl.when("is_trusted").then(pl.lit("trusted")).otherwise(pl.lit(ADOPTED)),
+        "variant_path": pl.col("to_path"),
+        "spec_fingerprint": fingerprints,
+        "render_revision": pl.lit(RENDER_REVISION),
+        "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
+        **{name: pl.lit(None) for name in ("reason", "detail", "attempts", "retry_at", *_LEARNED)},
+    }
+    rows = moves.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())
+    return with_what_was_known(library, rows, moves["timelapse"].unique().to_list())
+
+
+def with_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Manifest rows with what earlier records of the same files (equal checksums) knew of their making."""
+    wanted = rows.lazy().select("checksum").unique()
+    known = library.manifest.query(
+        keys,
+        lambda recorded: (
+            recorded.filter(pl.col("state") == "made")
+            .select("checksum", *_LEARNED)
+            .join(wanted, on="checksum", how="semi")
+        ),
+    ).unique("checksum", keep="any")
+    columns = list(MANIFEST.columns)
+    return rows.drop(_LEARNED).join(known, on="checksum", how="left", maintain_order="left").select(columns)
+
+
+def _merge(library: Library, rows: pl.DataFrame) -> None:
+    for (key,), mine in rows.partition_by("timelapse", as_dict=True).items():
+        library.manifest.merge(str(key), mine)
+
+
+def _each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:
+    return pl.Series([ask(library, move) for move in moves.iter_rows(named=True)], dtype=pl.Boolean)
+
+
+def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
+    """Both folders of each move must be what they should be; that nobody swaps them meanwhile, `moving` sees to."""
+    here = moves.select("timelapse", "variant_path")
+    there = moves.select(timelapse="to_timelapse", variant_path="to_path")
+    folder = pl.col("variant_path").str.split("/").list.first()
+    for key, name in pl.concat([here, there]).select("timelapse", folder).unique().iter_rows():
+        variant_folder(library, key, name)
+
+
+def _is_ready(library: Library, move: _Move) -> bool:
+    """Whether the file is as listed, and its place empty."""
+    source = library.variant_file(move["timelapse"], move["variant_path"])
+    return moving.is_unchanged(source, move["n_bytes"], move["mtime_ns"]) and moving.is_free(_target(library, move))
+
+
+def _move(library: Library, move: _Move) -> bool:
+    source = library.variant_file(move["timelapse"], move["variant_path"])
+    return moving.move(source, _target(library, move), library.frames_guard)
+
+
+def _target(library: Library, move: _Move) -> bytes:
+    return library.variant_file(move["to_timelapse"], move["to_path"])

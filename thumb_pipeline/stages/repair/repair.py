@@ -1,0 +1,238 @@
+"""Repairs a library without rendering: records what is right, brings files to their places, drops void records.
+
+Everything rests on a verification of its own. What is missing, corrupt or stale is made by `generate`; what stays
+unmatched is removed by `sweep`. Nothing is deleted here but records of variants that have neither source nor file.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from thumb_pipeline.analytics.matching import FILE
+from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.domain.findings import OrphanKind, VariantState
+from thumb_pipeline.domain.plans import State
+from thumb_pipeline.stages.examining.adopt import ADOPTED, Progress, examine
+from thumb_pipeline.stages.examining.unclaimed import read_digests
+from thumb_pipeline.stages.inventory.listing import look_at_variants
+from thumb_pipeline.stages.inventory.selection import Selection, refuse_shrunken
+from thumb_pipeline.stages.inventory.survey import Survey, accept, fill_in
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.planning.orphans import ORPHANS
+from thumb_pipeline.stages.removal import journal
+from thumb_pipeline.stages.repair.match_orphans import MOVES, NO_DIGESTS, match
+from thumb_pipeline.stages.repair.move_orphans import relocate, with_what_was_known
+from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
+
+_VARIANT = ["timelapse", "source_name", "variant"]
+_FOR_GENERATE = [
+    state.value
+    for state in (VariantState.MISSING, VariantState.CORRUPT, VariantState.STALE_SOURCE, VariantState.STALE_SPEC)
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """What a repair came to, or would come to.
+
+    Attributes:
+        n_orphans: files found that nothing expected.
+        moved: those that went to their place (`match_orphans.MOVES` columns).
+        redundant: `FILE` columns of those that are right for a place that is taken.
+        unmatched: those that are nobody's any more (`orphans.ORPHANS` columns).
+        adopted: timelapse, source_name, variant of records made for variants that stood at their place.
+        dropped: the same of records taken out.
+        n_for_generate: variants that are still to be made.
+    """
+
+    n_orphans: int = 0
+    moved: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MOVES))
+    redundant: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(FILE, pl.String)))
+    unmatched: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ORPHANS))
+    adopted: pl.DataFrame = field(default_factory=lambda: MANIFEST.empty().select(_VARIANT))
+    dropped: pl.DataFrame = field(default_factory=lambda: MANIFEST.empty().select(_VARIANT))
+    n_for_generate: int = 0
+
+    @property
+    def timelapses(self) -> list[str]:
+        """Keys of the timelapses whose files or records changed."""
+        changed = [self.moved["timelapse"], self.moved["to_timelapse"], self.adopted["timelapse"]]
+        return sorted(set().union(*changed, self.dropped["timelapse"]))
+
+    def document(self) -> dict[str, int]:
+        """The numbers that are promised to programs."""
+        return {
+            "orphaned_files_found": self.n_orphans,
+            "files_matched": self.n_orphans - self.unmatched.height,
+            "files_unmatched": self.unmatched.height,
+            "files_deleted": 0,
+            "records_updated": self.moved.height + self.adopted.height + self.dropped.height,
+            "timelapses_affected": len(self.timelapses),
+        }
+
+    def left(self) -> dict[str, int]:
+        """What others have to do, and what became of the matched files."""
+        return {
+            "files_moved": self.moved.height,
+            "files_redundant": self.redundant.height,
+            "variants_for_generate": self.n_for_generate,
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What verification found in all the timelapses, as far as repair needs it."""
+
+    surveys: list[Survey] = field(default_factory=list)
+    adoptable: list[pl.DataFrame] = field(default_factory=lambda: [MANIFEST.empty()])
+    touched: list[pl.DataFrame] = field(default_factory=list)
+    orphans: list[pl.DataFrame] = field(default_factory=list)
+    waiting: list[pl.DataFrame] = field(default_factory=list)  # variants for generate, with their states
+
+    def take(self, part: VerifiedPart) -> None:
+        self.surveys.append(part.survey)
+        self.adoptable.append(part.adoptable)
+        self.touched.append(part.touched)
+        # What only no policy asks for is where it belongs; a policy that is changed back finds it there.
+        self.orphans.append(part.orphans.files.filter(pl.col("kind") != OrphanKind.POLICY.value))
+        waits = (pl.col("variant") != "") & pl.col("state").is_in(_FOR_GENERATE)
+        self.waiting.append(part.findings.filter(waits).select(*_VARIANT, "variant_path", "state"))
+
+    @property
+    def sources(self) -> pl.DataFrame:
+        return pl.concat([survey.sources for survey in self.surveys])
+
+
+def repair(
+    library: Library,
+    keys: Sequence[str],
+    lease: Lease,
+    *,
+    apply: bool,
+    accept_shrink: bool = False,
+    on_progress: Progress | None = None,
+) -> Repaired:
+    """Repairs timelapses, or says what it would do; files are matched with the sources of all of them.
+
+    Args:
+        library: the library.
+        keys: the timelapses.
+        lease: ours.
+        apply: whether to do it.
+        accept_shrink: believe a listing that is empty or lost many sources.
+        on_progress: told of files looked into.
+
+    Raises:
+        Refused: a listing is not believed, the disk of the variants is not there, a variant folder is a link, or
+            another maintenance command is at work.
+        ArchiveUnavailable: a folder cannot be listed.
+        CannotWrite: the disk takes no changes; what was done is kept.
+    """
+    with journal.alone(library) if apply else nullcontext():
+        found = _Found()
+        for part in verify(library, keys, lease, accept_shrink=accept_shrink, on_progress=on_progress):
+            found.take(part)
+        selection = Selection(accept_shrink=accept_shrink)
+        refuse_shrunken(selection, [lost for survey in found.surveys for lost in survey.shrunken])
+        if not found.surveys:
+            return Repaired()
+        return _repaired(library, keys, lease, found, apply=apply, on_progress=on_progress)
+
+
+def _repaired(
+    library: Library,
+    keys: Sequence[str],
+    lease: Lease,
+    found: _Found,
+    *,
+    apply: bool,
+    on_progress: Progress | None,
+) -> Repaired:
+    orphans, sources, waiting = pl.concat(found.orphans), found.sources, pl.concat(found.waiting)
+    read, touched = _touched(library, pl.concat(found.touched), lease, on_progress)
+    adopted = pl.concat([*found.adoptable, touched])
+    missing = waiting.filter(pl.col("state") == VariantState.MISSING.value).drop("state")
+    matches = match(library, orphans, sources, missing, lease, on_progress=on_progress)
+    void = _void(library, keys, sources, matches.moves)
+    moved, redundant = matches.moves, matches.redundant
+    if apply:
+        _record(library, found.surveys, pl.concat([read, matches.digests]), adopted)
+        moved = relocate(library, matches.moves)
+        stayed = matches.moves.join(moved, on=FILE, how="anti").select(FILE)
+        redundant = pl.concat([redundant, stayed])
+        void = void.join(stayed, on=FILE, how="anti")
+        _drop(library, void)
+    done = pl.concat(
+        [adopted.select(_VARIANT), moved.select("source_name", "variant", timelapse="to_timelapse").select(_VARIANT)]
+    )
+    return Repaired(
+        n_orphans=orphans.height,
+        moved=moved,
+        redundant=redundant,
+        unmatched=orphans.join(pl.concat([moved.select(FILE), redundant]), on=FILE, how="anti"),
+        adopted=adopted.select(_VARIANT),
+        dropped=void.select(_VARIANT),
+        n_for_generate=waiting.join(done, on=_VARIANT, how="anti").height,
+    )
+
+
+def _touched(
+    library: Library, states: pl.DataFrame, lease: Lease, on_progress: Progress | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Digests of sources that only seem to have changed, and manifest rows of variants that are right after all."""
+    if states.is_empty():
+        return NO_DIGESTS, MANIFEST.empty()
+    listed = states.select("timelapse", "source_name", "n_bytes", "mtime_ns").unique(maintain_order=True)
+    read = read_digests(library, listed, lease, on_progress=on_progress)
+    same = (
+        states.join(read.select("timelapse", "source_name", source_digest="digest"), on=["timelapse", "source_name"])
+        .filter(pl.col("source_digest") == pl.col("known_digest"))
+        .with_columns(state=pl.lit(State.EXAMINE.value))
+    )
+    decided, rows = examine(library, same, lease, trust_existing=False, on_progress=on_progress)
+    assert rows.height == decided.filter(pl.col("state") == ADOPTED).height
+    return read, rows
+
+
+def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
+    """Records (`_VARIANT` columns and variant_path) without a source and without a file, once the moves are made."""
+    there = sources.lazy().select("timelapse", "source_name")
+    gone = library.manifest.query(
+        keys,
+        lambda rows: rows.select(*_VARIANT, "variant_path", "state").join(
+            there, on=["timelapse", "source_name"], how="anti"
+        ),
+    )
+    made = gone.filter(pl.col("state") == "made")
+    stands = look_at_variants(library, made.select(FILE)).files.select(FILE).join(moves, on=FILE, how="anti")
+    refused = gone.filter(pl.col("state") != "made")
+    return pl.concat([refused, made.join(stands, on=FILE, how="anti")]).drop("state")
+
+
+def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted: pl.DataFrame) -> None:
+    """Accepts the listings, keeps what reading taught about sources, and records what stands at its place."""
+    facts = _facts(library, read)
+    for survey in surveys:
+        accept(library, survey)
+    for (key,), mine in facts.partition_by("timelapse", as_dict=True).items():
+        fill_in(library, str(key), mine.drop("timelapse"))
+    for (key,), rows in adopted.partition_by("timelapse", as_dict=True).items():
+        library.manifest.merge(str(key), with_what_was_known(library, rows, [str(key)]))
+
+
+def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
+    """What the inventory knows of sources with the same bytes, whatever their name and mtime were."""
+    learned = ("format", "width_px", "height_px", "exif_captured_at")
+    digests = read.lazy().select("digest")
+    known = library.inventory.query(
+        library.inventory.keys() if read.height else [],
+        lambda rows: rows.select("digest", *learned).drop_nulls("digest").join(digests, on="digest", how="semi"),
+    )
+    return read.unique(["timelapse", "source_name"]).join(known.unique("digest", keep="any"), on="digest", how="left")
+
+
+def _drop(library: Library, void: pl.DataFrame) -> None:
+    for (key,), rows in void.partition_by("timelapse", as_dict=True).items():
+        library.manifest.merge(str(key), MANIFEST.empty(), removed=rows.select(_VARIANT))

@@ -1,0 +1,1 @@
+"""The one state of every variant: found, kept, and told in words, reports and checks."""

@@ -1,0 +1,67 @@
+"""Chooses which of the files that look right a verification opens, and opens them a part of the library at a time.
+
+Opening is done by `examining.deep`; what a verification makes of it is in `verify`, the rolling one in `rolling`.
+"""
+
+from datetime import datetime
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import INSTANT
+from thumb_pipeline.stages.examining import damage
+from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
+from thumb_pipeline.stages.examining.deep import WHICH, Proven, files_of_sources, files_of_variants, prove, together
+from thumb_pipeline.stages.inventory.settling import SETTLED
+from thumb_pipeline.stages.inventory.survey import Survey
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.storage.leases import Lease
+
+_SOURCES_AT_ONCE = 50_000
+
+
+def checked_sources(sources: pl.DataFrame, proven: Proven, now: datetime) -> pl.DataFrame:
+    """`CHECKED` rows of sources (timelapse, source_name) that were there to be read."""
+    read = sources.with_columns(variant=pl.lit("")).join(proven.moved, on=WHICH, how="anti")
+    return read.select("timelapse", "source_name", checked_at=pl.lit(now, INSTANT))
+
+
+def to_open(library: Library, found: Survey, decided: pl.DataFrame, *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sources and variants that look right and are to be opened: all, or those that were found wrong before."""
+    settled = found.sources.filter(pl.col("state") == SETTLED)
+    vouched = decided.filter(pl.col("state").is_in(damage.VOUCHED))
+    if deep:
+        return settled, vouched
+    return damage.of_sources(library, settled), vouched.filter("is_disproved")
+
+
+def opened(
+    library: Library,
+    lease: Lease,
+    sources: pl.DataFrame,
+    variants: pl.DataFrame,
+    adoptable: pl.DataFrame,
+    on_progress: Progress | None,
+) -> Proven:
+    """Opens files, some tens of thousands of sources at a time: what is recorded of all would not fit the memory."""
+    named = pl.concat([sources.select("timelapse", "source_name"), variants.select("timelapse", "source_name")])
+    chosen = named.unique().sort("timelapse", "source_name")
+    if chosen.is_empty():
+        return together([])
+    n_files = sources.height + variants.height
+    parts: list[Proven] = []
+    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+        for slice_of in chosen.iter_slices(_SOURCES_AT_ONCE):
+            on = ["timelapse", "source_name"]
+            files = [
+                files_of_sources(library, sources.join(slice_of, on=on, how="semi")),
+                files_of_variants(library, variants.join(slice_of, on=on, how="semi"), adoptable),
+            ]
+            n_before = sum(part.n_files for part in parts)
+            told = None if on_progress is None else _further(on_progress, n_before, n_files)
+            parts.append(prove(library, pool, pl.concat(files), told))
+    return together(parts)
+
+
+def _further(on_progress: Progress, n_before: int, n_files: int) -> Progress:
+    return lambda n_done, _: on_progress(n_before + n_done, n_files)

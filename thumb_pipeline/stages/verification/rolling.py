@@ -1,0 +1,214 @@
+"""Rolling deep verification: a part of the library at a time, what was looked at longest ago first.
+
+A source counts as looked at when it was listed for the first time as it is, and whenever it was opened with its
+variants, here or by `verify --deep`. When this runs is a schedule's business.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.analytics.expected import expected_variants
+from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST
+from thumb_pipeline.domain.clocks import SLACK
+from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.stages.examining import damage
+from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
+from thumb_pipeline.stages.examining.deep import WHICH, Proven, files_of_sources, files_of_variants, prove, together
+from thumb_pipeline.stages.inventory.listing import discover
+from thumb_pipeline.stages.inventory.settling import SETTLED
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.verification import verdicts
+from thumb_pipeline.stages.verification.choose_files import checked_sources
+from thumb_pipeline.stages.verification.verify import verify
+from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.storage.leases import Lease
+
+_ON = ["timelapse", "source_name"]
+_SOURCES_A_STEP = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one run may take.
+
+    Attributes:
+        n_bytes: to be read; the source that exceeds it is still finished.
+        seconds: after which no further step of a few hundred sources is begun.
+    """
+
+    n_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollResult:
+    """What one run came to.
+
+    Attributes:
+        n_sources: sources opened with their variants.
+        n_variants: variants opened.
+        n_bytes: bytes read.
+        n_moved: sources that were not there as recorded; they are left to `verify`, which lists.
+        n_left: sources that were not reached.
+        n_wrong: files found wrong (`wrong` has the rows).
+        timelapses: keys whose kept verdicts were renewed, as something was found there.
+        wrong: `DAMAGE` columns.
+        oldest_at: when the source was looked at that was looked at longest ago, after this run; None without sources.
+        duration_s: wall time.
+    """
+
+    n_sources: int
+    n_variants: int
+    n_bytes: int
+    n_moved: int
+    n_left: int
+    n_wrong: int
+    timelapses: list[str]
+    wrong: pl.DataFrame
+    oldest_at: datetime | None
+    duration_s: float
+
+
+def budget_of(library: Library) -> Budget:
+    """What the settings allow one run."""
+    allowed = library.settings.verification
+    return Budget(n_bytes=allowed.rolling_bytes, seconds=allowed.rolling_s)
+
+
+def roll(library: Library, lease: Lease, *, budget: Budget, on_progress: Progress | None = None) -> RollResult:
+    """Opens the sources that were looked at longest ago, and their variants, until the budget is used.
+
+    At least one step is taken, so that it gets round a library of any size. What is found is remembered at once; the
+    timelapses where something was found, or where an earlier finding does not hold any more, are verified at normal
+    depth in the end, and their kept verdicts renewed.
+
+    Args:
+        library: the library.
+        lease: ours.
+        budget: for this run.
+        on_progress: told of sources done, of those that the bytes of the budget allow.
+
+    Raises:
+        ArchiveUnavailable: a folder cannot be listed.
+        Refused: the disk of the variants is not there, or a variant folder is a link.
+    """
+    started = time.monotonic()
+    queue = _queue(library)
+    n_likely = _within(queue, budget.n_bytes).height
+    steps: list[_Step] = []
+    n_done, n_bytes = 0, 0
+    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+        while n_done < queue.height and n_bytes < budget.n_bytes:
+            # By what was read, not by what was expected: sources that are gone must not keep the others waiting.
+            step = _taken(library, pool, _within(queue.slice(n_done, _SOURCES_A_STEP), budget.n_bytes - n_bytes))
+            steps.append(step)
+            n_done += step.n_sources
+            n_bytes += step.proven.n_bytes
+            if on_progress is not None:
+                on_progress(n_done, max(n_done, n_likely))
+            if time.monotonic() - started >= budget.seconds:
+                break
+    touched = sorted({key for step in steps for key in step.touched})
+    for part in verify(library, touched, lease):
+        verdicts.keep(library, part)
+    return _result(queue, steps, touched, time.monotonic() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Some sources that were opened with their variants."""
+
+    n_sources: int
+    proven: Proven
+    checked: pl.DataFrame
+    touched: set[str]
+
+
+def _queue(library: Library) -> pl.DataFrame:
+    """Complete sources: timelapse, source_name, n_bytes, mtime_ns, looked_at, n_bytes_read; the first is the next."""
+    keys = discover(library).keys
+    settled = pl.col("state") == SETTLED
+    columns = ("timelapse", "source_name", "n_bytes", "mtime_ns", "looked_at")
+    sources = library.inventory.query(keys, lambda rows: rows.filter(settled).select(columns))
+    checked = library.checked.query(keys, lambda rows: rows.select(*_ON, "checked_at"))
+    held = library.manifest.query(keys, lambda rows: rows.group_by(_ON).agg(held=pl.col("n_bytes").sum()))
+    return (
+        sources.join(checked, on=_ON, how="left")
+        .join(held, on=_ON, how="left")
+        .select(
+            *columns[:-1],
+            looked_at=pl.max_horizontal(_believed("looked_at"), _believed("checked_at")),
+            n_bytes_read=pl.col("n_bytes") + pl.col("held").fill_null(0),
+        )
+        .sort("looked_at", *_ON, nulls_last=False)
+    )
+
+
+def _believed(column: str) -> pl.Expr:
+    """A time of ours, and none where it lies in the future: what a clock that ran ahead noted was never looked at."""
+    return pl.when(pl.col(column) <= datetime.now(UTC) + SLACK).then(column)
+
+
+def _within(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:
+    """The first sources up to the one that exceeds so many bytes."""
+    return queue.filter(pl.col("n_bytes_read").cum_sum() - pl.col("n_bytes_read") < n_bytes)
+
+
+def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
+    read = prove(library, pool, files_of_sources(library, sources))
+    checked = checked_sources(sources, read, datetime.now(UTC))
+    variants = _vouched(library, sources.join(checked, on=_ON, how="semi"))  # of sources gone they are orphans
+    proven = together([read, prove(library, pool, files_of_variants(library, variants, MANIFEST.empty()))])
+    known = _known_disproofs(library, sources)
+    damage.remember(library, proven.wrong, known.head(0))
+    verdicts.remember_checked(library, checked)
+    touched = {*proven.wrong["timelapse"], *known["timelapse"]}
+    return _Step(sources.height, proven, checked, touched)
+
+
+def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+    """Expected variants of sources that are recorded as right; whether they still are as recorded, workers see."""
+    parts = [expected_variants(sources.head(0).lazy(), ()).collect()]
+    for (key,), mine in sources.partition_by("timelapse", as_dict=True).items():
+        specs = library.settings.for_timelapse(str(key)).specs
+        parts.append(expected_variants(mine.lazy(), specs).collect())
+    names = sources["source_name"].unique().to_list()
+    made = (pl.col("state") == "made") & (pl.col("render_revision") == RENDER_REVISION)
+    of_source = {"n_bytes": pl.col("source_n_bytes"), "mtime_ns": pl.col("source_mtime_ns")}
+    same = [*WHICH, "variant_path", "spec_fingerprint"]
+    recorded = library.manifest.query(
+        sources["timelapse"].unique().to_list(),
+        lambda rows: rows.filter(made).select(*same, **of_source),
+        names=names,
+    )
+    return pl.concat(parts).join(recorded, on=[*same, "n_bytes", "mtime_ns"], how="semi")
+
+
+def _known_disproofs(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+    keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
+    known = library.damage.read(keys, names=sources["source_name"].unique().to_list())
+    return known.join(sources, on=_ON, how="semi").select(WHICH)
+
+
+def _result(queue: pl.DataFrame, steps: list[_Step], touched: list[str], duration_s: float) -> RollResult:
+    wrong = pl.concat([DAMAGE.empty(), *(step.proven.wrong for step in steps)])
+    done = pl.concat([step.checked for step in steps]) if steps else queue.select(_ON).head(0)
+    n_taken = sum(step.n_sources for step in steps)
+    left = queue.slice(n_taken)
+    oldest = left["looked_at"].min() if left.height else (done["checked_at"].min() if done.height else None)
+    assert oldest is None or isinstance(oldest, datetime)
+    return RollResult(
+        n_sources=done.height,
+        n_variants=sum(step.proven.n_files - step.n_sources for step in steps),
+        n_bytes=sum(step.proven.n_bytes for step in steps),
+        n_moved=n_taken - done.height,
+        n_left=left.height,
+        n_wrong=wrong.height,
+        timelapses=touched,
+        wrong=wrong,
+        oldest_at=oldest,
+        duration_s=duration_s,
+    )

@@ -1,0 +1,74 @@
+"""Keeps what verifications found, so that reports and checks can speak of all timelapses at once.
+
+Finding it out is `verify`. A kept verdict is what was true when it was given; nothing is deleted on its word.
+"""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import REPORTED, WHOLE_LIBRARY
+from thumb_pipeline.datasets.slices import Table
+from thumb_pipeline.stages.examining import damage
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.verification.verify import VerifiedPart
+
+_NO_NEWS = ("found_at", "verified_at", "is_deep")
+"""Columns that differ from one verification to the next although nothing else does."""
+
+
+def keep(library: Library, part: VerifiedPart) -> None:
+    """Puts a verification in the place of the last one of its timelapses."""
+    keys = part.timelapses["timelapse"].to_list()
+    _replace(library.verdicts, WHOLE_LIBRARY, part.verdicts, keys)
+    _replace(library.verified, WHOLE_LIBRARY, part.timelapses, keys)
+    found = part.findings.partition_by("timelapse", as_dict=True)
+    known = set(library.findings.keys())
+    for key in keys:
+        rows = found.get((key,), library.findings.schema.empty())
+        if key in known or not rows.is_empty():
+            _replace(library.findings, key, rows, [key])
+    damage.remember(library, part.proven.wrong, part.outdated)
+    remember_checked(library, part.checked)
+
+
+def remember_checked(library: Library, checked: pl.DataFrame) -> None:
+    """Notes which sources were opened with their variants (`CHECKED` columns)."""
+    for (key,), rows in checked.partition_by("timelapse", as_dict=True).items():
+        library.checked.merge(str(key), rows)
+
+
+def forget(library: Library, keys: Sequence[str]) -> None:
+    """Takes out what is kept of timelapses that are no more."""
+    for table in (library.verdicts, library.verified, library.reported):
+        _replace(table, WHOLE_LIBRARY, table.schema.empty(), list(keys))
+    for key in keys:
+        library.findings.drop(key)
+
+
+def unreported(library: Library, part: VerifiedPart) -> list[str]:
+    """Timelapses whose verdict or findings are others than `mark_reported` was told last."""
+    shown = library.reported.read([WHOLE_LIBRARY])
+    news = _fingerprints(part).join(shown, on=list(REPORTED.columns), how="anti")
+    return sorted(news["timelapse"])
+
+
+def mark_reported(library: Library, part: VerifiedPart, keys: Sequence[str]) -> None:
+    """Remembers that reports show the verdict of these timelapses."""
+    library.reported.merge(WHOLE_LIBRARY, _fingerprints(part).filter(pl.col("timelapse").is_in(list(keys))))
+
+
+def _fingerprints(part: VerifiedPart) -> pl.DataFrame:
+    """One hash a timelapse of all that its reports would say (`REPORTED` columns)."""
+    hashes = [
+        rows.select("timelapse", verdict=pl.struct(pl.exclude(*_NO_NEWS)).hash(seed=number))
+        for number, rows in enumerate((part.verdicts, part.timelapses, part.findings))
+    ]
+    return pl.concat(hashes).group_by("timelapse").agg(pl.col("verdict").bitwise_xor())
+
+
+def _replace(table: Table, slice_key: str, rows: pl.DataFrame, keys: list[str]) -> None:
+    """Merges rows, and takes out those of the same timelapses that are not among them."""
+    identity = list(dict.fromkeys(("timelapse", *table.schema.key)))
+    before = table.query([slice_key], lambda kept: kept.filter(pl.col("timelapse").is_in(keys)).select(identity))
+    table.merge(slice_key, rows, removed=before.join(rows, on=identity, how="anti"))

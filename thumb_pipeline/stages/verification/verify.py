@@ -1,0 +1,220 @@
+"""Verifies a library: the one state of every variant, every file that nothing expects, every source that changed.
+
+Everything is compared with a fresh listing and nothing is corrected here. What was found is kept by `verdicts`; what
+may be done about it is in `generate`'s plan, in `repair` and in `sweep`. Opening files that look right is
+`examining.deep`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.analytics.verification import counted, doubted, variant_state
+from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VERDICTS, VERIFIED
+from thumb_pipeline.domain.findings import SourceFinding, VariantState
+from thumb_pipeline.stages.examining import damage
+from thumb_pipeline.stages.examining.adopt import ADOPTED, Progress, examine
+from thumb_pipeline.stages.examining.deep import WHICH, Proven
+from thumb_pipeline.stages.inventory.listing import SourceListing, discover
+from thumb_pipeline.stages.inventory.selection import Selection, batches, refuse_unknown
+from thumb_pipeline.stages.inventory.survey import Survey, survey
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.planning.compare_variant import Comparison, compare_whole
+from thumb_pipeline.stages.planning.orphans import Orphans, find_orphans
+from thumb_pipeline.stages.planning.plan import without_wanted
+from thumb_pipeline.stages.verification.choose_files import checked_sources, opened, to_open
+from thumb_pipeline.storage.leases import Lease
+
+_STATES = [state.value for state in VariantState]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedPart:
+    """What some timelapses are like.
+
+    Attributes:
+        survey: the listing of sources it rests on.
+        verdicts: counts by timelapse and variant (`VERDICTS` columns).
+        timelapses: one row each (`VERIFIED` columns).
+        findings: one row for each variant, file and source that is not right (`FINDINGS` columns), pending ones too.
+        orphans: the files that nothing expects.
+        adoptable: manifest rows (`MANIFEST` columns) for the unrecorded variants.
+        proven: what opening files that look right came to: all of them in deep mode, else those disproved before.
+        outdated: timelapse, source_name, variant of earlier disproofs that do not hold any more.
+        checked: `CHECKED` rows of the sources that were opened with their variants.
+        touched: rows of `analytics.states.variant_states` of the stale ones whose sources differ in nothing but the
+            mtime, as far as a listing tells; if their bytes have `known_digest`, they are right.
+    """
+
+    survey: Survey
+    verdicts: pl.DataFrame
+    timelapses: pl.DataFrame
+    findings: pl.DataFrame
+    orphans: Orphans
+    adoptable: pl.DataFrame
+    proven: Proven
+    outdated: pl.DataFrame
+    checked: pl.DataFrame
+    touched: pl.DataFrame
+
+
+def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
+    """Keys of the chosen timelapses, or of all: on the disk, in the inventory, or among the variants only.
+
+    Raises:
+        Refused: one of the chosen is none of these.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    found = discover(library)
+    known = sorted({*found.keys, *found.vanished, *found.stray})
+    for key in chosen:
+        refuse_unknown("timelapse", key, known)
+    return sorted(set(chosen)) if chosen else known
+
+
+def verify(
+    library: Library,
+    keys: Sequence[str],
+    lease: Lease,
+    *,
+    deep: bool = False,
+    accept_shrink: bool = False,
+    on_progress: Progress | None = None,
+) -> Iterator[VerifiedPart]:
+    """Verifies timelapses, in batches that bound the memory it takes.
+
+    Files whose record and listing disagree are opened, and those that were found wrong when they were opened last; all
+    others are judged by name, size and mtime.
+
+    Args:
+        library: the library.
+        keys: the timelapses.
+        lease: ours.
+        deep: whether every variant is decoded to its end and every source read.
+        accept_shrink: whether variants that are all gone are believed to be.
+        on_progress: told of files looked into.
+
+    Raises:
+        Refused: the disk of the variants is not there, or a variant folder is a link.
+        ArchiveUnavailable: a folder cannot be listed, or the library is gone.
+    """
+    for listings in batches(library, keys, None):
+        selection = Selection(accept_shrink=accept_shrink)
+        part = _verified(library, listings, lease, on_progress, selection, deep=deep)
+        library.refuse_if_gone()  # a folder of a disk that went away is listed as one without files
+        yield part
+
+
+def _verified(
+    library: Library,
+    listings: list[SourceListing],
+    lease: Lease,
+    on_progress: Progress | None,
+    selection: Selection,
+    *,
+    deep: bool,
+) -> VerifiedPart:
+    found = survey(library, listings)
+    compared = compare_whole(library, found, selection, keep_valid=deep)
+    states = without_wanted(library, found, pl.concat([part.others for part in compared])).with_columns(doubted())
+    decided, adoptable = examine(library, states, lease, trust_existing=False, on_progress=on_progress)
+    orphans = find_orphans(library, found, compared)
+    sources, vouched = to_open(library, found, decided, deep=deep)
+    proven = opened(library, lease, sources, vouched, adoptable, on_progress)
+    outdated = damage.outdated(library, found.sources, decided, proven.wrong)
+    decided = proven.applied(decided).with_columns(state=variant_state(ADOPTED))
+    now = datetime.now(UTC)
+    return VerifiedPart(
+        survey=found,
+        verdicts=_verdicts(library, decided, compared, orphans),
+        timelapses=_timelapses(found, orphans, proven.wrong, now, deep=deep),
+        findings=_findings(library, found, decided, orphans, proven.wrong, now),
+        orphans=orphans,
+        adoptable=adoptable.join(proven.wrong, on=WHICH, how="anti"),
+        proven=proven,
+        outdated=outdated,
+        checked=checked_sources(sources, proven, now) if deep else CHECKED.empty(),
+        touched=decided.filter(
+            (pl.col("state") == VariantState.STALE_SOURCE.value) & pl.col("known_digest").is_not_null()
+        ),
+    )
+
+
+def _verdicts(library: Library, decided: pl.DataFrame, compared: list[Comparison], orphans: Orphans) -> pl.DataFrame:
+    names = list(library.settings.specs)
+    on = ["timelapse", "variant"]
+    present = pl.concat(
+        [part.presence.with_columns(variant=pl.lit(n)) for n, part in zip(names, compared, strict=True)]
+    )
+    valid = pl.concat([part.n_valid.with_columns(variant=pl.lit(n)) for n, part in zip(names, compared, strict=True)])
+    stray = orphans.files.group_by(on).agg(n_orphans=pl.len().cast(pl.Int64))
+    return (
+        present.join(stray, on=on, how="full", coalesce=True)
+        .join(valid.rename({"n": "n_valid"}), on=on, how="left")
+        .join(counted(decided.lazy()).collect(), on=on, how="left")
+        .with_columns(pl.col("n_orphans", "n_valid", "required", "recorded", "found", *_STATES).fill_null(0))
+        .with_columns(orphan="n_orphans", valid=pl.col("valid") + pl.col("n_valid"))
+        .select(pl.col(name).cast(kind) for name, kind in VERDICTS.columns.items())
+        .sort(on)
+    )
+
+
+def _timelapses(found: Survey, orphans: Orphans, wrong: pl.DataFrame, now: datetime, *, deep: bool) -> pl.DataFrame:
+    def count(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+        return rows.group_by("timelapse").agg(pl.len().cast(pl.Int64).alias(name))
+
+    held = orphans.listed.group_by("timelapse").agg(pl.col("n_files", "n_bytes").sum())
+    rows = pl.DataFrame({"timelapse": found.keys}, schema={"timelapse": pl.String})
+    for counts in (
+        count(found.sources, "sources"),
+        count(found.vanished, "vanished"),
+        count(found.replaced, "replaced"),
+        count(wrong.filter(pl.col("state") == SourceFinding.BIT_ROT.value), "bit_rot"),
+        count(wrong.filter(pl.col("state") == SourceFinding.UNREADABLE.value), "unreadable"),
+        held,
+    ):
+        rows = rows.join(counts, on="timelapse", how="left")
+    return rows.with_columns(verified_at=pl.lit(now, INSTANT), is_deep=pl.lit(deep)).select(
+        pl.col(name).fill_null(0).cast(kind) if kind == pl.Int64 else pl.col(name)
+        for name, kind in VERIFIED.columns.items()
+    )
+
+
+def _findings(
+    library: Library, found: Survey, decided: pl.DataFrame, orphans: Orphans, disproved: pl.DataFrame, now: datetime
+) -> pl.DataFrame:
+    wrong = decided.filter(pl.col("state") != VariantState.VALID.value)
+    refused = wrong.filter(pl.col("state") == VariantState.FAILED.value)
+    told = disproved.select(*WHICH, "n_bytes", "mtime_ns", words="detail")
+    variants = (
+        wrong.select(*WHICH, "variant_path", "state")
+        .join(_refusals(library, refused), on=WHICH, how="left")
+        .join(told, on=WHICH, how="left")
+        .with_columns(detail=pl.coalesce("detail", "words"))
+        .drop("words")
+    )
+    rotten = disproved.filter(pl.col("variant") == "").drop("found_at")
+    files = orphans.files.select(
+        *("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns"),
+        state=pl.lit(VariantState.ORPHAN.value),
+        reason="kind",
+        detail="evidence",
+    )
+    gone = found.vanished.with_columns(state=pl.lit(SourceFinding.VANISHED.value))
+    other = found.replaced.with_columns(state=pl.lit(SourceFinding.REPLACED.value))
+    together = pl.concat([variants, files, gone, other, rotten], how="diagonal")
+    return (
+        pl.concat([FINDINGS.empty(), together], how="diagonal")
+        .with_columns(pl.col("source_name", "variant", "variant_path").fill_null(""), found_at=pl.lit(now, INSTANT))
+        .select(list(FINDINGS.columns))
+    )
+
+
+def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
+    """Why sources were refused, in the words of the record."""
+    keys = refused["timelapse"].unique().to_list()
+    failed = pl.col("state") == "failed"
+    columns = (*WHICH, "reason", "detail")
+    return library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))

@@ -1,0 +1,115 @@
+"""What a value in a worker's answer may be: functions that take one of JSON and give it back, or say that it is none.
+
+They know nothing of answers; which field may hold what is in `answers`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from thumb_pipeline.domain.plain_text import plain
+
+T = TypeVar("T")
+Check = Callable[[Any], Any]
+"""A value of JSON -> what is kept of it; raises `NoAnswer` where it is none of those that are expected."""
+
+
+class NoAnswer(ValueError):
+    """What was read is no answer to the task."""
+
+
+def fields_of(kind: type[T], checks: Mapping[str, Check]) -> Callable[[Any], T]:
+    """Reads an object with exactly these fields."""
+
+    def read(fields: Any) -> T:
+        if type(fields) is not dict or fields.keys() != checks.keys():
+            raise NoAnswer(f"it is no {kind.__name__}")
+        return kind(**{name: check(fields[name]) for name, check in checks.items()})
+
+    return read
+
+
+def each(check: Check) -> Check:
+    """Reads a list of any length."""
+
+    def read(value: Any) -> list[Any]:
+        if type(value) is not list:
+            raise NoAnswer("it is no list")
+        return [check(item) for item in value]
+
+    return read
+
+
+def exactly(n: int, check: Check) -> Check:
+    """Reads a list of so many."""
+
+    def read(value: Any) -> list[Any]:
+        if type(value) is not list or len(value) != n:
+            raise NoAnswer(f"it is no list of {n}")
+        return [check(item) for item in value]
+
+    return read
+
+
+def or_nothing(check: Check) -> Check:
+    """Reads a value that may be absent."""
+    return lambda value: None if value is None else check(value)
+
+
+def nothing(value: Any) -> None:
+    """Reads what must be absent."""
+    if value is not None:
+        raise NoAnswer("it has more than was asked for")
+
+
+def integer(least: int, most: int) -> Check:
+    """Reads an integer, both ends included; no yes or no is one."""
+
+    def read(value: Any) -> int:
+        if type(value) is not int or not least <= value <= most:
+            raise NoAnswer("it has a number that cannot be")
+        return value
+
+    return read
+
+
+def milliseconds(value: Any) -> float:
+    """Reads a duration; what is no number lies between no two."""
+    if type(value) not in (int, float) or not 0 <= value <= 1e12:
+        raise NoAnswer("it took a time that cannot be")
+    return float(value)
+
+
+def boolean(value: Any) -> bool:
+    """Reads a yes or no."""
+    if type(value) is not bool:
+        raise NoAnswer("it says neither yes nor no")
+    return value
+
+
+def words(value: Any) -> str:
+    """Reads what was written for people, and makes it fit for them."""
+    if type(value) is not str:
+        raise NoAnswer("it has no words")
+    return plain(value)
+
+
+def one_of(*words: str) -> Check:
+    """Reads a word of a closed list."""
+
+    def read(value: Any) -> str:
+        if type(value) is not str or value not in words:
+            raise NoAnswer("it has a word that is not on the list")
+        return value
+
+    return read
+
+
+def text(is_sound: Callable[[str], object]) -> Check:
+    """Reads a text of a form."""
+
+    def read(value: Any) -> str:
+        if type(value) is not str or not is_sound(value):
+            raise NoAnswer("it has a text that cannot be")
+        return value
+
+    return read

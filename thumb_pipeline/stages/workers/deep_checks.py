@@ -1,0 +1,148 @@
+"""What a worker does to prove files: variants are decoded to their end, sources read to theirs.
+
+Nothing is written, and sources are opened for reading only. Which files are asked about, and what follows, is in
+`examining.deep`; the verdict on a variant's provenance is `domain.plans.judge`.
+"""
+
+import errno
+import hashlib
+import os
+import signal
+
+from thumb_pipeline.domain.failures import Failure
+from thumb_pipeline.domain.findings import SourceFinding
+from thumb_pipeline.domain.plans import Examined, Expectation, Reason, fits_box, judge
+from thumb_pipeline.imaging.inspect import Inspection, inspect_to_the_end
+from thumb_pipeline.stages.workers.memory_turn import Room
+from thumb_pipeline.stages.workers.messages import (
+    Disproof,
+    KnownSource,
+    ProofAnswer,
+    ProveTask,
+    ReadTask,
+    RecordedFile,
+    WorkerOrders,
+)
+from thumb_pipeline.storage.folders import mtime_ns
+
+_buffer = memoryview(bytearray(1024 * 1024))  # one for all: fresh memory for each piece costs as much as its digest
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+class _Moved(Exception):
+    """The file is not the one that was asked about."""
+
+
+def prove(task: ProveTask, orders: WorkerOrders) -> ProofAnswer:
+    """Opens variants; each may take the whole deadline."""
+    answer = ProofAnswer(wrong=[], moved=[], n_bytes=0)
+    room = Room(orders.room)
+    for index, (path, expected, recorded) in enumerate(task.files):
+        signal.setitimer(signal.ITIMER_REAL, orders.deadline_s)
+        try:
+            data = _read_variant(path, recorded)
+        except _Moved:
+            answer.moved.append(index)
+            continue
+        except OSError as error:
+            detail = f"it cannot be read ({error.strerror})"
+            answer.wrong.append(Disproof(index=index, state=Reason.CORRUPT, detail=detail))
+            continue
+        answer.n_bytes += len(data)
+        found = inspect_to_the_end(data, max_pixels=_max_pixels(recorded, orders), admit=room.admit)
+        room.leave()
+        if (said := _disproof(data, found, expected, recorded)) is not None:
+            answer.wrong.append(Disproof(index=index, state=said[0], detail=said[1]))
+    return answer
+
+
+def read(task: ReadTask, orders: WorkerOrders) -> ProofAnswer:
+    """Reads sources; the deadline is for each megabyte, as a slow disk at work is no hang."""
+    answer = ProofAnswer(wrong=[], moved=[], n_bytes=0)
+    for index, source in enumerate(task.files):
+        try:
+            digest = _digest(source, orders.deadline_s)
+        except _Moved:
+            answer.moved.append(index)
+            continue
+        except OSError as error:
+            detail = f"it cannot be read to its end ({error.strerror})"
+            answer.wrong.append(Disproof(index=index, state=SourceFinding.UNREADABLE, detail=detail))
+            continue
+        answer.n_bytes += source.n_bytes
+        if source.digest is not None and digest != source.digest:
+            detail = f"its bytes have the digest {digest} and had {source.digest}, at the same size and mtime"
+            answer.wrong.append(Disproof(index=index, state=SourceFinding.BIT_ROT, detail=detail))
+    return answer
+
+
+def _disproof(
+    data: bytes, found: Inspection | Failure, expected: Expectation, recorded: RecordedFile
+) -> tuple[Reason, str] | None:
+    if isinstance(found, Failure):
+        return Reason.CORRUPT, f"it does not open ({found.detail})"
+    if not found.is_whole:
+        return Reason.CORRUPT, found.fault
+    note = found.provenance
+    if note is None and not recorded.is_trusted:
+        return Reason.CORRUPT, "another picture stands here: it does not carry the note of what was recorded"
+    checksum = note.checksum if note is not None else hashlib.sha256(data).hexdigest()[:32]
+    seen = Examined(
+        opens=True,
+        is_whole=True,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        provenance=note,
+    )
+    if note is not None and (verdict := judge(seen, expected, trust_existing=False)).reason is not None:
+        return verdict.reason, verdict.detail
+    if recorded.checksum is not None and checksum != recorded.checksum:
+        return Reason.CORRUPT, "whole in itself, but not the file that was recorded: its checksum is another"
+    sizes = ((found.width_px, recorded.width_px), (found.height_px, recorded.height_px))
+    if any(known is not None and known != side for side, known in sizes):
+        return Reason.CORRUPT, f"{found.width_px}x{found.height_px} pixels, which is not what was recorded"
+    if note is None and not fits_box(seen, expected.spec):
+        return Reason.STALE_SPEC, "larger than its box"
+    return None
+
+
+def _max_pixels(recorded: RecordedFile, orders: WorkerOrders) -> int:
+    """The limit is for sources: what we made before it was lowered is as sound as it was."""
+    return max(orders.max_pixels, (recorded.width_px or 0) * (recorded.height_px or 0))
+
+
+def _read_variant(path: bytes, recorded: RecordedFile) -> bytes:
+    descriptor = _open(path)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        _compare(descriptor, recorded)
+        data = file.readall() or b""
+        _compare(descriptor, recorded)
+    return data
+
+
+def _digest(source: KnownSource, deadline_s: float) -> str:
+    descriptor = _open(source.path)
+    digest = hashlib.sha256()
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        _compare(descriptor, source)
+        signal.setitimer(signal.ITIMER_REAL, deadline_s)
+        while n_bytes := file.readinto(_buffer):
+            digest.update(_buffer[:n_bytes])
+            signal.setitimer(signal.ITIMER_REAL, deadline_s)
+        _compare(descriptor, source)
+    return digest.hexdigest()[:32]
+
+
+def _open(path: bytes) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe put there must not be waited for
+    except OSError as error:
+        if error.errno in _GONE:
+            raise _Moved from None
+        raise
+
+
+def _compare(descriptor: int, known: RecordedFile | KnownSource) -> None:
+    now = os.fstat(descriptor)
+    if (now.st_size, mtime_ns(now)) != (known.n_bytes, known.mtime_ns):
+        raise _Moved

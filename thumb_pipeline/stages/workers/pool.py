@@ -1,0 +1,285 @@
+"""Keeps worker processes busy, and takes the loss when one dies over a picture.
+
+Who asks decides what the answers mean. What happens inside a worker is in `process`.
+"""
+
+import os
+import pickle
+import select
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import IO, Self
+
+from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.stages.workers.answers import NoAnswer, read_answer
+from thumb_pipeline.stages.workers.memory_turn import make_room
+from thumb_pipeline.stages.workers.messages import LENGTH, Answer, Broken, Task, WorkerOrders
+from thumb_pipeline.storage import stopping
+from thumb_pipeline.storage.leases import Lease
+from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed
+
+_MAX_ANSWER_N_BYTES = 4 * 1024 * 1024
+"""Ten times the longest; as JSON of nothing but brackets it takes 100 MB to read."""
+
+_MOST_COMPLAINTS_N_BYTES = 64 * 1024
+_REST_WITHIN_S = 60.0
+"""Time for the rest of an answer that has begun, and for a worker that has closed its pipe to end."""
+
+_LOOK_EVERY_S = 0.5
+_END_WITHIN_S = 2.0
+"""Time for the pictures in flight when a stop is asked for; who needs longer is killed."""
+
+_OUT_OF_MEMORY_WORDS = ("MemoryError", "bad_alloc", "out of memory", "Cannot allocate memory")
+"""What Python, C++ and C libraries say last when the address space that a worker may use is full."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    complaints: IO[bytes]
+    task: Task | None = None
+    number: int = 0  # of the message that was sent last; the answer must bear it
+
+
+@dataclass(frozen=True, slots=True)
+class _Killed:
+    """A worker ended from outside, and what that is recorded as if it happens again."""
+
+    failure: Failure
+
+
+class WorkerPool:
+    """Up to `n_workers` processes, started when there is work for them and ended with the block.
+
+    They inherit the lease, so that it is free only when the last of them has ended.
+    """
+
+    def __init__(self, n_workers: int, lease: Lease, orders: WorkerOrders) -> None:
+        self._n_workers = n_workers
+        self._lease = lease
+        self._room = make_room()
+        self._orders = replace(orders, room=self._room.fileno())
+        self._idle: list[_Worker] = []
+        self._busy: dict[int, _Worker] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in [*self._idle, *self._busy.values()]:
+            worker.process.kill()  # publication is atomic: there is nothing to finish
+            self._bury(worker)
+        self._idle.clear()
+        self._busy.clear()
+        self._room.close()
+
+    def warm_up(self, n_tasks: int) -> None:
+        """Starts the workers for so many tasks before they come, and does not wait until they have started."""
+        while len(self._idle) + len(self._busy) < min(n_tasks, self._n_workers):
+            self._idle.append(self._start())
+
+    def rest(self) -> None:
+        """Ends the workers that have nothing to do; others are started when there is work again."""
+        while self._idle:
+            worker = self._idle.pop()
+            worker.process.kill()
+            self._bury(worker)
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
+        """Answers as they come, in no order. A worker that dies over a task, or talks nonsense, gives a `Failure`.
+
+        Who is killed from outside was most likely the kernel's choice when memory was short: such a task is tried once
+        more in the end, alone. While one run's answers are taken, another one may be made: it has workers of its own.
+
+        When a stop is asked for, no task is handed out any more; what is in flight has two seconds.
+
+        Raises:
+            CannotWrite: the environment, not a picture, stands in the way.
+            Stopped: a stop was asked for.
+        """
+        killed: list[Task] = []
+        for task, answer in self._answers(iter(tasks), self._n_workers):
+            if isinstance(answer, _Killed):
+                killed.append(task)
+            else:
+                yield task, answer
+        for task, answer in self._answers(iter(killed), 1):
+            yield task, answer.failure if isinstance(answer, _Killed) else answer
+
+    def _answers(self, waiting: Iterator[Task], n_workers: int) -> "Iterator[tuple[Task, Answer | Failure | _Killed]]":
+        with selectors.DefaultSelector() as selector:
+            self._feed(waiting, n_workers, selector)
+            while selector.get_map():
+                for key, _ in selector.select(_LOOK_EVERY_S):
+                    task, answer = self._take(key.fd, selector)
+                    if isinstance(answer, Broken):
+                        raise (FolderClosed if answer.is_of_folder else CannotWrite)(answer.message)
+                    self._feed(waiting, n_workers, selector)
+                    if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
+                        yield task, answer  # a signal to the whole group ends workers too: no source is to blame
+                if (stopping.asked_for_s() or 0.0) > _END_WITHIN_S:
+                    yield from self._last_answers(selector)
+                    stopping.look()
+        stopping.look()
+
+    def _last_answers(self, selector: selectors.DefaultSelector) -> Iterator[tuple[Task, Answer]]:
+        """Kills who is at work; gives what they had answered by then, which was published and is to be recorded."""
+        for worker in self._busy.values():
+            worker.process.kill()
+        for descriptor in list(self._busy):
+            task, answer = self._take(descriptor, selector)
+            if not isinstance(answer, Broken | Failure | _Killed):
+                yield task, answer
+
+    def _feed(self, waiting: Iterator[Task], n_workers: int, selector: selectors.DefaultSelector) -> None:
+        while len(selector.get_map()) < n_workers and stopping.asked_for_s() is None:
+            task = next(waiting, None)
+            if task is None:
+                return
+            worker = self._living()
+            worker.task = task
+            _send(worker, task)
+            assert worker.process.stdout is not None
+            descriptor = worker.process.stdout.fileno()
+            selector.register(descriptor, selectors.EVENT_READ)
+            self._busy[descriptor] = worker
+
+    def _living(self) -> _Worker:
+        """An idle worker, or a new one; no source is blamed for one that died, or spoke, while it had nothing to do."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.process.poll() is None and not _speaks(worker, within_s=0.0):
+                return worker
+            worker.process.kill()
+            self._bury(worker)
+        return self._start()
+
+    def _take(self, descriptor: int, selector: selectors.DefaultSelector) -> "tuple[Task, Answer | Failure | _Killed]":
+        selector.unregister(descriptor)
+        worker = self._busy.pop(descriptor)
+        task = worker.task
+        assert task is not None
+        try:
+            answer = _received(worker)
+        except NoAnswer as nonsense:
+            worker.process.kill()
+            self._bury(worker)
+            detail = f"the decoder's process gave no answer that can be read: {nonsense}"
+            return task, Failure(reason=FailureReason.CRASHED, detail=detail)
+        if answer is None:
+            failure = self._bury(worker)
+            return task, _Killed(failure) if worker.process.returncode == -signal.SIGKILL else failure
+        self._idle.append(worker)
+        return task, answer
+
+    def _start(self) -> _Worker:
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when the worker is buried
+        process = subprocess.Popen(
+            [sys.executable, "-m", "thumb_pipeline.stages.workers.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            pass_fds=[self._lease.descriptor, self._room.fileno()],
+        )
+        worker = _Worker(process, complaints)
+        _send(worker, self._orders)
+        return worker
+
+    def _bury(self, worker: _Worker) -> Failure:
+        """Ends a worker for good; returns what it died of."""
+        for pipe in (worker.process.stdin, worker.process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue  # it died before it read its task
+        code = _end(worker)
+        worker.complaints.seek(max(0, worker.complaints.seek(0, os.SEEK_END) - _MOST_COMPLAINTS_N_BYTES))
+        said = worker.complaints.read().decode("utf-8", "replace").strip().splitlines()
+        worker.complaints.close()
+        return _cause_of_death(code, said[-1] if said else "", self._orders)
+
+
+def _end(worker: _Worker) -> int:
+    """Waits until a worker without pipes has ended; one that goes on all the same is killed."""
+    try:
+        return worker.process.wait(_REST_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        worker.process.kill()
+        return worker.process.wait()
+
+
+def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
+    if code in (-signal.SIGALRM, -signal.SIGPROF):
+        return Failure(reason=FailureReason.TIMED_OUT, detail=f"took longer than {orders.deadline_s:g} s")
+    if any(words in said for words in _OUT_OF_MEMORY_WORDS):
+        return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=said)
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+        hint = "; perhaps the machine ran out of memory" if code == -signal.SIGKILL else ""
+        return Failure(reason=FailureReason.CRASHED, detail=f"the decoder was ended by {name}{hint} {said}".strip())
+    return Failure(reason=FailureReason.CRASHED, detail=said or f"the decoder ended with exit code {code}")
+
+
+def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
+    worker.number += 1
+    data = pickle.dumps((worker.number, message))
+    assert worker.process.stdin is not None
+    try:
+        worker.process.stdin.write(LENGTH.pack(len(data)) + data)
+        worker.process.stdin.flush()
+    except BrokenPipeError:
+        return  # it died while idle: its closed answer pipe tells
+
+
+def _received(worker: _Worker) -> Answer | None:
+    """The worker's answer; None where it ended before it had given one.
+
+    Raises:
+        NoAnswer: it lost its senses over strange bytes.
+    """
+    assert worker.task is not None
+    head = _read(worker, LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (n_bytes,) = LENGTH.unpack(head)
+    if n_bytes > _MAX_ANSWER_N_BYTES:
+        raise NoAnswer("it is longer than any")
+    data = _read(worker, n_bytes)
+    return read_answer(data, worker.task, worker.number) if len(data) == n_bytes else None
+
+
+def _read(worker: _Worker, n_bytes: int) -> bytes:
+    """So many bytes of an answer; fewer where the worker has closed its pipe.
+
+    Raises:
+        NoAnswer: it stopped in the middle.
+    """
+    assert worker.process.stdout is not None
+    descriptor, until_s = worker.process.stdout.fileno(), time.monotonic() + _REST_WITHIN_S
+    data = bytearray()
+    while len(data) < n_bytes:
+        if not _speaks(worker, within_s=until_s - time.monotonic()):
+            raise NoAnswer("it stopped in the middle of it")
+        piece = os.read(descriptor, n_bytes - len(data))
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
+
+
+def _speaks(worker: _Worker, *, within_s: float) -> bool:
+    """Whether a worker has written something, or closed its pipe, within a time."""
+    assert worker.process.stdout is not None
+    poll = select.poll()
+    poll.register(worker.process.stdout, select.POLLIN)
+    return bool(poll.poll(max(0.0, within_s) * 1000))

@@ -1,0 +1,358 @@
+"""The worker process: opens pictures, renders and publishes variants, looks into existing ones.
+
+Every picture is opened here, headers too: a crash, a hang or a bomb in a decoder ends this process and costs one
+source a row. It imports what rendering needs and nothing else. Its parent is `pool`.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import pickle
+import sys
+import time
+from typing import Any, BinaryIO
+
+from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.domain.names import name_digest, to_text
+from thumb_pipeline.domain.plans import Examined, Expectation, judge
+from thumb_pipeline.imaging.contact_sheet import contact_sheet
+from thumb_pipeline.imaging.inspect import inspect
+from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
+from thumb_pipeline.stages.workers.deep_checks import prove, read
+from thumb_pipeline.stages.workers.limits import restrict, start_deadline, stop_deadline
+from thumb_pipeline.stages.workers.memory_turn import Room
+from thumb_pipeline.stages.workers.messages import (
+    LENGTH,
+    Answer,
+    Broken,
+    DigestAnswer,
+    DigestTask,
+    Evidence,
+    EvidenceAnswer,
+    EvidenceTask,
+    ExamineAnswer,
+    Outcome,
+    ProveTask,
+    ReadTask,
+    RenderAnswer,
+    RenderTask,
+    SheetAnswer,
+    SheetTask,
+    Task,
+    VariantAnswer,
+    VariantOrder,
+    WorkerOrders,
+)
+from thumb_pipeline.storage.folders import mtime_ns
+from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
+from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed, NameTaken, publish
+from thumb_pipeline.storage.reading import open_regular
+from thumb_pipeline.storage.removing import remove_seen
+
+_IN_MEMORY_BYTES = 64 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
+
+
+class _Moved(Exception):
+    """The source is not what was planned."""
+
+
+def main() -> None:
+    """Answers tasks from standard input until it is closed."""
+    tasks = sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not end up between the answers
+    received = _received(tasks)
+    assert received is not None
+    _, orders = received
+    assert isinstance(orders, WorkerOrders)
+    restrict(orders)
+    never_make_folders_anew()
+    while (received := _received(tasks)) is not None:
+        number, task = received
+        assert not isinstance(task, WorkerOrders)
+        start_deadline(orders)
+        answer = _answer(task, orders)
+        stop_deadline()
+        _send(answers, number, answer)
+
+
+def _answer(task: Task, orders: WorkerOrders) -> Answer:
+    try:
+        if isinstance(task, RenderTask):
+            return _rendered(task, orders)
+        if isinstance(task, SheetTask):
+            return _sheet(task, orders)
+        if isinstance(task, ProveTask):
+            return prove(task, orders)
+        if isinstance(task, ReadTask):
+            return read(task, orders)
+        if isinstance(task, DigestTask):
+            return DigestAnswer(digest=_digest(task))
+        if isinstance(task, EvidenceTask):
+            return EvidenceAnswer(files=[_evidence(path) for path in task.files])
+        return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
+    except CannotWrite as error:
+        return Broken(message=str(error), is_of_folder=isinstance(error, FolderClosed))
+
+
+def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
+    started = time.perf_counter()
+    try:
+        stream, digest = _read_source(task)
+    except _Moved as moved:
+        return _all(task, VariantAnswer(outcome=Outcome.MOVED, detail=str(moved)))
+    except OSError as error:
+        return _all(task, _refused(Failure(reason=FailureReason.UNREADABLE, detail=str(error.strerror))))
+    except MemoryError:
+        detail = f"{task.n_bytes} bytes do not fit the memory a worker may use"
+        return _all(task, _refused(Failure(reason=FailureReason.OUT_OF_MEMORY, detail=detail)))
+    answer = RenderAnswer(variants=[], digest=digest)
+    origin = Origin(digest=digest, n_bytes=task.n_bytes, mtime_ns=task.mtime_ns, name_digest=name_digest(task.name))
+    with stream:
+        standing = [_standing(order, digest) for order in task.variants]
+        wanted = [order for order, stands in zip(task.variants, standing, strict=True) if stands is None]
+        made = iter(_make(stream, origin, wanted, orders, answer))
+    answer.variants = [stands or next(made) for stands in standing]
+    for variant in answer.variants:
+        variant.ms = (time.perf_counter() - started) * 1000 / len(answer.variants)
+    return answer
+
+
+def _read_source(task: RenderTask | DigestTask) -> tuple[BinaryIO, str]:
+    """The source's bytes and their digest, if it is before and after reading what was planned."""
+    try:
+        file = os.fdopen(open_regular(task.path), "rb", buffering=0)  # a large one is read again by the decoder
+    except (FileNotFoundError, NotADirectoryError):
+        raise _Moved("vanished since it was listed") from None
+    _compare(file.fileno(), task)
+    digest = hashlib.sha256()
+    if task.n_bytes <= _IN_MEMORY_BYTES:
+        with file:
+            data = file.readall() or b""
+            _compare(file.fileno(), task)
+        digest.update(data)
+        return io.BytesIO(data), digest.hexdigest()[:32]
+    while piece := file.read(_READ_BYTES):
+        digest.update(piece)
+    _compare(file.fileno(), task)
+    file.seek(0)
+    return io.BufferedReader(file), digest.hexdigest()[:32]
+
+
+def _compare(descriptor: int, task: RenderTask | DigestTask) -> None:
+    now = os.fstat(descriptor)
+    if (now.st_size, mtime_ns(now)) != (task.n_bytes, task.mtime_ns):
+        raise _Moved("changed since it was listed")
+
+
+def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
+    """The variant as it stands, where the source was only touched and its variant is whole.
+
+    What supersedes a file is made again: a kill came between its publication and the other's removal.
+    """
+    if order.known_digest != digest or order.superseded is not None:
+        return None
+    data, status = _read(order.target)
+    found = inspect(data)
+    if status is None or isinstance(found, Failure) or not found.is_whole or found.provenance is None:
+        return None
+    return VariantAnswer(
+        outcome=Outcome.UNCHANGED,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        n_bytes=status.st_size,
+        mtime_ns=mtime_ns(status),
+        checksum=found.provenance.checksum,
+        frame_at=found.provenance.frame_at or None,
+    )
+
+
+def _make(
+    stream: BinaryIO, origin: Origin, wanted: list[VariantOrder], orders: WorkerOrders, answer: RenderAnswer
+) -> list[VariantAnswer]:
+    """Renders and publishes the wanted variants; what decoding taught about the source goes into `answer`."""
+    if not wanted:
+        return []
+    specs = [order.spec for order in wanted]
+    limits = Limits(max_pixels=orders.max_pixels)
+    room = Room(orders.room)
+    try:
+        rendering = render(stream, specs, origin=origin, limits=limits, frame_at=orders.frame_at, admit=room.admit)
+    finally:
+        room.leave()
+    if isinstance(rendering, Failure):
+        return [_refused(rendering) for _ in wanted]
+    facts = rendering.source
+    answer.format, answer.exif_captured_at = facts.format, facts.exif_captured_at
+    answer.width_px, answer.height_px = facts.width_px, facts.height_px
+    answer.thumb_hash = facts.thumb_hash
+    return [
+        _refused(picture)
+        if isinstance(picture, Failure)
+        else _published(order, picture, origin, orders, frame_at=facts.frame_at)
+        for order, picture in zip(wanted, rendering.pictures, strict=True)
+    ]
+
+
+def _published(
+    order: VariantOrder, picture: Picture, origin: Origin, orders: WorkerOrders, *, frame_at: str | None
+) -> VariantAnswer:
+    try:
+        guard = guard_of(orders.cameras)
+        status = publish(order.target, picture.data, writer=orders.writer, admit=guard.admit)
+    except NameTaken as error:
+        return _refused(Failure(reason=FailureReason.VARIANT_IMPOSSIBLE, detail=str(error)))
+    if order.superseded is not None:
+        _remove_superseded(order.superseded, order.superseded_of or origin.name_digest, guard)
+    return VariantAnswer(
+        outcome=Outcome.MADE,
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        n_bytes=status.st_size,
+        mtime_ns=mtime_ns(status),
+        checksum=picture.checksum,
+        frame_at=frame_at,
+    )
+
+
+def _remove_superseded(path: bytes, name_digest: str, guard: FramesGuard) -> None:
+    """The one deletion that rendering may do: our own file of the source it should be of, whose successor stands."""
+    folder_path, name = os.path.split(path)
+    try:
+        folder = os.open(folder_path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return  # whoever moved it away has the file as well
+    try:
+        guard.admit(folder, folder_path)
+        data, status = _read(name, folder=folder)
+        if status is not None and _is_of_source(data, name_digest):
+            remove_seen(name, status, folder=folder)
+    except OSError as error:
+        raise CannotWrite(f"cannot remove {to_text(path)}: {error.strerror}; let this user write there") from error
+    finally:
+        os.close(folder)
+
+
+def _is_of_source(data: bytes, name_digest: str) -> bool:
+    """Whether a file is a variant of ours, of the source with this name."""
+    found = inspect(data)
+    note = None if isinstance(found, Failure) else found.provenance
+    return note is not None and note.source_name_digest == name_digest
+
+
+def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> ExamineAnswer:
+    data, status = _read(path)
+    seen = _seen(data, decode_foreign=trust_existing)
+    verdict = judge(seen, expected, trust_existing=trust_existing)
+    note = seen.provenance
+    return ExamineAnswer(
+        reason=verdict.reason,
+        known_digest=verdict.known_digest,
+        is_trusted=verdict.is_trusted,
+        width_px=seen.width_px,
+        height_px=seen.height_px,
+        n_bytes=status.st_size if status else None,
+        mtime_ns=mtime_ns(status) if status else None,
+        checksum=note.checksum if note else hashlib.sha256(data).hexdigest()[:32],
+        source_digest=note.source_digest if note else None,
+        frame_at=(note.frame_at or None) if note else None,
+    )
+
+
+def _seen(data: bytes, *, decode_foreign: bool) -> Examined:
+    found = inspect(data)
+    if not isinstance(found, Failure) and found.is_foreign:
+        found = inspect(data, decode=True) if decode_foreign else found
+    if isinstance(found, Failure):
+        return Examined(opens=False)
+    foreign_is_moot = found.is_foreign and not decode_foreign
+    return Examined(
+        opens=True,
+        is_whole=found.is_whole or foreign_is_moot,
+        width_px=found.width_px,
+        height_px=found.height_px,
+        provenance=found.provenance,
+    )
+
+
+def _evidence(path: bytes) -> Evidence:
+    data, status = _read(path)
+    found = inspect(data, decode=True)
+    if status is None or isinstance(found, Failure):
+        return Evidence(seen=Examined(opens=False))
+    return Evidence(
+        seen=Examined(
+            opens=True,
+            is_whole=found.is_whole,
+            width_px=found.width_px,
+            height_px=found.height_px,
+            provenance=found.provenance,
+        ),
+        format=found.format,
+        n_bytes=status.st_size,
+        mtime_ns=mtime_ns(status),
+        checksum=found.provenance.checksum if found.provenance else hashlib.sha256(data).hexdigest()[:32],
+    )
+
+
+def _digest(task: DigestTask) -> str | None:
+    try:
+        stream, digest = _read_source(task)
+    except (_Moved, OSError, MemoryError):
+        return None
+    stream.close()
+    return digest
+
+
+def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
+    pictures = [data for data, _ in map(_read, task.files) if not isinstance(inspect(data, decode=True), Failure)]
+    sheet = contact_sheet(pictures, columns=task.columns, cell=task.cell, quality=task.quality)
+    if task.target is None:
+        return SheetAnswer(n_pictures=len(pictures), base64=base64.b64encode(sheet).decode())
+    publish(task.target, sheet, writer=orders.writer)
+    return SheetAnswer(n_pictures=len(pictures))
+
+
+def _read(path: bytes, *, folder: int | None = None) -> tuple[bytes, os.stat_result | None]:
+    try:
+        with os.fdopen(open_regular(path, folder=folder), "rb", buffering=0) as file:
+            return file.readall() or b"", os.fstat(file.fileno())
+    except OSError:
+        return b"", None  # gone, unreadable or no file: it is examined as the empty file it is to us, and made again
+
+
+def _refused(failure: Failure) -> VariantAnswer:
+    return VariantAnswer(outcome=Outcome.FAILED, reason=failure.reason, detail=failure.detail)
+
+
+def _all(task: RenderTask, answer: VariantAnswer) -> RenderAnswer:
+    return RenderAnswer(variants=[answer for _ in task.variants])
+
+
+def _received(tasks: BinaryIO) -> tuple[int, Task | WorkerOrders] | None:
+    """The next message of our parent and its number; None where there are no more."""
+    head = tasks.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    message: tuple[int, Task | WorkerOrders] = pickle.loads(tasks.read(LENGTH.unpack(head)[0]))  # noqa: S301 -- its words
+    return message
+
+
+def _send(answers: BinaryIO, number: int, answer: Answer) -> None:
+    kind = "list" if isinstance(answer, list) else type(answer).__name__
+    data = json.dumps([number, kind, answer], default=_fields).encode()
+    answers.write(LENGTH.pack(len(data)) + data)
+    answers.flush()
+
+
+def _fields(answer: Any) -> dict[str, Any]:
+    """The fields of an answer, or of a part of it; `dataclasses.asdict` copies them, at three times the cost."""
+    return {name: getattr(answer, name) for name in answer.__slots__}
+
+
+if __name__ == "__main__":
+    main()

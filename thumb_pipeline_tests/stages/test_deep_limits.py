@@ -1,9 +1,0 @@
-"""Deep verification and the limits of rendering, which are for sources."""
-
-from thumb_pipeline_tests.stages.archives import Archive
-from thumb_pipeline_tests.stages.test_deep import counts, verified
-
-
-def test_a_lowered_limit_for_sources_makes_no_variant_corrupt(done: Archive) -> None:
-    done.settings(rendering="max_megapixels = 0.0005")
-    assert counts(verified(done, deep=True)) == {"valid": 2}
