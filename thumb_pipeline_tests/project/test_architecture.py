@@ -25,6 +25,20 @@ MAY_IMPORT = {
 TURNS_DAGSTER_DOWN = "thumb_pipeline_tests.quick_daemon.sitecustomize"
 """Dagster has no settings for how long its daemon waits."""
 
+ROOMS = {
+    "stages": (
+        ("library",),
+        ("workers", "demo"),
+        ("inventory",),
+        ("examining",),
+        ("planning",),
+        ("rendering", "verification"),
+        ("captures", "removal"),
+        ("repair",),
+    ),
+}
+"""The rooms of a layer, floor by floor: each may use itself and what is on a lower floor, and no neighbour."""
+
 STARTS_RUNS = (f"{PACKAGE}.cli.runs", f"{PACKAGE}.web.runs")
 """The only modules outside `defs` and `definitions` that know Dagster, and the only ones that may use `definitions`."""
 
@@ -115,6 +129,21 @@ def layer_complaint(module: str, imported: str) -> str | None:
     return f"{module} imports {imported}: {layer or PACKAGE} may not use {other}"
 
 
+def room_of(module: str) -> str:
+    return module.split(".")[2] if module.count(".") >= 2 else ""
+
+
+def room_complaint(module: str, imported: str) -> str | None:
+    """What is wrong with one room of a layer using another one of it."""
+    layer, room, other = layer_of(module), room_of(module), room_of(imported)
+    floors = {one: number for number, floor in enumerate(ROOMS.get(layer, ())) for one in floor}
+    if not floors or layer_of(imported) != layer or other in ("", room):
+        return None
+    if room not in floors or other not in floors or floors[other] >= floors[room]:
+        return f"{module} imports {imported}: {room} may not use {other}"
+    return None
+
+
 def library_complaint(module: str, imported: str) -> str | None:
     """What is wrong with one module of the package importing a library."""
     if module == TURNS_DAGSTER_DOWN and is_within(imported, "dagster"):
@@ -141,7 +170,7 @@ def complaints_about_imports(root: Path) -> list[str]:
                 private = is_within(imported, "dagster._core")
                 complaints.append(library_complaint(module, imported) if private else None)
             elif is_within(imported, PACKAGE):
-                complaints.append(layer_complaint(module, imported))
+                complaints.append(layer_complaint(module, imported) or room_complaint(module, imported))
             else:
                 complaints.append(library_complaint(module, imported))
     return [complaint for complaint in complaints if complaint]
@@ -283,6 +312,9 @@ def written(root: Path, files: dict[str, str]) -> Path:
         ("cli/guard.py", "from dagster_webserver import cli"),
         ("cli/page.py", "import dagster"),
         ("web/page.py", "from thumb_pipeline.cli import runs"),
+        ("stages/inventory/listing.py", "from thumb_pipeline.stages.planning import plan"),
+        ("stages/removal/sweep.py", "from thumb_pipeline.stages.captures.watch import Watch"),
+        ("stages/attic/plan.py", "from thumb_pipeline.stages.library import library"),
         ("stages/plan.py", "from . import inventory"),
         ("__init__.py", "import thumb_pipeline.stages.planning.plan"),
     ],
@@ -299,6 +331,7 @@ def test_a_forbidden_import_is_found(tmp_path: Path, file: str, text: str) -> No
         ("definitions.py", "import dagster as dg\nfrom thumb_pipeline.defs import assets"),
         ("defs/assets.py", "import dagster as dg\nfrom thumb_pipeline.stages import plan"),
         ("stages/plan.py", "from thumb_pipeline.imaging import render\nfrom thumb_pipeline.domain import names"),
+        ("stages/repair/repair.py", "from thumb_pipeline.stages.removal import journal"),
         ("imaging/render.py", "from PIL import Image\nfrom thumb_pipeline.imaging import steps"),
         ("cli/runs.py", "import dagster as dg\nfrom thumb_pipeline.definitions import defs"),
         ("cli/page.py", "import uvicorn\nfrom dagster_webserver import cli"),
