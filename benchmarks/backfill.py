@@ -27,7 +27,8 @@ from typing import Any
 from thumb_pipeline.imaging.sky import sky_jpeg
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.inventory.listing import discover
-from thumb_pipeline.stages.library.library import Library, initialise, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 
 _FRAME_SIZE = (640, 360)

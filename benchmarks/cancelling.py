@@ -25,7 +25,7 @@ from typing import Any
 import dagster as dg
 
 from thumb_pipeline.imaging.sky import sky_jpeg
-from thumb_pipeline.stages.library.library import initialise
+from thumb_pipeline.stages.library.open import initialise
 
 _COMMAND = [sys.executable, "-c", "from thumb_pipeline.cli import main; main()"]
 _FRAME_SIZE = (1920, 1080)

@@ -28,7 +28,8 @@ from thumb_pipeline.analytics.expected import expected_variants  # noqa: E402
 from thumb_pipeline.stages.examining.adopt import worker_orders  # noqa: E402
 from thumb_pipeline.stages.examining.deep import files_of_variants, prove  # noqa: E402
 from thumb_pipeline.stages.inventory.selection import Selection  # noqa: E402
-from thumb_pipeline.stages.library.library import Library, initialise, open_library  # noqa: E402
+from thumb_pipeline.stages.library.library import Library  # noqa: E402
+from thumb_pipeline.stages.library.open import initialise, open_library  # noqa: E402
 from thumb_pipeline.stages.planning.plan import make_plan  # noqa: E402
 from thumb_pipeline.stages.rendering import accept_plan  # noqa: E402
 from thumb_pipeline.stages.rendering.chunk import render_chunk  # noqa: E402

@@ -17,7 +17,7 @@ from dagster._core.events import StepMaterializationData
 
 from thumb_pipeline.cli.runs import instance_of
 from thumb_pipeline.defs import kept_runs
-from thumb_pipeline.stages.library.library import initialise, open_library
+from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 
 ASSETS = ("image_inventory", "missing_thumbnails", "thumbnails")

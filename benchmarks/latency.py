@@ -32,7 +32,8 @@ import polars as pl
 
 from thumb_pipeline.domain.names import variant_name
 from thumb_pipeline.imaging.sky import sky_jpeg
-from thumb_pipeline.stages.library.library import Library, initialise, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import initialise, open_library
 
 _FRAME_SIZE = (1920, 1080)
 _N_DRAWN = 12

@@ -16,7 +16,8 @@ from thumb_pipeline.domain.captures import Basis
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.decoders import decoder_version
 from thumb_pipeline.imaging.sky import sky_jpeg
-from thumb_pipeline.stages.library.library import Library, initialise, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import initialise, open_library
 
 _LINKS_AN_INODE = 60_000
 _FRAME_SIZE = (1920, 1080)

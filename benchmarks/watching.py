@@ -28,7 +28,8 @@ from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.captures.folders import folders_on_disk
 from thumb_pipeline.stages.captures.watch import Watch
-from thumb_pipeline.stages.library.library import Library, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
 
 _ROUNDS = 5
 

@@ -23,7 +23,9 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plain_text import plain_lines
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library import settings_in_force
-from thumb_pipeline.stages.library.library import Library, Refused, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 
 COMMAND_VARIABLE = "THUMB_PIPELINE_COMMAND"

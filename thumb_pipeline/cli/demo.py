@@ -16,7 +16,8 @@ from thumb_pipeline.stages.demo import make_demo_frames
 from thumb_pipeline.stages.examining.contact_sheets import write_contact_sheet
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.inventory.selection import Selection
-from thumb_pipeline.stages.library.library import Refused, initialise, open_library
+from thumb_pipeline.stages.library.open import initialise, open_library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.verification.statistics import measure
 
 DEFAULT_FOLDER = ".demo-library"

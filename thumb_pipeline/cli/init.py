@@ -7,7 +7,8 @@ import typer
 
 from thumb_pipeline.cli.console import JsonOption, command_line, print_json
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.library.library import Refused, initialise
+from thumb_pipeline.stages.library.open import initialise
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 
 

@@ -8,7 +8,8 @@ import uuid
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library import run_database
-from thumb_pipeline.stages.library.library import Library, Refused, publish_durably
+from thumb_pipeline.stages.library.library import Library, publish_durably
+from thumb_pipeline.stages.library.refused import Refused
 
 
 class InstanceUnusable(Exception):

@@ -21,7 +21,8 @@ from thumb_pipeline.cli.generate import Summary, carry_out, clean_up_after_kille
 from thumb_pipeline.cli.instance import refuse_long_path, settle_run_database
 from thumb_pipeline.cli.selection import AllOption, SourcesOption, TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
-from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 
 if TYPE_CHECKING:
     from thumb_pipeline.stages.rendering.regenerate import Forecast, Regeneration

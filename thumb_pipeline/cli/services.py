@@ -22,7 +22,8 @@ from thumb_pipeline.cli.places import Places, StateGone
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library.clean_up import die_with_parent
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 
 HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port

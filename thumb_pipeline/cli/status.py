@@ -23,11 +23,12 @@ from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.library.errors import REFUSALS
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 
 if TYPE_CHECKING:
     from thumb_pipeline.cli.runs import BackfillState, RunState
-    from thumb_pipeline.stages.library.library import SettingsTrouble
+    from thumb_pipeline.stages.library.refused import SettingsTrouble
     from thumb_pipeline.stages.rendering.progress import Activity, OrderProgress, Pace
 
 _DAY = timedelta(days=1)

@@ -8,7 +8,8 @@ import typer
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table, say
 from thumb_pipeline.cli.purge import YesOption
 from thumb_pipeline.domain.quantities import counted, human_bytes
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 
 if TYPE_CHECKING:
     from thumb_pipeline.stages.removal.trash import Entry

@@ -29,7 +29,8 @@ from thumb_pipeline.cli.console import (
 from thumb_pipeline.cli.instance import InstanceUnusable, refuse_long_path, up_lock
 from thumb_pipeline.cli.services import HOST, Services
 from thumb_pipeline.stages.library.errors import REFUSALS
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 
 _PORTS_TRIED = 50
 _START_S = 60.0

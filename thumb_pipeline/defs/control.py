@@ -15,7 +15,8 @@ import dagster as dg
 from thumb_pipeline.defs.in_flight import BACKFILL_GOES_ON, UNFINISHED
 from thumb_pipeline.defs.lost_runs import end_lost_runs, lease_of
 from thumb_pipeline.stages.library import clean_up
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 
 ASSETS_JOB = "__ASSET_JOB"
 """What Dagster calls every run of assets that is launched by hand or by a backfill."""

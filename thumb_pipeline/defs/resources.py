@@ -14,7 +14,8 @@ from pydantic import Field, PrivateAttr
 from thumb_pipeline.defs.failures import refusal, refusals_as_failures
 from thumb_pipeline.defs.lost_runs import lease_for_run
 from thumb_pipeline.stages.library import run_database, settings_in_force
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.storage import stopping

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from thumb_pipeline.stages.library.library import initialise
+from thumb_pipeline.stages.library.open import initialise
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive
 from thumb_pipeline_tests.cli.served import asked, said_by_up, until, up

@@ -11,7 +11,7 @@ from PIL import Image
 
 from thumb_pipeline.domain.variants import OutputFormat
 from thumb_pipeline.stages.examining.contact_sheets import newest_thumbnails_base64, write_contact_sheet
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline_tests.cli.conftest import Run
 from thumb_pipeline_tests.cli.faults import Ended, run_main
 from thumb_pipeline_tests.domain.notes import HOSTILE

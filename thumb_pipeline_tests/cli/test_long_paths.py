@@ -8,7 +8,9 @@ import pytest
 
 from thumb_pipeline.cli import runs
 from thumb_pipeline.cli.instance import refuse_long_path
-from thumb_pipeline.stages.library.library import Library, Refused, initialise, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import initialise, open_library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 
 SYSTEM_TAKES = 4095

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from thumb_pipeline.cli import console
 from thumb_pipeline.cli.app import app
 from thumb_pipeline.domain.quantities import human_bytes
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 
 pytestmark = pytest.mark.slow
@@ -236,7 +236,7 @@ def _n_newer(archive: Archive, before: dict[str, int]) -> int:
 
 def _recorded_since(archive: Archive) -> tuple[str, int]:
     """The id of the stopped run's order, and how many variants that has recorded."""
-    from thumb_pipeline.stages.library.library import open_library
+    from thumb_pipeline.stages.library.open import open_library
 
     library = open_library(str(archive.root))
     (order,) = os.listdir(library.plans)

@@ -13,7 +13,8 @@ import pytest
 
 from thumb_pipeline.cli import services
 from thumb_pipeline.cli import up as serving
-from thumb_pipeline.stages.library.library import Refused, open_library
+from thumb_pipeline.stages.library.open import open_library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import Archive, Run, first_port
 from thumb_pipeline_tests.cli.other_site import ATTEMPTS, LAUNCH, status_of
 from thumb_pipeline_tests.cli.served import Served, asked, said_by_up, up

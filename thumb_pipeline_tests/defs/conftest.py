@@ -15,7 +15,7 @@ from thumb_pipeline.cli.runs import instance_of
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.stages.archives import Archive
 

@@ -14,7 +14,7 @@ from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.jobs import generate_graph
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
-from thumb_pipeline.stages.library.library import initialise
+from thumb_pipeline.stages.library.open import initialise
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive, clean_environment, jpeg
 from thumb_pipeline_tests.postgres import Postgres

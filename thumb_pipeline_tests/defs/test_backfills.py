@@ -15,7 +15,8 @@ from thumb_pipeline.defs.backfills import Resumed
 from thumb_pipeline.defs.render_ops import place_order, report_order
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages.inventory.selection import Selection
-from thumb_pipeline.stages.library.library import Library, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.stages.rendering.chunk import render_chunk
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located

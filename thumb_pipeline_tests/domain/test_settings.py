@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 from thumb_pipeline.domain.policy import Retention
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
+from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.domain.variants import Fit, OutputFormat
-from thumb_pipeline.stages.library.library import DEFAULT_SETTINGS
 
 KEY = "camera-1/timelapse-2"
 BOX = {"folder": "vs", "tag": "v", "max_width_px": 100}

@@ -29,8 +29,9 @@ from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
+from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.stages.demo import demo_frames
-from thumb_pipeline.stages.library.library import DEFAULT_SETTINGS, initialise, open_library
+from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline.stages.removal import run
 from thumb_pipeline.stages.removal.planned import RemovalWish

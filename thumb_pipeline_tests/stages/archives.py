@@ -15,7 +15,8 @@ from thumb_pipeline.stages.inventory.listing import list_sources
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.inventory.survey import Survey, accept, survey
 from thumb_pipeline.stages.library import clean_up
-from thumb_pipeline.stages.library.library import Library, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.planning.plan import Plan, make_plan
 from thumb_pipeline.stages.rendering import accept_plan
 from thumb_pipeline.stages.rendering.chunk import ChunkResult

@@ -23,7 +23,8 @@ from thumb_pipeline.domain import removals
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.errors import REFUSALS
-from thumb_pipeline.stages.library.library import Library, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.planning.plan import make_plan
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.removal.planned import RemovalWish

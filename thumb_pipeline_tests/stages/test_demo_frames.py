@@ -8,7 +8,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from thumb_pipeline.domain import layout
 from thumb_pipeline.stages.demo import demo_frames, make_demo_frames
-from thumb_pipeline.stages.library.library import initialise, open_library
+from thumb_pipeline.stages.library.open import initialise, open_library
 
 FRAMES = {frame.path: frame for frame in demo_frames()}
 FIRST = next(iter(FRAMES))

@@ -17,7 +17,8 @@ from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.captures.memory import FolderChanges
 from thumb_pipeline.stages.library import clean_up
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal, trash
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id

@@ -15,7 +15,8 @@ from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.stages.captures.watch import Watch
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.library import clean_up, settings_in_force
-from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import Plan
 from thumb_pipeline.stages.planning.plan_apart import plan_apart
 from thumb_pipeline.stages.rendering import accept_plan, work_orders

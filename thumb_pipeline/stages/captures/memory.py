@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 from thumb_pipeline.domain.documents import FileName, TimelapseKey
 from thumb_pipeline.domain.identifiers import is_change_list_id
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.reading import read_small
 from thumb_pipeline.storage.removing import discard

@@ -15,10 +15,9 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining.digests import with_known_digest
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.messages import ExamineAnswer, ExamineTask, WorkerOrders
 from thumb_pipeline.stages.workers.pool import WorkerPool
-from thumb_pipeline.storage.leases import Lease
 
 Progress = Callable[[int, int], None]
 """Told how many of how many are done."""

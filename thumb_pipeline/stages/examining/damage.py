@@ -11,9 +11,8 @@ import polars as pl
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.stages.examining.adopt import ADOPTED, worker_orders
 from thumb_pipeline.stages.examining.deep import WHICH, files_of_variants, prove
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.pool import WorkerPool
-from thumb_pipeline.storage.leases import Lease
 
 VOUCHED = (State.VALID.value, ADOPTED)
 """States of variants that were not opened to their end: what a disproof can overturn."""

@@ -12,10 +12,9 @@ from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.messages import DigestAnswer, DigestTask, Evidence, EvidenceAnswer, EvidenceTask
 from thumb_pipeline.stages.workers.pool import WorkerPool
-from thumb_pipeline.storage.leases import Lease
 
 _FILES_A_TASK = 64
 _ROWS_A_TABLE = 20_000

@@ -14,7 +14,8 @@ import polars as pl
 from thumb_pipeline.analytics.expected import is_source_name
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_camera_folder, timelapse_key
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.storage.folders import (
     ArchiveUnavailable,
     FolderListing,

@@ -14,7 +14,8 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.inventory.listing import SourceListing, discover_apart, list_sources
 from thumb_pipeline.stages.inventory.survey import Shrinkage
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 
 _BATCH_ROWS = 300_000
 

@@ -6,7 +6,9 @@ What a folder is to a library is decided in `roots`. Nothing in a folder is chan
 from dataclasses import dataclass
 
 from thumb_pipeline.stages.library import roots
-from thumb_pipeline.stages.library.library import Library, Refused, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.roots import Standing
 
 _TO_BE_MARKED = (Standing.UNMARKED, Standing.ANOTHERS, Standing.MOVED)

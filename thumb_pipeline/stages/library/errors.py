@@ -4,7 +4,7 @@ A bad picture is none of these: it is a row.
 """
 
 from thumb_pipeline.datasets.slices import SliceDamaged
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken, remedy

@@ -1,8 +1,6 @@
-"""Opens and initialises a library: its settings, its roots, its tables.
+"""The opened library, the value that all stages are given: its folders, its settings, its tables, its locks.
 
-What is done with a library is in the other stages; what the settings may say in `domain.settings`. Here a file that
-cannot be used is refused; services, which go on with the last usable one, open a library by
-`stages.library.settings_in_force`.
+How one is opened is in `open`; what the settings may say in `domain.settings`.
 """
 
 import os
@@ -34,29 +32,16 @@ from thumb_pipeline.domain.layout import (
     split_variant_path,
 )
 from thumb_pipeline.domain.names import to_bytes
-from thumb_pipeline.domain.paths import inside, under
-from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
-from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.settings import Settings
 from thumb_pipeline.stages.library import clock, roots
-from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble, SettingsUnusable
-from thumb_pipeline.stages.library.settings_text import read_toml
+from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble
 from thumb_pipeline.storage import leases, publishing
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.frames_guard import FramesGuard, guard_of
 from thumb_pipeline.storage.leases import Lease
 
-__all__ = [
-    "DEFAULT_SETTINGS",
-    "Lease",
-    "Library",
-    "Refused",
-    "SettingsTrouble",
-    "SettingsUnusable",
-    "initialise",
-    "open_library",
-    "opened_with",
-    "publish_durably",
-]
+__all__ = ["Lease", "Library", "checked_run_id", "publish_durably", "publish_into_state"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,121 +316,3 @@ def publish_durably(target: bytes, data: bytes) -> None:
 def publish_into_state(target: bytes, data: bytes) -> None:
     """The same into a folder that is there, or was a moment ago: without it the library is gone."""
     publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)
-
-
-def open_library(root: str, *, is_own: bool = True) -> Library:
-    """Opens an initialised library; writes nothing.
-
-    Args:
-        root: its folder.
-        is_own: as in `opened_with`.
-
-    Raises:
-        SettingsUnusable: its settings cannot be used.
-        Refused: there is no library, or it is not initialised.
-    """
-    root = os.path.realpath(root)
-    path = inside(root, SETTINGS_NAME)
-    if not os.path.isdir(root):
-        raise Refused(f"{root} is not there; check the path, and the mount if it is on another disk")
-    if not os.path.isfile(path):
-        raise Refused(
-            f"{root} is no library ({SETTINGS_NAME} is absent); check the mount if it was one, "
-            f"or make it one: thumb-pipeline init {root}"
-        )
-    try:
-        with open(path, "rb") as file:
-            written = file.read()
-    except OSError as error:
-        raise SettingsUnusable(f"{path} cannot be read ({error.strerror}); let this user read it") from error
-    return opened_with(root, written, is_own=is_own)
-
-
-def opened_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
-    """A library as some text of settings has it, whatever its `thumbs.toml` says now.
-
-    Args:
-        root: of the library, absolute and without links.
-        written: the text.
-        is_own: whether folders outside of it must be its own; only to make them so, they need not be.
-
-    Raises:
-        SettingsUnusable: such settings cannot be used.
-    """
-    path = inside(root, SETTINGS_NAME)
-    settings = _parsed(written, path)
-    library = Library(
-        root=root,
-        state=resolved(root, settings.storage.state),
-        variants_root=resolved(root, settings.storage.variants),
-        settings=settings,
-        written=written,
-    )
-    _refuse_overlaps(library, path)
-    if is_own:
-        _refuse_foreign(library, path)
-    return library
-
-
-def initialise(root: str) -> bool:
-    """Makes a folder a library by writing `thumbs.toml`; returns False, changing nothing, where there is one already.
-
-    Raises:
-        Refused: `root` is a file or cannot be written, or the `thumbs.toml` in it cannot be used.
-    """
-    path = inside(os.path.realpath(root), SETTINGS_NAME)
-    if os.path.exists(path):
-        open_library(root)
-        return False
-    try:
-        os.makedirs(root, exist_ok=True)
-        publishing.publish(os.fsencode(path), DEFAULT_SETTINGS.encode(), writer="init", durable=True)
-    except (OSError, publishing.CannotWrite, publishing.NameTaken) as error:
-        raise Refused(f"{root} cannot be made a library: {error}") from error
-    return True
-
-
-def _parsed(written: bytes, path: str) -> Settings:
-    try:
-        tables = read_toml(written)
-    except ValueError as error:
-        raise SettingsUnusable(f"{path} is not TOML: {error}; correct that line") from error
-    try:
-        return parse_settings(tables)
-    except SettingsError as error:
-        raise SettingsUnusable("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
-
-
-def resolved(root: str, written: str) -> str:
-    """The folder that a path in the settings means."""
-    return os.path.realpath(under(root, os.path.expanduser(written)))
-
-
-def _refuse_foreign(library: Library, path: str) -> None:
-    """Folders outside of the library must be its own, or empty: what lies in them is taken for what it wrote."""
-    try:
-        if library.state != library.usual_state:
-            roots.refuse_foreign("storage.state", library.state, library.root)
-        if library.variants_root != library.root:
-            roots.refuse_foreign("storage.variants", library.variants_root, library.root)
-    except roots.ForeignFolder as foreign:
-        raise SettingsUnusable(f"{path}: {foreign}") from foreign
-
-
-def _refuse_overlaps(library: Library, path: str) -> None:
-    """Sources, state and variants must not lie in one another, however links and `..` disguise it."""
-    roots = {CAMERAS_FOLDER + "/": os.path.realpath(library.cameras), "storage.state": library.state}
-    if library.variants_root != library.root:
-        roots["storage.variants"] = library.variants_root
-    named = list(roots.items())
-    for i, (name, folder) in enumerate(named):
-        for other_name, other in named[i + 1 :]:
-            if os.path.commonpath([folder, other]) in (folder, other):
-                raise SettingsUnusable(
-                    f'{path}: {other_name} = "{other}" overlaps {name} ("{folder}"); choose a folder outside of it'
-                )
-    if os.path.commonpath([library.state, library.trash]) in (library.state, library.trash):
-        raise SettingsUnusable(
-            f'{path}: storage.state = "{library.state}" overlaps {TRASH_FOLDER}, which sweep and purge move files to; '
-            "choose another folder"
-        )

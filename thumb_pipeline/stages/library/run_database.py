@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.library.library import Library, Refused, publish_durably
+from thumb_pipeline.stages.library.library import Library, publish_durably
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.storage import postgres
 from thumb_pipeline.storage.reading import read_small
 

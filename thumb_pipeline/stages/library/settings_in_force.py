@@ -16,16 +16,9 @@ from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings
-from thumb_pipeline.stages.library.library import (
-    Library,
-    Refused,
-    SettingsTrouble,
-    SettingsUnusable,
-    open_library,
-    opened_with,
-    publish_into_state,
-    resolved,
-)
+from thumb_pipeline.stages.library.library import Library, publish_into_state
+from thumb_pipeline.stages.library.open import open_library, opened_with, resolved
+from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble, SettingsUnusable
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken
 from thumb_pipeline.storage.reading import read_small

@@ -24,10 +24,10 @@ from thumb_pipeline.stages.inventory.selection import (
     refuse_shrunken,
 )
 from thumb_pipeline.stages.inventory.survey import Survey, survey
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.compare_variant import Comparison, Cost, compare
 from thumb_pipeline.stages.planning.policy import expected_paths
-from thumb_pipeline.storage.leases import Lease
 
 _DEFAULT_VARIANT_MS = 30.0
 DEFAULT_VARIANT_BYTES = 20_000.0

@@ -21,7 +21,8 @@ from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.stages.inventory.listing import look_at_variants
 from thumb_pipeline.stages.inventory.survey import accept
 from thumb_pipeline.stages.library.errors import REFUSALS
-from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.removal.journal import Journal
 from thumb_pipeline.stages.removal.planned import Removal

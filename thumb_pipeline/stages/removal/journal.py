@@ -22,7 +22,8 @@ from thumb_pipeline.domain.documents import TimelapseKey, checked_key, checked_v
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages.library.library import Lease, Library, Refused, publish_durably
+from thumb_pipeline.stages.library.library import Lease, Library, publish_durably
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.orphans import ORPHANS
 from thumb_pipeline.stages.removal.planned import Removal, RemovalWish
 from thumb_pipeline.storage import removing

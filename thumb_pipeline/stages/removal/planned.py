@@ -14,7 +14,7 @@ from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation, must_be_counted
 from thumb_pipeline.stages.inventory.selection import complaint_about
 from thumb_pipeline.stages.inventory.survey import Shrinkage
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 
 FORCE = "--force"
 

@@ -20,7 +20,8 @@ from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.stages.inventory.listing import look_at_variants
 from thumb_pipeline.stages.inventory.selection import refuse_unknown
 from thumb_pipeline.stages.library.errors import REFUSALS
-from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.removal.carry_out import renew_verdicts, tidy
 from thumb_pipeline.storage.removing import (

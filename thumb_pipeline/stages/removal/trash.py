@@ -26,7 +26,8 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.inventory.selection import refuse_unknown
 from thumb_pipeline.stages.library import clock
-from thumb_pipeline.stages.library.library import Library, Refused
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.removal.carry_out import tidy
 from thumb_pipeline.storage.removing import remove_empty, remove_files, usage

@@ -22,13 +22,12 @@ from thumb_pipeline.stages.examining.adopt import worker_orders
 from thumb_pipeline.stages.examining.damage import forget_made
 from thumb_pipeline.stages.inventory.survey import fill_in
 from thumb_pipeline.stages.library import clean_up
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.rendering.retries import merge_outcomes
 from thumb_pipeline.stages.workers.messages import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
 from thumb_pipeline.stages.workers.pool import WorkerPool
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.folders import mtime_ns
-from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import settle_on_disk
 
 SourceDone = Callable[[int], None]

@@ -5,7 +5,8 @@ is planned and carried out by `plan` and `chunk`.
 """
 
 from thumb_pipeline.stages.inventory.selection import Selection
-from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import Plan, make_plan
 from thumb_pipeline.stages.rendering import accept_plan
 from thumb_pipeline.stages.rendering.chunk import ChunkResult, render_chunk

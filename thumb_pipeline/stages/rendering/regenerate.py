@@ -14,7 +14,8 @@ from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.inventory.listing import discover_apart
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_unknown
-from thumb_pipeline.stages.library.library import Lease, Library, Refused
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import DEFAULT_VARIANT_BYTES, Plan, PlanPart, make_plan
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder

@@ -28,7 +28,9 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.library import clean_up, clock
-from thumb_pipeline.stages.library.library import Lease, Library, SettingsUnusable, opened_with, publish_durably
+from thumb_pipeline.stages.library.library import Lease, Library, publish_durably
+from thumb_pipeline.stages.library.open import opened_with
+from thumb_pipeline.stages.library.refused import SettingsUnusable
 from thumb_pipeline.stages.planning.plan import Plan
 from thumb_pipeline.stages.planning.policy import without_superseded
 from thumb_pipeline.stages.rendering import work_left

@@ -20,9 +20,8 @@ from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.examining.unclaimed import read_digests, read_evidence
 from thumb_pipeline.stages.inventory.capture_times import implied_by_exif
 from thumb_pipeline.stages.inventory.settling import SETTLED
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.storage import moving
-from thumb_pipeline.storage.leases import Lease
 
 MOVES = {
     "timelapse": pl.String,  # where the file lies

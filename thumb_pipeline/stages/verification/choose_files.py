@@ -13,9 +13,8 @@ from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
 from thumb_pipeline.stages.examining.deep import WHICH, Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.inventory.survey import Survey
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.pool import WorkerPool
-from thumb_pipeline.storage.leases import Lease
 
 _SOURCES_AT_ONCE = 50_000
 

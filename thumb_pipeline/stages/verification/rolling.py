@@ -19,12 +19,11 @@ from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
 from thumb_pipeline.stages.examining.deep import WHICH, Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.inventory.settling import SETTLED
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.stages.verification.choose_files import checked_sources
 from thumb_pipeline.stages.verification.verify import verify
 from thumb_pipeline.stages.workers.pool import WorkerPool
-from thumb_pipeline.storage.leases import Lease
 
 _ON = ["timelapse", "source_name"]
 _SOURCES_A_STEP = 500

@@ -20,12 +20,11 @@ from thumb_pipeline.stages.examining.deep import WHICH, Proven
 from thumb_pipeline.stages.inventory.listing import SourceListing, discover
 from thumb_pipeline.stages.inventory.selection import Selection, batches, refuse_unknown
 from thumb_pipeline.stages.inventory.survey import Survey, survey
-from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.planning.compare_variant import Comparison, compare_whole
 from thumb_pipeline.stages.planning.orphans import Orphans, find_orphans
 from thumb_pipeline.stages.planning.plan import without_wanted
 from thumb_pipeline.stages.verification.choose_files import checked_sources, opened, to_open
-from thumb_pipeline.storage.leases import Lease
 
 _STATES = [state.value for state in VariantState]
 

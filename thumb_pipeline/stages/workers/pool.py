@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
+from thumb_pipeline.stages.library.library import Lease
 from thumb_pipeline.stages.workers.answers import NoAnswer, read_answer
 from thumb_pipeline.stages.workers.memory_turn import make_room
 from thumb_pipeline.stages.workers.messages import LENGTH, Answer, Broken, Task, WorkerOrders
 from thumb_pipeline.storage import stopping
-from thumb_pipeline.storage.leases import Lease
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed
 
 _MAX_ANSWER_N_BYTES = 4 * 1024 * 1024

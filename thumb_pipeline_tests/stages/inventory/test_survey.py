@@ -12,7 +12,7 @@ from PIL import Image
 
 from thumb_pipeline.stages.inventory.listing import discover, list_sources
 from thumb_pipeline.stages.inventory.survey import accept, survey
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive, survey_only, surveyed, touch
 

@@ -9,7 +9,7 @@ import pytest
 
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library import clock
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import trash
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.shifted_clock import clock_ahead

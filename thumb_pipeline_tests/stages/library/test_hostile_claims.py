@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.run_database import _id_of, claim
 from thumb_pipeline.storage.postgres import AddressUnusable, Claim, DatabaseUnusable, parse_address
 from thumb_pipeline.storage.postgres import claim as claim_row

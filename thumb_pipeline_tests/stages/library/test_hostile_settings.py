@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
-from thumb_pipeline.stages.library.library import DEFAULT_SETTINGS, SettingsUnusable, opened_with
+from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.stages.library.open import opened_with
+from thumb_pipeline.stages.library.refused import SettingsUnusable
 from thumb_pipeline.stages.library.run_database import _id_of, _written_id
 from thumb_pipeline.stages.library.settings_in_force import KEPT_NAME, open_in_force, peek
 from thumb_pipeline_tests.mutations import EDITS, Edit, mutated

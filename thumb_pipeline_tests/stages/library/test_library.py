@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.stages.library.library import DEFAULT_SETTINGS, Refused, initialise, open_library
+from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.stages.library.open import initialise, open_library
+from thumb_pipeline.stages.library.refused import Refused
 
 
 def library(root: Path, settings: str = "") -> Path:

@@ -11,7 +11,8 @@ import pytest
 
 from thumb_pipeline.stages.library import roots, settings_in_force
 from thumb_pipeline.stages.library.adopt_folders import adopt_folders
-from thumb_pipeline.stages.library.library import Refused, SettingsUnusable, open_library
+from thumb_pipeline.stages.library.open import open_library
+from thumb_pipeline.stages.library.refused import Refused, SettingsUnusable
 from thumb_pipeline.storage import publishing
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import purged, swept

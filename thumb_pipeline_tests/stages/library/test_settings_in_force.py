@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.stages.library import settings_in_force
-from thumb_pipeline.stages.library.library import Library, Refused, SettingsTrouble, SettingsUnusable, open_library
+from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.open import open_library
+from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble, SettingsUnusable
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 

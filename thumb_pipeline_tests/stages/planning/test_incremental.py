@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.domain.findings import OrphanKind
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.stages.removal.sweep import plan_sweep
 from thumb_pipeline.stages.verification.verify import verify

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal, run
 from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout

@@ -3,7 +3,7 @@
 import pytest
 
 from thumb_pipeline.domain.removals import Operation, must_be_counted
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal.carry_out import Removed
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import in_trash, planned, purged, removed, swept

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import trash
 from thumb_pipeline_tests.stages.archives import Archive, states
 from thumb_pipeline_tests.stages.removals import carried_out, in_trash, planned, purged, restored, written_down

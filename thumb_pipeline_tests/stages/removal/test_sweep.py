@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from thumb_pipeline.domain.findings import VariantState
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import carry_out, journal, trash
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states

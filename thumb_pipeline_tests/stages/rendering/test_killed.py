@@ -13,7 +13,7 @@ import pytest
 
 from thumb_pipeline.stages.captures.follow import clean_up_after_killed
 from thumb_pipeline.stages.library import clean_up
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.storage.publishing import temporary_name
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import Plan
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.stages.rendering.chunk import render_chunk

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.repair.repair import Repaired, repair
 from thumb_pipeline.stages.verification.verify import verified_timelapses
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch

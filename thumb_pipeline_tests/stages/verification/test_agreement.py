@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline_tests.stages import operations
 from thumb_pipeline_tests.stages.agreement import assert_agreement
 from thumb_pipeline_tests.stages.naive_checker import Checked, check

@@ -4,7 +4,7 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.verification import health, verdicts
 from thumb_pipeline.stages.verification.health import Answer, Question
 from thumb_pipeline.stages.verification.verify import verified_timelapses, verify

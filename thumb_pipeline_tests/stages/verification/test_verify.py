@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from thumb_pipeline.domain.findings import OrphanKind, SourceFinding, VariantState
-from thumb_pipeline.stages.library.library import Refused
+from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.stages.verification.verify import VerifiedPart, verified_timelapses, verify
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch

@@ -1,7 +1,7 @@
 """Verdicts in words: nothing that is wrong goes unsaid."""
 
 from thumb_pipeline.datasets.schemas import VERDICTS
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.verification import words
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import planned
