@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thumb_pipeline.imaging.sky import sky_jpeg
+from thumb_pipeline.imaging.demo.sky import sky_jpeg
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.library.library import Library

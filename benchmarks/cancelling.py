@@ -24,7 +24,7 @@ from typing import Any
 
 import dagster as dg
 
-from thumb_pipeline.imaging.sky import sky_jpeg
+from thumb_pipeline.imaging.demo.sky import sky_jpeg
 from thumb_pipeline.stages.library.open import initialise
 
 _COMMAND = [sys.executable, "-c", "from thumb_pipeline.cli import main; main()"]

@@ -31,7 +31,7 @@ from typing import Any
 import polars as pl
 
 from thumb_pipeline.domain.names import variant_name
-from thumb_pipeline.imaging.sky import sky_jpeg
+from thumb_pipeline.imaging.demo.sky import sky_jpeg
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import initialise, open_library
 

@@ -14,8 +14,8 @@ from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST
 from thumb_pipeline.domain.captures import Basis
 from thumb_pipeline.domain.variants import RENDER_REVISION
-from thumb_pipeline.imaging.decoders import decoder_version
-from thumb_pipeline.imaging.sky import sky_jpeg
+from thumb_pipeline.imaging.demo.sky import sky_jpeg
+from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import initialise, open_library
 

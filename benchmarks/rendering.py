@@ -191,7 +191,7 @@ def likeness_of(data: bytes, variants: Any) -> list[float]:
     """Similarity of each variant to full decode and Lanczos."""
     from PIL import Image
 
-    from thumb_pipeline.imaging.exif import read_exif
+    from thumb_pipeline.imaging.sources.exif import read_exif
     from thumb_pipeline.imaging.steps.orient import orient
     from thumb_pipeline.imaging.steps.tasks import ShrinkTask, whole
     from thumb_pipeline_tests.imaging.similarity import similarity

@@ -1,7 +1,8 @@
 """The moment of a video whose frame stands for it.
 
-Finding that frame is `imaging.video_frames`' business. A picture that does not move has no such moment, so it is part
-of no recipe: a record and a variant's provenance say it of videos alone, and only those are stale when it changes.
+Finding that frame is `imaging.sources.video_frames`' business. A picture that does not move has no such moment, so it
+is part of no recipe: a record and a variant's provenance say it of videos alone, and only those are stale when it
+changes.
 """
 
 import re

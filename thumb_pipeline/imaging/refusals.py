@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.imaging.formats import ends_early
+from thumb_pipeline.imaging.formats.formats import ends_early
 
 DECODER_COMPLAINTS: tuple[type[Exception], ...] = (
     OSError,  # a codec reports an error; UnidentifiedImageError

@@ -1,8 +1,8 @@
 """Renders one source into all its variants: the pipeline as a list of steps, and what holds it together.
 
 A bad picture comes back as a value, never as an exception. What each step does is in `steps`, which size is made from
-which in `chain`, the notes inside files in `provenance`. Reading and publishing files, worker processes, deadlines and
-memory limits are the caller's.
+which in `chain`, the notes inside files in `variants.provenance`. Reading and publishing files, worker processes,
+deadlines and memory limits are the caller's.
 """
 
 import warnings
@@ -18,7 +18,6 @@ from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import MAX_SIDE_PX, RENDER_REVISION, VariantSpec
 from thumb_pipeline.imaging.chain import Link, chain
-from thumb_pipeline.imaging.provenance import seal
 from thumb_pipeline.imaging.refusals import ENCODER_COMPLAINTS, Refused, words
 from thumb_pipeline.imaging.results import (
     DEFAULT_LIMITS,
@@ -28,7 +27,7 @@ from thumb_pipeline.imaging.results import (
     Rendering,
     SourceFacts,
 )
-from thumb_pipeline.imaging.sources import is_video
+from thumb_pipeline.imaging.sources.by_format import is_video
 from thumb_pipeline.imaging.steps.await_room import await_room
 from thumb_pipeline.imaging.steps.crop import crop
 from thumb_pipeline.imaging.steps.decode import decode
@@ -46,7 +45,8 @@ from thumb_pipeline.imaging.steps.strip_metadata import strip_metadata
 from thumb_pipeline.imaging.steps.tasks import FinishTask, ShrinkTask, Source, whole
 from thumb_pipeline.imaging.steps.to_srgb import to_srgb
 from thumb_pipeline.imaging.steps.to_working_mode import to_working_mode
-from thumb_pipeline.imaging.thumb_hash import thumb_hash
+from thumb_pipeline.imaging.variants.provenance import seal
+from thumb_pipeline.imaging.variants.thumb_hash import thumb_hash
 
 __all__ = ["DECODE", "FINISH", "SHRINK", "Limits", "Origin", "Picture", "Rendering", "SourceFacts", "render"]
 

@@ -1,7 +1,7 @@
 """Lays out the frames of the demo library: two cameras, three timelapses, a few hundred pictures of a sky.
 
 They show what archives hold: both published name patterns, a camera's own names, pictures stored lying, and one file
-that broke off. Drawing them is `imaging.sky`'s business, thumbnails of them the pipeline's own.
+that broke off. Drawing them is `imaging.demo.sky`'s business, thumbnails of them the pipeline's own.
 """
 
 import os
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from thumb_pipeline.domain import layout
-from thumb_pipeline.imaging.sky import sky_jpeg
+from thumb_pipeline.imaging.demo.sky import sky_jpeg
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.storage import publishing

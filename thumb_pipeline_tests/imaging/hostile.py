@@ -7,8 +7,8 @@ from typing import Any
 from PIL import Image
 
 from thumb_pipeline.domain.variants import OutputFormat
-from thumb_pipeline.imaging.provenance import seal
 from thumb_pipeline.imaging.steps.encode import encode
+from thumb_pipeline.imaging.variants.provenance import seal
 from thumb_pipeline_tests.domain.notes import note_text
 from thumb_pipeline_tests.imaging.pictures import scene, spec
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.provenance import LARGEST_SIDE_PX
 from thumb_pipeline.domain.variants import OutputFormat
-from thumb_pipeline.imaging.inspect import Inspection, inspect, inspect_to_the_end
-from thumb_pipeline.imaging.provenance import checksum_holds, read_provenance
 from thumb_pipeline.imaging.render import render
 from thumb_pipeline.imaging.results import Rendering
+from thumb_pipeline.imaging.variants.inspect import Inspection, inspect, inspect_to_the_end
+from thumb_pipeline.imaging.variants.provenance import checksum_holds, read_provenance
 from thumb_pipeline_tests.domain.notes import HOSTILE
 from thumb_pipeline_tests.imaging.hostile import bmp_of_size, jpeg_of_size, png_of_size, sealed, tiff_of_size
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, saved, scene, spec

@@ -9,9 +9,9 @@ from PIL import Image
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.variants import Fit, Gravity, OutputFormat, VariantSpec
-from thumb_pipeline.imaging.provenance import checksum_holds, read_provenance
 from thumb_pipeline.imaging.render import render
 from thumb_pipeline.imaging.results import Limits, Picture, Rendering
+from thumb_pipeline.imaging.variants.provenance import checksum_holds, read_provenance
 from thumb_pipeline_tests.imaging.pictures import (
     ORIGIN,
     difference,

@@ -36,6 +36,14 @@ ROOMS = {
         ("captures", "removal"),
         ("repair",),
     ),
+    "imaging": (
+        ("formats", "chain", "results", "simd", "demo"),
+        ("refusals",),
+        ("sources",),
+        ("variants",),
+        ("steps",),
+        ("render",),
+    ),
 }
 """The rooms of a layer, floor by floor: each may use itself and what is on a lower floor, and no neighbour."""
 

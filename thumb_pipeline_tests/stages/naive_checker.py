@@ -36,7 +36,7 @@ import polars as pl
 
 from thumb_pipeline.domain.settings import Settings, parse_settings
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
-from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline_tests.stages.naive_notes import digest, judged, note_of
 from thumb_pipeline_tests.stages.naive_policy import Capture, NaivePolicy, captured_at
 

@@ -1,7 +1,7 @@
 """Step: decode the pixels; of an animation or a document the first, of a video the chosen frame."""
 
-from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import decoding
+from thumb_pipeline.imaging.sources.foreign import ForeignFile
 from thumb_pipeline.imaging.steps.tasks import Source, whole
 
 _READ_N_BYTES = 16 * 1024 * 1024

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, ImageFile
 
 from thumb_pipeline.domain.variants import OutputFormat, VariantSpec
-from thumb_pipeline.imaging.provenance import note_options
+from thumb_pipeline.imaging.variants.provenance import note_options
 
 _PLUGINS = {
     OutputFormat.JPEG: "JpegImagePlugin",

@@ -1,10 +1,10 @@
 """Step: find out by content which decoder the source needs, and refuse what is not on the allow-list."""
 
 from thumb_pipeline.domain.failures import FailureReason
-from thumb_pipeline.imaging.formats import HEAD_N_BYTES, identify
-from thumb_pipeline.imaging.raw_signs import is_camera_raw
+from thumb_pipeline.imaging.formats.formats import HEAD_N_BYTES, identify
 from thumb_pipeline.imaging.refusals import Refused, decoding
-from thumb_pipeline.imaging.sources import can_open
+from thumb_pipeline.imaging.sources.by_format import can_open
+from thumb_pipeline.imaging.sources.raw_signs import is_camera_raw
 from thumb_pipeline.imaging.steps.tasks import Source
 
 

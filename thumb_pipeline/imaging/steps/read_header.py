@@ -1,7 +1,7 @@
 """Step: open the source with the decoder of its format, without decoding pixels."""
 
 from thumb_pipeline.imaging.refusals import decoding
-from thumb_pipeline.imaging.sources import open_source
+from thumb_pipeline.imaging.sources.by_format import open_source
 from thumb_pipeline.imaging.steps.tasks import Source
 
 

@@ -1,7 +1,7 @@
 """Step: take from the metadata what rendering needs (orientation, instant, ICC profile) and nothing else."""
 
-from thumb_pipeline.imaging.exif import read_exif
 from thumb_pipeline.imaging.refusals import decoding
+from thumb_pipeline.imaging.sources.exif import read_exif
 from thumb_pipeline.imaging.steps.tasks import Source
 
 

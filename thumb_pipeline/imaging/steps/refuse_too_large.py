@@ -1,8 +1,8 @@
 """Step: count by the header what decoding will hold, and refuse what would take too much memory or time."""
 
 from thumb_pipeline.domain.failures import FailureReason
-from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import Refused, decoding
+from thumb_pipeline.imaging.sources.foreign import ForeignFile
 from thumb_pipeline.imaging.steps.tasks import Source
 
 

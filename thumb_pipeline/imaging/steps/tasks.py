@@ -12,8 +12,8 @@ from PIL import Image, ImageFile
 from thumb_pipeline.domain.geometry import Framing, Size
 from thumb_pipeline.domain.moments import DEFAULT_FRAME_AT, FrameAt
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.imaging.exif import ExifFacts
 from thumb_pipeline.imaging.results import Limits
+from thumb_pipeline.imaging.sources.exif import ExifFacts
 
 Region = tuple[float, float, float, float]
 

@@ -13,7 +13,7 @@ from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.states import variant_states
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.damage import marked
 from thumb_pipeline.stages.inventory.listing import VariantListing, list_variants, look_at_variants
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_absent_variants

@@ -12,7 +12,7 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.adopt import Progress, examine
 from thumb_pipeline.stages.examining.damage import reconsidered
 from thumb_pipeline.stages.inventory.listing import SourceListing

@@ -17,7 +17,7 @@ from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.policy import Mode
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.inventory.capture_times import dated
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Library

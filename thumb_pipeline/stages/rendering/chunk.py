@@ -17,7 +17,7 @@ from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.variants import RENDER_REVISION
-from thumb_pipeline.imaging.decoders import decoder_version
+from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.adopt import worker_orders
 from thumb_pipeline.stages.examining.damage import forget_made
 from thumb_pipeline.stages.inventory.survey import fill_in

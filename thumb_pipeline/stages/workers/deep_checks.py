@@ -12,7 +12,7 @@ import signal
 from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.findings import SourceFinding
 from thumb_pipeline.domain.plans import Examined, Expectation, Reason, fits_box, judge
-from thumb_pipeline.imaging.inspect import Inspection, inspect_to_the_end
+from thumb_pipeline.imaging.variants.inspect import Inspection, inspect_to_the_end
 from thumb_pipeline.stages.workers.memory_turn import Room
 from thumb_pipeline.stages.workers.messages import (
     Disproof,

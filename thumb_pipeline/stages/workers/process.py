@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.names import name_digest, to_text
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
-from thumb_pipeline.imaging.contact_sheet import contact_sheet
-from thumb_pipeline.imaging.inspect import inspect
 from thumb_pipeline.imaging.render import Limits, Origin, Picture, render
+from thumb_pipeline.imaging.variants.contact_sheet import contact_sheet
+from thumb_pipeline.imaging.variants.inspect import inspect
 from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
 from thumb_pipeline.stages.workers.deep_checks import prove, read
 from thumb_pipeline.stages.workers.limits import restrict, start_deadline, stop_deadline

@@ -11,7 +11,7 @@ from PIL import Image
 
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.domain.provenance import EMPTY_CHECKSUM
-from thumb_pipeline.imaging.provenance import read_provenance, seal
+from thumb_pipeline.imaging.variants.provenance import read_provenance, seal
 from thumb_pipeline.stages.examining.adopt import worker_orders
 from thumb_pipeline.stages.examining.deep import files_of_sources, prove
 from thumb_pipeline.stages.verification import verdicts

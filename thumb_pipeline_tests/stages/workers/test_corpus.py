@@ -15,7 +15,7 @@ from PIL import Image, ImageChops, ImageStat
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.geometry import variant_size
 from thumb_pipeline.domain.variants import Fit, OutputFormat, VariantSpec
-from thumb_pipeline.imaging.inspect import Inspection, inspect
+from thumb_pipeline.imaging.variants.inspect import Inspection, inspect
 from thumb_pipeline.stages.workers.messages import Outcome, RenderAnswer, RenderTask, VariantAnswer
 from thumb_pipeline_tests.imaging.corpus import CORPUS, ROWS, Row
 from thumb_pipeline_tests.stages.workers.pools import SMALL, THUMBNAIL, children, pool_in, task_for

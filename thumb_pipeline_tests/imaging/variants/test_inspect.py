@@ -4,11 +4,11 @@ import pytest
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.variants import OutputFormat
-from thumb_pipeline.imaging.inspect import Inspection, inspect
-from thumb_pipeline.imaging.provenance import seal
 from thumb_pipeline.imaging.steps.encode import encode
+from thumb_pipeline.imaging.variants.inspect import Inspection, inspect
+from thumb_pipeline.imaging.variants.provenance import seal
 from thumb_pipeline_tests.imaging.pictures import saved, scene, spec, textured
-from thumb_pipeline_tests.imaging.test_provenance import NOTE
+from thumb_pipeline_tests.imaging.variants.test_provenance import NOTE
 
 
 def must_inspect(data: bytes, *, decode: bool = False) -> Inspection:

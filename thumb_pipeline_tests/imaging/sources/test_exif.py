@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from thumb_pipeline.imaging.exif import ExifFacts, read_exif
+from thumb_pipeline.imaging.sources.exif import ExifFacts, read_exif
 from thumb_pipeline_tests.imaging.pictures import exif, saved, scene
 
 ORIGINAL, DIGITIZED, PLAIN = 0x9003, 0x9004, 0x0132

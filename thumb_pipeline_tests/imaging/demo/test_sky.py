@@ -4,7 +4,7 @@ from datetime import datetime
 import pytest
 from PIL import ExifTags, Image, ImageChops, ImageOps, ImageStat
 
-from thumb_pipeline.imaging.sky import draw_sky, sky_jpeg
+from thumb_pipeline.imaging.demo.sky import draw_sky, sky_jpeg
 
 SIZE = (320, 180)
 PLACES = (0, 1, 2)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumb_pipeline.imaging.formats import HEAD_N_BYTES, SUPPORTED, ends_early, identify
+from thumb_pipeline.imaging.formats.formats import HEAD_N_BYTES, SUPPORTED, ends_early, identify
 from thumb_pipeline_tests.imaging.pictures import saved, scene
 
 

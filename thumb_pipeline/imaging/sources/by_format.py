@@ -8,12 +8,12 @@ from typing import BinaryIO
 from PIL import ImageFile
 
 from thumb_pipeline.domain.moments import FrameAt
-from thumb_pipeline.imaging.decoders import open_header
-from thumb_pipeline.imaging.document import open_page
-from thumb_pipeline.imaging.formats import SUPPORTED
-from thumb_pipeline.imaging.heif import open_heif
-from thumb_pipeline.imaging.raw import open_raw
-from thumb_pipeline.imaging.video import DEMUXERS, open_video
+from thumb_pipeline.imaging.formats.formats import SUPPORTED
+from thumb_pipeline.imaging.sources.decoders import open_header
+from thumb_pipeline.imaging.sources.document import open_page
+from thumb_pipeline.imaging.sources.heif import open_heif
+from thumb_pipeline.imaging.sources.raw import open_raw
+from thumb_pipeline.imaging.sources.video import DEMUXERS, open_video
 
 _RAW = "camera RAW"
 

@@ -14,10 +14,10 @@ from PIL import ImageFile
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.provenance import LARGEST_SIDE_PX, Provenance
 from thumb_pipeline.domain.variants import OutputFormat
-from thumb_pipeline.imaging.decoders import open_header
-from thumb_pipeline.imaging.formats import HEAD_N_BYTES, SUPPORTED, identify
-from thumb_pipeline.imaging.provenance import bears_our_mark, checksum_holds, read_provenance
+from thumb_pipeline.imaging.formats.formats import HEAD_N_BYTES, SUPPORTED, identify
 from thumb_pipeline.imaging.refusals import Refused, decoding
+from thumb_pipeline.imaging.sources.decoders import open_header
+from thumb_pipeline.imaging.variants.provenance import bears_our_mark, checksum_holds, read_provenance
 
 _OUTPUT_FORMATS = {output_format.upper(): output_format for output_format in OutputFormat}
 

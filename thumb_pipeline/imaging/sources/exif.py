@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from thumb_pipeline.imaging.foreign import ForeignFile
-from thumb_pipeline.imaging.tiff_tags import TagReader, integer, text
+from thumb_pipeline.imaging.formats.tiff_tags import TagReader, integer, text
+from thumb_pipeline.imaging.sources.foreign import ForeignFile
 
 _ORIENTATION = 0x0112
 _EXIF_DIRECTORY = 0x8769

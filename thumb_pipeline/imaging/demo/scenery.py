@@ -1,6 +1,6 @@
 """The landscapes below the demo's sky: hills in the haze, and in front a village, a forest or a lake.
 
-Everything is drawn onto the picture it is given; the light on it comes from `sky_daylight`.
+Everything is drawn onto the picture it is given; the light on it comes from `daylight`.
 """
 
 import functools
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from PIL import Image, ImageDraw
 
-from thumb_pipeline.imaging.sky_brushes import Color, Point, gradient, mixed, soft_noise
-from thumb_pipeline.imaging.sky_daylight import Light, lit
+from thumb_pipeline.imaging.demo.brushes import Color, Point, gradient, mixed, soft_noise
+from thumb_pipeline.imaging.demo.daylight import Light, lit
 
 
 def draw_hills(picture: Image.Image, light: Light, seed: int) -> None:

@@ -15,9 +15,9 @@ from statistics import NormalDist
 
 from PIL import Image, ImageChops, ImageDraw
 
-from thumb_pipeline.imaging.sky_brushes import Point, Size, gradient, mixed, paste_disc, paste_glow, soft_noise
-from thumb_pipeline.imaging.sky_daylight import Light, light_at
-from thumb_pipeline.imaging.sky_scenery import FOREGROUNDS, draw_hills
+from thumb_pipeline.imaging.demo.brushes import Point, Size, gradient, mixed, paste_disc, paste_glow, soft_noise
+from thumb_pipeline.imaging.demo.daylight import Light, light_at
+from thumb_pipeline.imaging.demo.scenery import FOREGROUNDS, draw_hills
 
 _HORIZON = 0.66
 """Height of the horizon, as a share of the picture from the top."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image
 
-from thumb_pipeline.imaging.foreign import ForeignFile
+from thumb_pipeline.imaging.sources.foreign import ForeignFile
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage

@@ -1,12 +1,12 @@
 """The colours of a day, for the pictures of the demo: sky, clouds, and the light that the land gets.
 
-What is drawn with them is in `sky` and `sky_scenery`.
+What is drawn with them is in `sky` and `scenery`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from thumb_pipeline.imaging.sky_brushes import Color, mixed
+from thumb_pipeline.imaging.demo.brushes import Color, mixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,19 @@
 """Which format a file has, judged by its first bytes alone, and whether its container ends before it should.
 
 The allow-list of formats that are decoded is here, with the signatures of those that are recognised in order to say
-"not supported" instead of "not a picture". A file's name plays no part. Decoding lives in `decoders`.
+"not supported" instead of "not a picture". A file's name plays no part. Decoding lives in `sources`.
 """
 
 import io
 from typing import BinaryIO
 
-from thumb_pipeline.imaging.tiff_tags import TagReader
+from thumb_pipeline.imaging.formats.tiff_tags import TagReader
 
 HEAD_N_BYTES = 1024
 _TAIL_N_BYTES = 65_536
 
 SUPPORTED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PSD", "ICO", "CUR", "PPM", "TGA")
-"""Formats that Pillow decodes, by its names; MPO is JPEG until its index is read. Others are in `sources`."""
+"""Formats that Pillow decodes, by its names; MPO is JPEG until its index is read. Others are in `sources.by_format`."""
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),

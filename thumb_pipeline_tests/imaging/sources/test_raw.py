@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.imaging.raw import open_raw
-from thumb_pipeline.imaging.raw_signs import is_camera_raw
 from thumb_pipeline.imaging.render import render
 from thumb_pipeline.imaging.results import Rendering
+from thumb_pipeline.imaging.sources.raw import open_raw
+from thumb_pipeline.imaging.sources.raw_signs import is_camera_raw
 from thumb_pipeline_tests.imaging.foreign_files import dng
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, corners, is_scene, lying, rendered, saved, scene, spec
 

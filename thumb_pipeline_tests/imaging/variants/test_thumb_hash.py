@@ -9,7 +9,7 @@ from PIL import Image
 from thumb_pipeline.domain.variants import OutputFormat
 from thumb_pipeline.imaging.render import render
 from thumb_pipeline.imaging.results import Rendering
-from thumb_pipeline.imaging.thumb_hash import thumb_hash
+from thumb_pipeline.imaging.variants.thumb_hash import thumb_hash
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, opened, saved, scene, spec
 
 # Made with the `thumbhash` crate, through the wheel fast-thumbhash 1.0.0, from `slanted` of the size.

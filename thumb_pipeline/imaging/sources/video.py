@@ -13,9 +13,9 @@ from PIL import Image
 
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.moments import FrameAt
-from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import Refused
-from thumb_pipeline.imaging.video_frames import choose_frame, first_frame
+from thumb_pipeline.imaging.sources.foreign import ForeignFile
+from thumb_pipeline.imaging.sources.video_frames import choose_frame, first_frame
 
 if TYPE_CHECKING:
     from av import VideoFrame

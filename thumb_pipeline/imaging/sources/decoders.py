@@ -1,9 +1,8 @@
 """Pillow's decoders that may be used: which plugin opens which format; and the versions of all decoders.
 
-A format's plugin is imported when its first picture comes, and opened through its own factory rather than
-`Image.open`, which would import every plugin, hide the decoder's words and warn about sizes that `Limits` judges.
-Recognising formats lives in `formats`, opening what Pillow does not decode in `sources`, what happens after opening in
-`steps`.
+A format's plugin is imported when its first picture comes, and opened through its own factory rather than `Image.open`,
+which would import every plugin, hide the decoder's words and warn about sizes that `Limits` judges. Recognising formats
+lives in `formats`, opening what Pillow does not decode in `by_format`, what happens after opening in `steps`.
 """
 
 import functools

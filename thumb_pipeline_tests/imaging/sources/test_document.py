@@ -6,9 +6,9 @@ import itertools
 import pytest
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.imaging.document import open_page
 from thumb_pipeline.imaging.render import render
 from thumb_pipeline.imaging.results import Limits, Rendering
+from thumb_pipeline.imaging.sources.document import open_page
 from thumb_pipeline_tests.imaging.foreign_files import pdf
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, corners, is_scene, rendered, scene, spec
 

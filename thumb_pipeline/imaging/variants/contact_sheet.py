@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageOps
 
-from thumb_pipeline.imaging.decoders import open_header
-from thumb_pipeline.imaging.formats import HEAD_N_BYTES, identify
+from thumb_pipeline.imaging.formats.formats import HEAD_N_BYTES, identify
+from thumb_pipeline.imaging.sources.decoders import open_header
 
 _GAP_PX = 4
 _GROUND = (24, 26, 30)

@@ -3,8 +3,8 @@
 import subprocess
 import sys
 
-from thumb_pipeline.imaging.decoders import _PLUGINS, decoder_version
-from thumb_pipeline.imaging.formats import SUPPORTED
+from thumb_pipeline.imaging.formats.formats import SUPPORTED
+from thumb_pipeline.imaging.sources.decoders import _PLUGINS, decoder_version
 
 
 def test_every_supported_format_has_its_plugin_and_nothing_else_has() -> None:

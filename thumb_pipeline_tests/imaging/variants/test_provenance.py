@@ -11,8 +11,8 @@ from PIL import Image
 
 from thumb_pipeline.domain.provenance import EMPTY_CHECKSUM, Provenance
 from thumb_pipeline.domain.variants import OutputFormat
-from thumb_pipeline.imaging.provenance import checksum_holds, read_provenance, seal
 from thumb_pipeline.imaging.steps.encode import encode
+from thumb_pipeline.imaging.variants.provenance import checksum_holds, read_provenance, seal
 from thumb_pipeline_tests.imaging.pictures import saved, scene, spec
 
 NOTE = Provenance(

@@ -7,7 +7,7 @@ signature of their own are in `formats`; decoding them lives in `raw`.
 
 from typing import BinaryIO
 
-from thumb_pipeline.imaging.tiff_tags import TagReader, integer
+from thumb_pipeline.imaging.formats.tiff_tags import TagReader, integer
 
 _SUBFILE_TYPE = 0x00FE
 _REDUCED_VERSION = 1

@@ -15,9 +15,9 @@ from PIL import Image
 
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.geometry import Size
-from thumb_pipeline.imaging.exif import read_exif
-from thumb_pipeline.imaging.foreign import ForeignFile
 from thumb_pipeline.imaging.refusals import Refused
+from thumb_pipeline.imaging.sources.exif import read_exif
+from thumb_pipeline.imaging.sources.foreign import ForeignFile
 
 if TYPE_CHECKING:
     from rawpy import RawPy

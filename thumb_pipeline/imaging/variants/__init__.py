@@ -1,0 +1,1 @@
+"""What has to do with finished variants: their notes, their inspection, small pictures of them."""
