@@ -16,7 +16,7 @@ import dagster as dg
 from dagster._core.events import StepMaterializationData
 
 from thumb_pipeline.cli.runs import instance_of
-from thumb_pipeline.defs import kept_runs
+from thumb_pipeline.defs.jobs import forget_runs
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 
@@ -47,15 +47,15 @@ def main() -> None:
             print(f"{chosen.runs:,} runs over {len(keys):,} timelapses written in {time.monotonic() - began:.0f} s")
             before_s = time.time() + 1
             began = time.monotonic()
-            needed = kept_runs.needed_runs(instance, library, before_s)
+            needed = forget_runs.needed_runs(instance, library, before_s)
             print(f"which runs must stay ({len(needed):,}): {time.monotonic() - began:.1f} s", flush=True)
             began = time.monotonic()
-            done = kept_runs.forget(instance, library, now_s=before_s + 90 * 86_400, most_s=900.0)
+            done = forget_runs.forget(instance, library, now_s=before_s + 90 * 86_400, most_s=900.0)
             took_s = time.monotonic() - began
             each_ms = 1000 * took_s / max(1, done["forgotten"])
             print(f"{done}: {took_s:.1f} s, {each_ms:.1f} ms a run", flush=True)
             began = time.monotonic()
-            again = kept_runs.forget(instance, library, now_s=before_s + 90 * 86_400, most_s=900.0)
+            again = forget_runs.forget(instance, library, now_s=before_s + 90 * 86_400, most_s=900.0)
             print(f"once more, {again}: {time.monotonic() - began:.1f} s")
 
 

@@ -23,7 +23,7 @@ from libraries import add_frame, linked_library
 
 from thumb_pipeline.cli.instance import write_instance_files
 from thumb_pipeline.defs import sensors
-from thumb_pipeline.defs.captures import new_captures
+from thumb_pipeline.defs.jobs.new_captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.captures.folders import folders_on_disk

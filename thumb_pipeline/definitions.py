@@ -15,9 +15,17 @@ from thumb_pipeline.defs.assets.reports import unknown_folders, verification
 from thumb_pipeline.defs.assets.statistics import coverage_statistics, disk_usage_statistics
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
 from thumb_pipeline.defs.batches import backfill_policy
-from thumb_pipeline.defs.captures import new_captures
 from thumb_pipeline.defs.checks import library_checks
-from thumb_pipeline.defs.control import (
+from thumb_pipeline.defs.jobs.forget_runs import forget_runs
+from thumb_pipeline.defs.jobs.generate import generate
+from thumb_pipeline.defs.jobs.generate_on_demand import generate_on_demand
+from thumb_pipeline.defs.jobs.new_captures import new_captures
+from thumb_pipeline.defs.jobs.removal import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
+from thumb_pipeline.defs.jobs.repair import repair
+from thumb_pipeline.defs.jobs.statistics import statistics
+from thumb_pipeline.defs.jobs.verify import verify, verify_rolling
+from thumb_pipeline.defs.resources import ProgressResource, library_resource, values_between_ops
+from thumb_pipeline.defs.runs.control import (
     ASSETS_JOB,
     BACKFILL_TAG,
     BackfillState,
@@ -29,19 +37,13 @@ from thumb_pipeline.defs.control import (
     stop_backfill,
     stop_run,
 )
-from thumb_pipeline.defs.failures import COMMAND_TAG, REFUSED
-from thumb_pipeline.defs.in_flight import UNFINISHED
-from thumb_pipeline.defs.jobs import generate, statistics, verify, verify_rolling
-from thumb_pipeline.defs.kept_runs import forget_runs
-from thumb_pipeline.defs.lanes import LANE_TAG, RENDER_POOL
-from thumb_pipeline.defs.lost_runs import end_lost_runs
-from thumb_pipeline.defs.maintenance import MAINTENANCE_JOBS, MAINTENANCE_REPORTS
-from thumb_pipeline.defs.on_demand import generate_on_demand
-from thumb_pipeline.defs.repair_op import repair
-from thumb_pipeline.defs.resources import ProgressResource, library_resource, values_between_ops
+from thumb_pipeline.defs.runs.failures import COMMAND_TAG, REFUSED
+from thumb_pipeline.defs.runs.in_flight import UNFINISHED
+from thumb_pipeline.defs.runs.lanes import LANE_TAG, RENDER_POOL
+from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
+from thumb_pipeline.defs.runs.stuck_ticks import free_stuck_ticks
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
-from thumb_pipeline.defs.stuck_ticks import free_stuck_ticks
 from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
 from thumb_pipeline.stages.rendering.chunk import ChunkResult
 

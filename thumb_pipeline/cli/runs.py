@@ -317,7 +317,7 @@ def _executed(
 
 
 def _is_refused(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether an op said so of its failure (`defs.failures`)."""
+    """Whether an op said so of its failure (`defs.runs.failures`)."""
     failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
     return any(failure is not None and REFUSED in failure.metadata for failure in failures)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.settings_trouble import CHECK_DESCRIPTION, SETTINGS_CHECK
 from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluations
 from thumb_pipeline.stages.verification.health import Question

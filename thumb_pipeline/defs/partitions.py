@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import dagster as dg
 
-from thumb_pipeline.defs.failures import refusal
-from thumb_pipeline.defs.in_flight import CAPTURES_JOB
+from thumb_pipeline.defs.runs.failures import refusal
+from thumb_pipeline.defs.runs.in_flight import CAPTURES_JOB
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.library.errors import REFUSALS

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
-from thumb_pipeline.defs.failures import refusal, refusals_as_failures
-from thumb_pipeline.defs.lost_runs import lease_for_run
+from thumb_pipeline.defs.runs.failures import refusal, refusals_as_failures
+from thumb_pipeline.defs.runs.lost_runs import lease_for_run
 from thumb_pipeline.stages.library import run_database, settings_in_force
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from thumb_pipeline.defs.failures import refusal
+from thumb_pipeline.defs.runs.failures import refusal
 
 _PLAIN = (bool, int, float, str)
 

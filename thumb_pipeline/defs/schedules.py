@@ -5,8 +5,9 @@ What changes no picture runs unless an operator switches it off; what removes fi
 
 import dagster as dg
 
-from thumb_pipeline.defs import lanes, settings_trouble
+from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs import lanes
 
 
 def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.ScheduleDefinition:

@@ -14,11 +14,11 @@ from dataclasses import asdict, replace
 import dagster as dg
 
 from thumb_pipeline.defs import settings_trouble
-from thumb_pipeline.defs.captures import new_captures
-from thumb_pipeline.defs.in_flight import attending_for_s, is_counted_on, unfinished_run_ids
-from thumb_pipeline.defs.lost_runs import ask_again_for_lost_retries
+from thumb_pipeline.defs.jobs.new_captures import new_captures
 from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs.in_flight import attending_for_s, is_counted_on, unfinished_run_ids
+from thumb_pipeline.defs.runs.lost_runs import ask_again_for_lost_retries
 from thumb_pipeline.defs.verification import VERIFICATION
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due

@@ -1,6 +1,6 @@
 """Verifies and reports, for whatever in Dagster does so: the assets, the job `verify`, jobs that changed something.
 
-What is found out is `stages.verification.verify`; what the reports look like is `report_metadata`.
+What is found out is `stages.verification.verify`; what the reports look like is `shown.report_metadata`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from thumb_pipeline.defs import settings_trouble
-from thumb_pipeline.defs.report_metadata import check_metadata, orphan_metadata, verification_metadata
+from thumb_pipeline.defs.shown.report_metadata import check_metadata, orphan_metadata, verification_metadata
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.verification import health, verdicts
 from thumb_pipeline.stages.verification.health import Question

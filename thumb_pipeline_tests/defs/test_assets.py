@@ -12,7 +12,7 @@ import pytest
 
 from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs.jobs import generate_graph
+from thumb_pipeline.defs.jobs.generate import generate_graph
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.stages.library.open import initialise
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE

@@ -7,7 +7,7 @@ import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.batches import timelapses_per_run
-from thumb_pipeline.defs.lanes import RENDER_POOL
+from thumb_pipeline.defs.runs.lanes import RENDER_POOL
 from thumb_pipeline.stages.library import settings_in_force
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from thumb_pipeline.cli import runs
 from thumb_pipeline.definitions import build_definitions, end_lost_runs
 from thumb_pipeline.defs import sensors
-from thumb_pipeline.defs.lost_runs import lease_of
+from thumb_pipeline.defs.runs.lost_runs import lease_of
 from thumb_pipeline.defs.settings_trouble import noted, read_cursor
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located
-from thumb_pipeline_tests.defs.test_on_demand import asked
+from thumb_pipeline_tests.defs.jobs.test_generate_on_demand import asked
 from thumb_pipeline_tests.defs.test_sensors import partition_changes, tick
 from thumb_pipeline_tests.stages.archives import Archive, states
 

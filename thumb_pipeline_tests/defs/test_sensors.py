@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs import captures, sensors
-from thumb_pipeline.defs.captures import new_captures
+from thumb_pipeline.defs import sensors
+from thumb_pipeline.defs.jobs import new_captures as captures_job
+from thumb_pipeline.defs.jobs.new_captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.domain import watching
@@ -167,7 +168,7 @@ def test_a_run_cleans_up_after_one_that_was_killed(archive: Archive, instance: d
 def test_a_second_run_leaves_the_work_to_the_first(
     archive: Archive, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(captures, "_OTHER_WATCHER_S", 0.1)
+    monkeypatch.setattr(captures_job, "_OTHER_WATCHER_S", 0.1)
     archive.frame("a.jpg")
     (request,) = asking(archive, instance).run_requests or []
     with memory.watching(archive.library):

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.defs import sensors
-from thumb_pipeline.defs.captures import new_captures
+from thumb_pipeline.defs.jobs.new_captures import new_captures
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.defs.conftest import KEYS, Located

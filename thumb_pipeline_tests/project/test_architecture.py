@@ -36,6 +36,13 @@ ROOMS = {
         ("captures", "removal"),
         ("repair",),
     ),
+    "defs": (
+        ("runs", "shown", "settings_trouble"),
+        ("run_config", "resources", "partitions", "verification"),
+        ("config", "checks", "batches", "schedules"),
+        ("jobs",),
+        ("assets", "sensors"),
+    ),
     "imaging": (
         ("formats", "chain", "results", "simd", "demo"),
         ("refusals",),

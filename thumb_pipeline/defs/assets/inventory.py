@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import InventoryConfig
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
-from thumb_pipeline.defs.reporting import inventory_metadata
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs.backfills import enter_lane
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.runs.lanes import RENDER_POOL
+from thumb_pipeline.defs.shown.reporting import inventory_metadata
 from thumb_pipeline.stages.inventory.selection import refuse_shrunken
 from thumb_pipeline.stages.inventory.survey import accept
 from thumb_pipeline.stages.planning.plan import surveys

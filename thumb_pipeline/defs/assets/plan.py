@@ -4,13 +4,13 @@ import dagster as dg
 
 from thumb_pipeline.datasets.schemas import PLAN
 from thumb_pipeline.defs.assets.inventory import image_inventory
-from thumb_pipeline.defs.backfills import enter_lane
 from thumb_pipeline.defs.config import PlanConfig
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
-from thumb_pipeline.defs.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs.backfills import enter_lane
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.runs.lanes import RENDER_POOL
+from thumb_pipeline.defs.shown.reporting import plan_metadata, prediction_metadata, table
 from thumb_pipeline.stages.planning.plan import make_plan
 from thumb_pipeline.stages.rendering import accept_plan, work_orders
 

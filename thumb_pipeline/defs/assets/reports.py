@@ -6,12 +6,12 @@ import dagster as dg
 
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
-from thumb_pipeline.defs.backfills import enter_lane
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
-from thumb_pipeline.defs.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs.backfills import enter_lane
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.runs.lanes import RENDER_POOL
+from thumb_pipeline.defs.shown.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
 from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluations, verified_report
 from thumb_pipeline.stages.inventory.listing import discover
 

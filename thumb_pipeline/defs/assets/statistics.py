@@ -3,9 +3,9 @@
 import dagster as dg
 
 from thumb_pipeline.defs.assets.thumbnails import thumbnails
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.reporting import coverage_metadata, disk_usage_metadata
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.shown.reporting import coverage_metadata, disk_usage_metadata
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.verification.statistics import Measurement, measure
 

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
+from thumb_pipeline.defs.jobs.generate import cut_plan, fold_chunks, render_chunk
 from thumb_pipeline.defs.partitions import timelapse_partitions
-from thumb_pipeline.defs.render_ops import cut_plan, fold_chunks, render_chunk
 
 
 @dg.graph_asset(

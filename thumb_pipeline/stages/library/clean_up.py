@@ -1,7 +1,7 @@
 """Cleans up after processes that were killed: their unfinished files, then their leases.
 
 A killed process leaves its lease file, unlocked, with the folders it was writing to. What Dagster still believes of its
-runs is corrected where Dagster is allowed (`defs.lost_runs`).
+runs is corrected where Dagster is allowed (`defs.runs.lost_runs`).
 """
 
 import contextlib

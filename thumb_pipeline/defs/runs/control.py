@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from thumb_pipeline.defs.in_flight import BACKFILL_GOES_ON, UNFINISHED
-from thumb_pipeline.defs.lost_runs import end_lost_runs, lease_of
+from thumb_pipeline.defs.runs.in_flight import BACKFILL_GOES_ON, UNFINISHED
+from thumb_pipeline.defs.runs.lost_runs import end_lost_runs, lease_of
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from thumb_pipeline.defs.lost_runs import end_lost_runs
+from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
 from thumb_pipeline.stages.library.library import Library
 
 CAPTURES_JOB = "new_captures"

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs.failures import COMMAND_TAG
+from thumb_pipeline.defs.runs.failures import COMMAND_TAG
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located
 
 DELAYS = "[retries]\ndelays_s = [0.4, 0.5, 0.6]"

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import dagster as dg
 from pydantic import Field
 
-from thumb_pipeline.defs.failures import refusal
-from thumb_pipeline.defs.in_flight import CAPTURES_JOB, unfinished_run_ids
-from thumb_pipeline.defs.lanes import CAPTURES
-from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
+from thumb_pipeline.defs.runs.failures import refusal
+from thumb_pipeline.defs.runs.in_flight import CAPTURES_JOB, unfinished_run_ids
+from thumb_pipeline.defs.runs.lanes import CAPTURES
+from thumb_pipeline.defs.shown.materializing import materialize
 from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.captures.follow import Follower, Rendered, Stay, clean_up_after_killed

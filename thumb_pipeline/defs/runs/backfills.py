@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from thumb_pipeline.defs.lanes import LANE_TAG, REGENERATION
+from thumb_pipeline.defs.runs.lanes import LANE_TAG, REGENERATION
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.planning.plan import Plan
 from thumb_pipeline.stages.rendering.work_left import left_of

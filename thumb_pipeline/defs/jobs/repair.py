@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from thumb_pipeline.defs import lanes
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.reporting import Metadata, table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
+from thumb_pipeline.defs.runs import lanes
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.shown.reporting import Metadata, table
 from thumb_pipeline.defs.verification import evaluations
 from thumb_pipeline.stages.removal.carry_out import renew_verdicts
 from thumb_pipeline.stages.repair.repair import Repaired

@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from thumb_pipeline.defs import lanes
 from thumb_pipeline.defs.checks import library_checks
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.in_flight import UNFINISHED
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs import lanes
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.runs.in_flight import UNFINISHED
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside

@@ -1,4 +1,4 @@
-"""The ops behind `thumbnails` and `generate`: cut a plan into chunks, render each, fold what they did.
+"""The job `generate`, and the ops that it shares with the asset `thumbnails`: cut a plan into chunks, render, fold.
 
 They hand each other small values and the name of an order of work on disk, so that any executor can spread them.
 """
@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
-from thumb_pipeline.defs import backfills
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.lanes import RENDER_POOL
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses, timelapses_of
-from thumb_pipeline.defs.reporting import (
+from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.defs.runs import backfills, lanes
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.shown.reporting import (
     by_timelapse,
     coverage_metadata,
     disk_usage_metadata,
@@ -24,7 +24,6 @@ from thumb_pipeline.defs.reporting import (
     table,
     thumbnails_metadata,
 )
-from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.examining.contact_sheets import newest_thumbnails_base64
 from thumb_pipeline.stages.inventory.listing import discover_apart
@@ -134,7 +133,7 @@ def _order_id(context: dg.OpExecutionContext) -> str:
         return checked_run_id(context.run.root_run_id or context.run_id)
 
 
-@dg.op(pool=RENDER_POOL)
+@dg.op(pool=lanes.RENDER_POOL)
 def render_chunk(
     context: dg.OpExecutionContext,
     chunk: dict[str, Any],
@@ -291,3 +290,15 @@ def _sheet(library: Library, keys: list[str]) -> str | None:
         return None
     with library.lease() as lease:
         return newest_thumbnails_base64(library, keys[0], lease)
+
+
+@dg.graph(name="generate")
+def generate_graph() -> None:
+    """Plans and renders what is missing or stale, in any set of timelapses, in one run.
+
+    Only timelapses with work enter it. The command `thumb-pipeline generate` runs this job.
+    """
+    report_order(take_order().map(render_chunk).collect())
+
+
+generate = generate_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.REGENERATION)

@@ -1,6 +1,6 @@
 """Says on the assets what was done in one timelapse by a run that belongs to no partition.
 
-What the numbers are is in `reporting`; jobs that work by an order report it themselves (`render_ops`).
+What the numbers are is in `reporting`; jobs that work by an order report it themselves (`jobs.generate`).
 """
 
 from dataclasses import replace
@@ -9,7 +9,7 @@ import dagster as dg
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
-from thumb_pipeline.defs.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
+from thumb_pipeline.defs.shown.reporting import inventory_metadata, plan_metadata, thumbnails_metadata
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.stages.rendering.work_orders import FoundCounts, WorkOrder

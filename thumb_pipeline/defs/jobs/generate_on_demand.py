@@ -1,6 +1,7 @@
 """`generate_on_demand`: the job that renders named sources of a timelapse at once, for a dashboard or a person.
 
-It goes first in the queue, has places of its own there (`lanes`), and is in no pool: work in bulk never holds it up.
+It goes first in the queue, has places of its own there (`runs.lanes`), and is in no pool: work in bulk never holds it
+up.
 """
 
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from thumb_pipeline.defs import lanes
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.materializing import materialize
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
+from thumb_pipeline.defs.runs import lanes
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.shown.materializing import materialize
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.rendering.chunk import TimelapseCounts
 from thumb_pipeline.stages.rendering.on_demand import MOST_SOURCES, render_now

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from thumb_pipeline.defs.failures import COMMAND_TAG
-from thumb_pipeline.defs.lanes import LANE_TAG
+from thumb_pipeline.defs.runs.failures import COMMAND_TAG
+from thumb_pipeline.defs.runs.lanes import LANE_TAG
 from thumb_pipeline.domain.clocks import SLACK_S
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs.control import stop_run
+from thumb_pipeline.defs.runs.control import stop_run
 from thumb_pipeline_tests.stages.archives import Archive
 
 

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs import kept_runs
+from thumb_pipeline.defs.jobs import forget_runs
 from thumb_pipeline.defs.settings_trouble import SETTINGS_CHECK
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.shifted_clock import clock_ahead
@@ -50,7 +50,7 @@ def run(instance: dg.DagsterInstance, *keys: str | None, fails: bool = False, ch
 
 def forgotten(archive: Archive, instance: dg.DagsterInstance, in_s: float = LATER_S, most_s: float = 60.0) -> set[str]:
     before = set(instance.get_run_ids())
-    told = kept_runs.forget(instance, archive.library, now_s=time.time() + in_s, most_s=most_s)
+    told = forget_runs.forget(instance, archive.library, now_s=time.time() + in_s, most_s=most_s)
     gone = before - set(instance.get_run_ids())
     assert told["forgotten"] == len(gone)
     return gone
@@ -122,9 +122,9 @@ def test_by_a_clock_that_ran_ahead_no_run_is_forgotten_and_the_reason_is_said(
     run(instance)
     with archive.library.lease(), clock_ahead(days=400):
         assert forgotten(archive, instance, in_s=0) == set()
-        told = kept_runs.forget(instance, archive.library, now_s=time.time(), most_s=60.0)
+        told = forget_runs.forget(instance, archive.library, now_s=time.time(), most_s=60.0)
         assert told == {"forgotten": 0, "still_needed": 0, "left": 1}
-        reason = kept_runs.reason_to_wait(archive.library, now_s=time.time())
+        reason = forget_runs.reason_to_wait(archive.library, now_s=time.time())
         assert reason is not None
         assert "the clock went ahead by 400 days" in reason
         assert len(forgotten(archive, instance)) == 1  # after as many days by the same clock

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs.maintenance import FORCED_TAG, MAINTENANCE_JOBS
+from thumb_pipeline.defs.jobs.removal import FORCED_TAG, MAINTENANCE_JOBS
 from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.aging import FUTURE_DAYS, let_days_pass

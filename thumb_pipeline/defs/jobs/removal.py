@@ -12,11 +12,11 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from thumb_pipeline.defs import lanes
-from thumb_pipeline.defs.failures import refusals_as_failures
-from thumb_pipeline.defs.reporting import table
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
+from thumb_pipeline.defs.runs import lanes
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.shown.reporting import table
 from thumb_pipeline.defs.verification import evaluations
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library.library import Library

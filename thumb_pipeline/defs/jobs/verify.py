@@ -1,4 +1,4 @@
-"""The ops behind the jobs `verify` and `verify_rolling`: look, report news, retire what is gone, ask every check."""
+"""The jobs `verify` and `verify_rolling`: look, report news, retire what is gone, ask every check."""
 
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -6,17 +6,19 @@ from typing import Any
 import dagster as dg
 
 from thumb_pipeline.defs.config import RollingConfig, VerifyConfig
-from thumb_pipeline.defs.failures import refusals_as_failures
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
-from thumb_pipeline.defs.report_metadata import unknown_folder_metadata
-from thumb_pipeline.defs.reporting import table
 from thumb_pipeline.defs.resources import LibraryResource
+from thumb_pipeline.defs.runs import lanes
+from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.shown.report_metadata import unknown_folder_metadata
+from thumb_pipeline.defs.shown.reporting import table
 from thumb_pipeline.defs.verification import evaluations, never_shown, reported
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.verification import verdicts, words
 from thumb_pipeline.stages.verification.rolling import Budget, budget_of, roll
-from thumb_pipeline.stages.verification.verify import verified_timelapses, verify
+from thumb_pipeline.stages.verification.verify import verified_timelapses
+from thumb_pipeline.stages.verification.verify import verify as verify_library
 from thumb_pipeline.storage import stopping
 
 
@@ -66,10 +68,29 @@ def _verified(
     totals: dict[str, int] = {"sources": 0}
     unseen = never_shown(context.instance, keys)
     with library.lease() as lease:
-        for part in verify(library, keys, lease, deep=deep):
+        for part in verify_library(library, keys, lease, deep=deep):
             verdicts.keep(library, part)
             yield from reported(library, part, unseen)
             stopping.listen()  # Dagster took the signals back when it was given something
             counts = {"sources": int(part.timelapses["sources"].sum()), **words.states(part.verdicts)}
             totals = {name: totals.get(name, 0) + n for name, n in counts.items()}
     return totals
+
+
+@dg.graph(name="verify")
+def verify_graph() -> None:
+    """Compares every variant with what should be there, in any set of timelapses, in one run; read-only.
+
+    Reports the timelapses whose verdict is another than reported last, and asks every check of the whole library.
+    """
+    verify_timelapses()
+
+
+@dg.graph(name="verify_rolling")
+def verify_rolling_graph() -> None:
+    """Opens a part of the library to the last byte, what was looked at longest ago first; read-only."""
+    verify_oldest()
+
+
+verify = verify_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)
+verify_rolling = verify_rolling_graph.to_job(executor_def=dg.in_process_executor, tags=lanes.MAINTENANCE)

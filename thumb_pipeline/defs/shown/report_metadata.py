@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import FINDINGS
-from thumb_pipeline.defs.reporting import Metadata, column_schema, table
+from thumb_pipeline.defs.shown.reporting import Metadata, column_schema, table
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.inventory.listing import Discovery

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from thumb_pipeline.definitions import build_definitions
-from thumb_pipeline.defs.backfills import Resumed
-from thumb_pipeline.defs.render_ops import place_order, report_order
+from thumb_pipeline.defs.jobs.generate import place_order, report_order
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
+from thumb_pipeline.defs.runs.backfills import Resumed
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import open_library

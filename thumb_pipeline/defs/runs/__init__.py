@@ -1,0 +1,1 @@
+"""What a run owes to Dagster and to other runs: lanes, leases, refusals, stopping, backfills."""
