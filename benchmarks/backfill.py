@@ -198,7 +198,7 @@ def _mtimes(library: Library) -> list[tuple[str, float]]:
 
 
 def _register(library: Library) -> None:
-    from thumb_pipeline.cli.runs import instance_of
+    from thumb_pipeline.cli.dagster.runs import instance_of
     from thumb_pipeline.defs.partitions import register_timelapses
 
     began_s = time.monotonic()

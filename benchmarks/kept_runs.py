@@ -15,7 +15,7 @@ import uuid
 import dagster as dg
 from dagster._core.events import StepMaterializationData
 
-from thumb_pipeline.cli.runs import instance_of
+from thumb_pipeline.cli.dagster.runs import instance_of
 from thumb_pipeline.defs.jobs import forget_runs
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE

@@ -21,7 +21,7 @@ from pathlib import Path
 import dagster as dg
 from libraries import add_frame, linked_library
 
-from thumb_pipeline.cli.instance import write_instance_files
+from thumb_pipeline.cli.dagster.instance import write_instance_files
 from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.jobs.new_captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses

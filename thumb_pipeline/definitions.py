@@ -25,49 +25,12 @@ from thumb_pipeline.defs.jobs.repair import repair
 from thumb_pipeline.defs.jobs.statistics import statistics
 from thumb_pipeline.defs.jobs.verify import verify, verify_rolling
 from thumb_pipeline.defs.resources import ProgressResource, library_resource, values_between_ops
-from thumb_pipeline.defs.runs.control import (
-    ASSETS_JOB,
-    BACKFILL_TAG,
-    BackfillState,
-    call_cancelled,
-    end_process,
-    live_backfills,
-    refuse_unstoppable,
-    runs_of,
-    stop_backfill,
-    stop_run,
-)
-from thumb_pipeline.defs.runs.failures import COMMAND_TAG, REFUSED
-from thumb_pipeline.defs.runs.in_flight import UNFINISHED
-from thumb_pipeline.defs.runs.lanes import LANE_TAG, RENDER_POOL
-from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
-from thumb_pipeline.defs.runs.stuck_ticks import free_stuck_ticks
 from thumb_pipeline.defs.schedules import NIGHTLY
 from thumb_pipeline.defs.sensors import new_captures_sensor
 from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
 from thumb_pipeline.stages.rendering.chunk import ChunkResult
 
-__all__ = [
-    "ASSETS_JOB",
-    "BACKFILL_TAG",
-    "COMMAND_TAG",
-    "LANE_TAG",
-    "REFUSED",
-    "RENDER_POOL",
-    "UNFINISHED",
-    "BackfillState",
-    "build_definitions",
-    "call_cancelled",
-    "defs",
-    "end_lost_runs",
-    "end_process",
-    "free_stuck_ticks",
-    "live_backfills",
-    "refuse_unstoppable",
-    "runs_of",
-    "stop_backfill",
-    "stop_run",
-]
+__all__ = ["build_definitions", "defs"]
 
 
 def build_definitions(

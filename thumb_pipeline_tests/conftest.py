@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
+from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.postgres import NoPostgres, Postgres
 

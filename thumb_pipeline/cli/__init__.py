@@ -1,4 +1,4 @@
-"""The command `thumb-pipeline`: one module a command. What the commands do is in `stages`; Dagster only in `runs`."""
+"""The command `thumb-pipeline`: `commands`, one module each, and `dagster`, the only place here that talks to it."""
 
 from thumb_pipeline.cli.app import main
 

@@ -14,23 +14,23 @@ from typing import NoReturn
 import typer
 
 from thumb_pipeline import __version__
-from thumb_pipeline.cli.adopt import adopt
+from thumb_pipeline.cli.commands.adopt import adopt
+from thumb_pipeline.cli.commands.demo import demo
+from thumb_pipeline.cli.commands.generate import generate
+from thumb_pipeline.cli.commands.init import init
+from thumb_pipeline.cli.commands.plan import plan
+from thumb_pipeline.cli.commands.purge import purge
+from thumb_pipeline.cli.commands.regenerate import regenerate
+from thumb_pipeline.cli.commands.repair import repair
+from thumb_pipeline.cli.commands.restore import restore
+from thumb_pipeline.cli.commands.stats import stats
+from thumb_pipeline.cli.commands.status import cancel, status
+from thumb_pipeline.cli.commands.sweep import sweep
+from thumb_pipeline.cli.commands.trash import trash
+from thumb_pipeline.cli.commands.up import up
+from thumb_pipeline.cli.commands.verify import verify
 from thumb_pipeline.cli.console import STOPPED, ExitCode, complain
-from thumb_pipeline.cli.demo import demo
-from thumb_pipeline.cli.generate import generate
-from thumb_pipeline.cli.init import init
-from thumb_pipeline.cli.instance import InstanceUnusable
-from thumb_pipeline.cli.plan import plan
-from thumb_pipeline.cli.purge import purge
-from thumb_pipeline.cli.regenerate import regenerate
-from thumb_pipeline.cli.repair import repair
-from thumb_pipeline.cli.restore import restore
-from thumb_pipeline.cli.stats import stats
-from thumb_pipeline.cli.status import cancel, status
-from thumb_pipeline.cli.sweep import sweep
-from thumb_pipeline.cli.trash import trash
-from thumb_pipeline.cli.up import up
-from thumb_pipeline.cli.verify import verify
+from thumb_pipeline.cli.dagster.instance import InstanceUnusable
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS, remedy_of
 
 app = typer.Typer(

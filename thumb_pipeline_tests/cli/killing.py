@@ -29,7 +29,7 @@ from thumb_pipeline_tests.postgres import Postgres
 
 VICTIMS = ("run", "worker", "daemon", "daemon's code server", "web UI", "web UI's code server")
 UNFINISHED = ("QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING")
-_PAGE = "thumb_pipeline.cli.page"
+_PAGE = "thumb_pipeline.cli.dagster.page"
 _START_S = 300.0
 _VICTIM_S = 60.0
 _REPEATED_BY_KILL = 2
@@ -110,7 +110,7 @@ def _kind(pid: int, command: str, found: dict[int, str]) -> str | None:
     if "dagster api grpc" in command:
         return "web UI's code server" if _PAGE in found.get(_parent(pid), "") else "daemon's code server"
     signs = {
-        "thumb_pipeline.cli.daemon": "daemon",
+        "thumb_pipeline.cli.dagster.daemon": "daemon",
         _PAGE: "web UI",
         "spawn_main": "run",
         "thumb_pipeline.stages.workers.process": "worker",

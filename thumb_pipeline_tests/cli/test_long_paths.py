@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.cli import runs
-from thumb_pipeline.cli.instance import refuse_long_path
+from thumb_pipeline.cli.dagster import runs
+from thumb_pipeline.cli.dagster.instance import refuse_long_path
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.refused import Refused

@@ -276,7 +276,7 @@ def own_services(archive: Archive, home: Path) -> Iterator[str]:
     }
     workspace = ["-w", str(state(archive) / "dagster/workspace.yaml")]
     port = str(free_port(first_port(3150)))
-    page = ["-m", "thumb_pipeline.cli.page", "-h", "127.0.0.1", "-p", port]
+    page = ["-m", "thumb_pipeline.cli.dagster.page", "-h", "127.0.0.1", "-p", port]
     commands = [[str(Path(COMMAND).with_name("dagster-daemon")), "run"], [sys.executable, *page]]
     with (home / "log").open("wb") as log:
         services = [

@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.runs import instance_of
+from thumb_pipeline.cli.dagster.runs import instance_of
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.resources import LibraryResource

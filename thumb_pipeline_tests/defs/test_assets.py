@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
+from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.jobs.generate import generate_graph
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource

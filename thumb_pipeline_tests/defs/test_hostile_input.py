@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thumb_pipeline.cli import runs
-from thumb_pipeline.definitions import build_definitions, end_lost_runs
+from thumb_pipeline.cli.dagster import runs
+from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import sensors
-from thumb_pipeline.defs.runs.lost_runs import lease_of
+from thumb_pipeline.defs.runs.lost_runs import end_lost_runs, lease_of
 from thumb_pipeline.defs.settings_trouble import noted, read_cursor
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.library import clean_up

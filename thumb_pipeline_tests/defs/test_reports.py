@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS
+from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages.verification.health import Question
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from thumb_pipeline.cli.app import app
+from thumb_pipeline.cli.commands.demo import DEFAULT_FOLDER
+from thumb_pipeline.cli.commands.generate import Summary
 from thumb_pipeline.cli.console import ExitCode
-from thumb_pipeline.cli.demo import DEFAULT_FOLDER
-from thumb_pipeline.cli.generate import Summary
-from thumb_pipeline.cli.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE, WORKSPACE
+from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE, WORKSPACE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.captures import Basis
@@ -195,7 +195,7 @@ def documented_keys(command: str) -> set[str]:
 
 def printed_keys(command: str) -> set[str]:
     """Keys of the document a command prints, from its source: for those too slow to run here."""
-    source = (REPOSITORY / "thumb_pipeline" / "cli" / f"{command}.py").read_text(encoding="utf-8")
+    source = (REPOSITORY / "thumb_pipeline" / "cli" / "commands" / f"{command}.py").read_text(encoding="utf-8")
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print_json":
             document = node.args[0]

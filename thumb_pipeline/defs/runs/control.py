@@ -1,4 +1,4 @@
-"""Stops runs and backfills, and lists the backfills under way. Asked for by the command line (`cli.runs`).
+"""Stops runs and backfills, and lists the backfills under way. Asked for by the command line (`cli.dagster.runs`).
 
 What a run does when it is asked is in `storage.stopping`.
 """

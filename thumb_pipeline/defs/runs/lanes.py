@@ -2,8 +2,8 @@
 
 A picture on demand is waited for, new captures nearly so, an operator's regeneration is watched, maintenance is none of
 it. A priority orders Dagster's queue of runs and preempts nothing: what runs goes on. Runs without one count as 0. The
-lanes' limits are in the instance file (`cli.instance`); assets that are launched by hand are in no lane and bear a pool
-instead. Which work leaves its cores to which is said in `stages.library.library` (`is_urgent`).
+lanes' limits are in the instance file (`cli.dagster.instance`); assets that are launched by hand are in no lane and
+bear a pool instead. Which work leaves its cores to which is said in `stages.library.library` (`is_urgent`).
 """
 
 PRIORITY = "dagster/priority"

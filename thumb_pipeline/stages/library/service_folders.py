@@ -1,6 +1,7 @@
 """What a service was started on, as its environment says: Dagster's records and the library, which it never makes anew.
 
-`up` ends when its state is gone (`cli.places`); until then, and in what it started, nothing takes the old place.
+`up` ends when its state is gone (`cli.dagster.places`); until then, and in what it started, nothing takes the old
+place.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Tells what a library is at: how far its orders of work are, what was done of late, what failed.
 
-Everything is read from the records. Which runs exist is Dagster's knowledge (`cli.runs`).
+Everything is read from the records. Which runs exist is Dagster's knowledge (`cli.dagster.runs`).
 """
 
 import contextlib

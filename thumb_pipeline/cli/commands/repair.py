@@ -69,7 +69,7 @@ def _dry_run(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 
 
 def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
 
     config = {"timelapses": chosen, "apply": True, "accept_shrink": accept_shrink}
     with library.lease() as lease:
@@ -83,7 +83,7 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 
 def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
     """How many unmatched files went, or would go; a brake keeps them and says so."""
-    from thumb_pipeline.cli import removal
+    from thumb_pipeline.cli.commands import removal
     from thumb_pipeline.stages.removal.run import plan_removal
 
     keys = verified_timelapses(library, chosen)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thumb_pipeline.cli.commands.purge import YesOption
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table, say
-from thumb_pipeline.cli.purge import YesOption
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused

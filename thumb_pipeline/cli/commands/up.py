@@ -26,8 +26,8 @@ from thumb_pipeline.cli.console import (
     say,
     say_trouble,
 )
-from thumb_pipeline.cli.instance import InstanceUnusable, refuse_long_path, up_lock
-from thumb_pipeline.cli.services import HOST, Services
+from thumb_pipeline.cli.dagster.instance import InstanceUnusable, refuse_long_path, up_lock
+from thumb_pipeline.cli.dagster.services import HOST, Services
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
@@ -57,7 +57,7 @@ def up(
 
 
 def _make_instance(library: Library) -> None:
-    from thumb_pipeline.cli.runs import make_instance
+    from thumb_pipeline.cli.dagster.runs import make_instance
 
     make_instance(library)
 

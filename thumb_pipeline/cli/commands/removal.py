@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thumb_pipeline.cli.console import ExitCode, command_line, complain, print_json, print_table, say
-from thumb_pipeline.cli.instance import refuse_long_path
+from thumb_pipeline.cli.dagster.instance import refuse_long_path
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.domain.removals import KEPT_MEANING, KeptReason, Operation
 from thumb_pipeline.stages.library.library import Lease, Library
@@ -17,7 +17,7 @@ from thumb_pipeline.stages.removal import journal, run
 from thumb_pipeline.stages.removal.planned import Removal, RemovalWish
 
 if TYPE_CHECKING:
-    from thumb_pipeline.cli.runs import JobOutcome
+    from thumb_pipeline.cli.dagster.runs import JobOutcome
 
 ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without this the plan is shown, no more.")]
 OverruleOption = Annotated[
@@ -102,7 +102,7 @@ def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -
 
 def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, Any]:
     """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
 
     refuse_long_path(library)
     run_id = runs.new_run_id()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from thumb_pipeline.cli.runs import BackfillState
+from thumb_pipeline.cli.dagster.runs import BackfillState
 from thumb_pipeline.stages.rendering.progress import Pace
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 from thumb_pipeline_tests.cli.served import until, up

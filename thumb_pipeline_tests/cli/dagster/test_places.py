@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.cli.places import Places, StateGone
+from thumb_pipeline.cli.dagster.places import Places, StateGone
 from thumb_pipeline.stages.library.open import initialise, open_library
 
 

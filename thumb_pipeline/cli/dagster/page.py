@@ -8,7 +8,7 @@ from typing import Any
 import uvicorn
 from dagster_webserver import cli as dagster_page
 
-from thumb_pipeline.cli.guard import Application, Guard
+from thumb_pipeline.cli.dagster.guard import Application, Guard
 from thumb_pipeline.stages.library.service_folders import never_make_folders_anew
 
 _serve = uvicorn.run

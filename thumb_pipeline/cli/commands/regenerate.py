@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thumb_pipeline.cli.commands.generate import Summary, carry_out, clean_up_after_killed, conclude
 from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
@@ -17,8 +18,7 @@ from thumb_pipeline.cli.console import (
     say,
     source_text,
 )
-from thumb_pipeline.cli.generate import Summary, carry_out, clean_up_after_killed, conclude
-from thumb_pipeline.cli.instance import refuse_long_path, settle_run_database
+from thumb_pipeline.cli.dagster.instance import refuse_long_path, settle_run_database
 from thumb_pipeline.cli.selection import AllOption, SourcesOption, TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.library.library import Lease, Library
@@ -86,7 +86,7 @@ def _refuse_unclear(wanted: "Regeneration", *, everything: bool) -> None:
 
 
 def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, list[str], str | None]:
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
 
     started = time.monotonic()
     run_ids, stopped = [], None
@@ -128,7 +128,7 @@ def _refuse_under_way(library: Library, order_id: str) -> None:
     Raises:
         Refused: there is one.
     """
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
 
     with runs.instance_of(library) as instance:
         at_work = [run.run_id for run in runs.unfinished_runs(library, instance) if run.order_id == order_id]

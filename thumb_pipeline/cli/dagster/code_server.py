@@ -9,7 +9,7 @@ import glob
 import json
 import urllib.request
 
-from thumb_pipeline.cli.instance import LOCATION
+from thumb_pipeline.cli.dagster.instance import LOCATION
 
 _ANSWER_S = 30.0
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from thumb_pipeline.cli.guard import Guard, refusal_of
+from thumb_pipeline.cli.dagster.guard import Guard, refusal_of
 
 HOST = "127.0.0.1:3000"
 OWN = {"Host": HOST}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli import removal
+from thumb_pipeline.cli.commands import removal
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm
 from thumb_pipeline.cli.selection import TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes

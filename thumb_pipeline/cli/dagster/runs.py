@@ -16,28 +16,26 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from thumb_pipeline.cli.console import STOPPED
-from thumb_pipeline.cli.half_made import discard_half_made
-from thumb_pipeline.cli.instance import InstanceUnusable, command_home, write_instance_files
-from thumb_pipeline.definitions import (
+from thumb_pipeline.cli.dagster.half_made import discard_half_made
+from thumb_pipeline.cli.dagster.instance import InstanceUnusable, command_home, write_instance_files
+from thumb_pipeline.definitions import build_definitions
+from thumb_pipeline.defs.runs.control import (
     ASSETS_JOB,
     BACKFILL_TAG,
-    COMMAND_TAG,
-    LANE_TAG,
-    REFUSED,
-    RENDER_POOL,
-    UNFINISHED,
     BackfillState,
-    build_definitions,
     call_cancelled,
-    end_lost_runs,
     end_process,
-    free_stuck_ticks,
     live_backfills,
     refuse_unstoppable,
     runs_of,
     stop_backfill,
     stop_run,
 )
+from thumb_pipeline.defs.runs.failures import COMMAND_TAG, REFUSED
+from thumb_pipeline.defs.runs.in_flight import UNFINISHED
+from thumb_pipeline.defs.runs.lanes import LANE_TAG, RENDER_POOL
+from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
+from thumb_pipeline.defs.runs.stuck_ticks import free_stuck_ticks
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.library import clean_up, run_database

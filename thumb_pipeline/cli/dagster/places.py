@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from thumb_pipeline.cli.console import say
-from thumb_pipeline.cli.instance import InstanceUnusable
+from thumb_pipeline.cli.dagster.instance import InstanceUnusable
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library.library import Library

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from thumb_pipeline.cli import code_server
 from thumb_pipeline.cli.console import say
-from thumb_pipeline.cli.event_batches import with_batches
-from thumb_pipeline.cli.instance import workspace_file
-from thumb_pipeline.cli.places import Places, StateGone
+from thumb_pipeline.cli.dagster import code_server
+from thumb_pipeline.cli.dagster.event_batches import with_batches
+from thumb_pipeline.cli.dagster.instance import workspace_file
+from thumb_pipeline.cli.dagster.places import Places, StateGone
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library.clean_up import die_with_parent
@@ -91,8 +91,8 @@ class Services:
         self._environment = _environment(library)
         workspace = ["-w", workspace_file(library)]
         commands = {
-            _PAGE: [*_MODULE, "thumb_pipeline.cli.page", "-h", HOST, "-p", str(port), *workspace],
-            _DAEMON: [*_MODULE, "thumb_pipeline.cli.daemon", "run", *workspace],
+            _PAGE: [*_MODULE, "thumb_pipeline.cli.dagster.page", "-h", HOST, "-p", str(port), *workspace],
+            _DAEMON: [*_MODULE, "thumb_pipeline.cli.dagster.daemon", "run", *workspace],
         }
         self._services = {
             name: _Service(command, self._started(name, command), time.monotonic())

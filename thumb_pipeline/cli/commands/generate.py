@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from thumb_pipeline.cli.commands.plan import say_what_is_left_out
 from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
@@ -19,8 +20,7 @@ from thumb_pipeline.cli.console import (
     say,
     where_frames_go,
 )
-from thumb_pipeline.cli.instance import refuse_long_path, settle_run_database
-from thumb_pipeline.cli.plan import say_what_is_left_out
+from thumb_pipeline.cli.dagster.instance import refuse_long_path, settle_run_database
 from thumb_pipeline.cli.selection import (
     AcceptShrinkOption,
     ForceOption,
@@ -119,7 +119,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
         )
         run_ids, stopped = [], None
         if plan.n_adopted or not plan.rows.is_empty() or _is_something_to_retire(library, selection):
-            from thumb_pipeline.cli import runs
+            from thumb_pipeline.cli.dagster import runs
 
             run_id = runs.new_run_id()
             order = work_orders.place(library, plan, run_id, lease=lease)
@@ -145,7 +145,7 @@ def carry_out(
 
     `n_before` of its sources were done when it was stopped the last time.
     """
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
 
     with gauge("rendering") as progress:
         outcome = runs.carry_out(
@@ -183,7 +183,7 @@ def clean_up_after_killed(library: Library) -> None:
     dead = clean_up.dead_leases(library)
     if not dead:
         return
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
     from thumb_pipeline.stages.rendering import work_orders
 
     n_files = clean_up.clean_up(library)

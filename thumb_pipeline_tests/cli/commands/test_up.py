@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.cli import services
-from thumb_pipeline.cli import up as serving
+from thumb_pipeline.cli.commands import up as serving
+from thumb_pipeline.cli.dagster import services
 from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import Archive, Run, first_port

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from thumb_pipeline.cli.commands.generate import generate_library
+from thumb_pipeline.cli.commands.stats import print_coverage
 from thumb_pipeline.cli.console import ExitCode, JsonOption, command_line, gauge, print_json, say
-from thumb_pipeline.cli.generate import generate_library
-from thumb_pipeline.cli.instance import settle_run_database
-from thumb_pipeline.cli.stats import print_coverage
+from thumb_pipeline.cli.dagster.instance import settle_run_database
 from thumb_pipeline.domain.paths import under
 from thumb_pipeline.stages.demo import make_demo_frames
 from thumb_pipeline.stages.examining.contact_sheets import write_contact_sheet

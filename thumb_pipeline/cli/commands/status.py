@@ -17,7 +17,7 @@ from thumb_pipeline.cli.console import (
     say,
     say_trouble,
 )
-from thumb_pipeline.cli.instance import settle_run_database
+from thumb_pipeline.cli.dagster.instance import settle_run_database
 from thumb_pipeline.cli.selection import AllOption
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.plain_text import plain
@@ -27,7 +27,7 @@ from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
 
 if TYPE_CHECKING:
-    from thumb_pipeline.cli.runs import BackfillState, RunState
+    from thumb_pipeline.cli.dagster.runs import BackfillState, RunState
     from thumb_pipeline.stages.library.refused import SettingsTrouble
     from thumb_pipeline.stages.rendering.progress import Activity, OrderProgress, Pace
 
@@ -88,7 +88,7 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
 
 def _seen(library: Library, now: datetime) -> _Seen:
     """The runs, also where the records of a timelapse cannot be read."""
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
     from thumb_pipeline.stages.rendering.progress import activity, orders
 
     with runs.instance_of(library) as instance:
@@ -116,7 +116,7 @@ def cancel(
     json: JsonOption = False,
 ) -> None:
     """Stop runs and backfills; what they finished is kept."""
-    from thumb_pipeline.cli import runs
+    from thumb_pipeline.cli.dagster import runs
 
     opened = library_in_force(library)
     say_trouble(opened)
@@ -213,7 +213,7 @@ def _print_run(run: "RunState", order: "OrderProgress | None", now: datetime) ->
 
 
 def _what(run: "RunState") -> str:
-    from thumb_pipeline.cli.runs import ASSETS_JOB
+    from thumb_pipeline.cli.dagster.runs import ASSETS_JOB
 
     job = "assets" if run.job == ASSETS_JOB else run.job
     return job if run.backfill_id is None else f"{job} of backfill {run.backfill_id}"
