@@ -152,6 +152,25 @@ class Table:
                 rows = resolve(self._current(files, rows), rows)
             self._add(key, files, self._batch(key, rows, removed))
 
+    def replace(self, key: str, rows: pl.DataFrame, timelapses: Sequence[str]) -> None:
+        """Puts rows in the place of all rows of some timelapses, also of those that were merged a moment ago.
+
+        Args:
+            key: of the slice.
+            rows: as `merge` takes them, of these timelapses.
+            timelapses: whose rows are replaced; those without any among `rows` have none afterwards.
+
+        Raises:
+            SliceDamaged: as `merge`.
+        """
+        identity = self._identity()
+        with self.locked(inside(self._folder(key), _LOCK)):
+            files = self._files(key)
+            with self._reading(files):
+                standing = self._rows(files, None).filter(pl.col("timelapse").is_in(list(timelapses)))
+                gone = standing.select(identity).collect().join(rows, on=identity, how="anti")
+            self._add(key, files, self._batch(key, rows, gone))
+
     def drop(self, key: str, *, only_if_empty: bool = False) -> bool:
         """Forgets a slice: its timelapse then has no rows, and is not among `keys`.
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumb_pipeline.datasets import slices
-from thumb_pipeline.datasets.schemas import TableSchema
+from thumb_pipeline.datasets.schemas import WHOLE_LIBRARY, TableSchema
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.storage import leases, publishing
 
-KEY = "camera-1/timelapse-1"
+KEY, OTHER = "camera-1/timelapse-1", "camera-2/timelapse-2"
 SCHEMA = TableSchema(
     name="things",
     key=("source_name", "variant"),
@@ -201,6 +202,33 @@ def test_the_resolver_decides_over_what_stands_there_now(tmp_path: Path) -> None
     things.merge(KEY, rows({("x", "a"): 3, ("x", "b"): 8}), resolve=larger)
     assert seen == [{("x", "a"): 5, ("x", "b"): 7}]
     assert contents(things) == {("x", "a"): 5, ("x", "b"): 8, ("y", "a"): 9}
+
+
+def test_rows_are_replaced_as_a_whole_also_those_that_came_while_somebody_waited_for_the_lock(tmp_path: Path) -> None:
+    things, rival = table(tmp_path), table(tmp_path)
+    things.merge(KEY, rows({("s1", "a"): 1, ("s2", "a"): 2}))
+
+    @contextmanager
+    def lock_late(path: str) -> Iterator[None]:
+        rival.merge(KEY, rows({("s3", "a"): 3}))
+        with lock(path):
+            yield
+
+    late = Table(schema=SCHEMA, root=str(tmp_path), publish=put, locked=lock_late)
+    late.replace(KEY, rows({("s2", "a"): 20}), [KEY])
+    assert contents(things) == {("s2", "a"): 20}
+    things.replace(KEY, rows({}), [KEY])
+    assert contents(things) == {}
+
+
+def test_rows_of_other_timelapses_in_a_slice_of_the_library_are_not_replaced(tmp_path: Path) -> None:
+    schema = TableSchema(name="things", key=("source_name",), columns=SCHEMA.columns, is_of_library=True)
+    things = Table(schema=schema, root=str(tmp_path), publish=put, locked=lock)
+    for number, key in enumerate((KEY, OTHER)):
+        things.replace(WHOLE_LIBRARY, rows({("s1", "a"): number, ("s2", "a"): number}, key), [key])
+    things.replace(WHOLE_LIBRARY, rows({("s1", "a"): 7}, KEY), [KEY])
+    found = things.read([WHOLE_LIBRARY]).sort("timelapse", "source_name").select("timelapse", "source_name", "n")
+    assert found.rows() == [(KEY, "s1", 7), (OTHER, "s1", 1), (OTHER, "s2", 1)]
 
 
 def test_a_row_that_fails_to_fit_the_schema_leaves_the_slice_as_it_was(tmp_path: Path) -> None:

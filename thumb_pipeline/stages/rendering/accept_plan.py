@@ -27,10 +27,7 @@ def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
     """Makes a plan the last one of its timelapses, for people to read."""
     rows = {str(key): mine for (key,), mine in plan.rows.partition_by("timelapse", as_dict=True).items()}
     for key in keys:
-        mine = rows.get(key, library.last_plan.schema.empty())
-        identity = ["timelapse", *library.last_plan.schema.key]
-        before = library.last_plan.read([key]).select(identity)
-        library.last_plan.merge(key, mine, removed=before.join(mine, on=identity, how="anti"))
+        library.last_plan.replace(key, rows.get(key, library.last_plan.schema.empty()), [key])
 
 
 def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
@@ -39,6 +36,5 @@ def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
         refused = library.manifest.read(
             [str(key)], names=gone["source_name"].to_list(), where=pl.col("state") == "failed"
         )
-        identity = refused.select("timelapse", *library.manifest.schema.key)
-        library.manifest.merge(str(key), library.manifest.schema.empty(), removed=identity)
+        library.manifest.take_out(str(key), refused)
         damage.forget_sources(library, str(key), gone["source_name"].to_list())

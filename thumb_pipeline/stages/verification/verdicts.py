@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import polars as pl
 
 from thumb_pipeline.datasets.schemas import REPORTED, WHOLE_LIBRARY
-from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.verification.verify import VerifiedPart
@@ -20,14 +19,14 @@ _NO_NEWS = ("found_at", "verified_at", "is_deep")
 def keep(library: Library, part: VerifiedPart) -> None:
     """Puts a verification in the place of the last one of its timelapses."""
     keys = part.timelapses["timelapse"].to_list()
-    _replace(library.verdicts, WHOLE_LIBRARY, part.verdicts, keys)
-    _replace(library.verified, WHOLE_LIBRARY, part.timelapses, keys)
+    library.verdicts.replace(WHOLE_LIBRARY, part.verdicts, keys)
+    library.verified.replace(WHOLE_LIBRARY, part.timelapses, keys)
     found = part.findings.partition_by("timelapse", as_dict=True)
     known = set(library.findings.keys())
     for key in keys:
         rows = found.get((key,), library.findings.schema.empty())
         if key in known or not rows.is_empty():
-            _replace(library.findings, key, rows, [key])
+            library.findings.replace(key, rows, [key])
     damage.remember(library, part.proven.wrong, part.outdated)
     remember_checked(library, part.checked)
 
@@ -41,7 +40,7 @@ def remember_checked(library: Library, checked: pl.DataFrame) -> None:
 def forget(library: Library, keys: Sequence[str]) -> None:
     """Takes out what is kept of timelapses that are no more."""
     for table in (library.verdicts, library.verified, library.reported):
-        _replace(table, WHOLE_LIBRARY, table.schema.empty(), list(keys))
+        table.replace(WHOLE_LIBRARY, table.schema.empty(), keys)
     for key in keys:
         library.findings.drop(key)
 
@@ -65,10 +64,3 @@ def _fingerprints(part: VerifiedPart) -> pl.DataFrame:
         for number, rows in enumerate((part.verdicts, part.timelapses, part.findings))
     ]
     return pl.concat(hashes).group_by("timelapse").agg(pl.col("verdict").bitwise_xor())
-
-
-def _replace(table: Table, slice_key: str, rows: pl.DataFrame, keys: list[str]) -> None:
-    """Merges rows, and takes out those of the same timelapses that are not among them."""
-    identity = list(dict.fromkeys(("timelapse", *table.schema.key)))
-    before = table.query([slice_key], lambda kept: kept.filter(pl.col("timelapse").is_in(keys)).select(identity))
-    table.merge(slice_key, rows, removed=before.join(rows, on=identity, how="anti"))
