@@ -17,6 +17,11 @@ from thumb_pipeline.domain.plans import Reason
 
 INSTANT = pl.Datetime("us", "UTC")
 
+SOURCE_KEY = ("timelapse", "source_name")
+VARIANT_KEY = (*SOURCE_KEY, "variant")
+FILE_KEY = ("timelapse", "variant_path")
+"""The columns by which rows about sources, variants and files of variant folders belong together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TableSchema:

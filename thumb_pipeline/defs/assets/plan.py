@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.datasets.schemas import PLAN, VARIANT_KEY
 from thumb_pipeline.defs.assets.inventory import image_inventory
 from thumb_pipeline.defs.config import PlanConfig
 from thumb_pipeline.defs.partitions import timelapse_partitions, timelapses_of
@@ -31,7 +31,7 @@ def missing_thumbnails(context: dg.AssetExecutionContext, library: LibraryResour
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         plan = make_plan(opened, config.selection(keys), lease)
         accept_plan.keep_plan(opened, plan, keys)
-    shown = plan.rows.select("timelapse", "source_name", "variant", "reason")
+    shown = plan.rows.select(*VARIANT_KEY, "reason")
     order = work_orders.describe(opened, plan, context.run.run_id)
     metadata = {**plan_metadata(order.by_reason, PLAN), **prediction_metadata(order)}
     return dg.MaterializeResult(metadata={**metadata, "first_rows": table(shown, limit=20)})

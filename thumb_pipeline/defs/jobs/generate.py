@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import dagster as dg
 
-from thumb_pipeline.datasets.schemas import MANIFEST, PLAN
+from thumb_pipeline.datasets.schemas import MANIFEST, PLAN, SOURCE_KEY
 from thumb_pipeline.defs.config import GenerateConfig, PlanConfig, ReportConfig
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses, timelapses_of
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
@@ -150,7 +150,7 @@ def _carried_out(
     with refusals_as_failures():
         opened = work_orders.library_of(opened, order_id)
         rows = work_orders.chunk_rows(opened, order_id, chunk)
-    n_sources = rows.select("timelapse", "source_name").n_unique()
+    n_sources = rows.select(*SOURCE_KEY).n_unique()
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         done = render_rows(
             opened,

@@ -12,6 +12,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.runs import lanes
@@ -176,7 +177,7 @@ def _report(
     context: dg.OpExecutionContext, asset: str, document: dict[str, Any], files: pl.DataFrame, kept: dict[str, int]
 ) -> None:
     """A materialization of the report: the numbers, what was kept and why, and the first files."""
-    shown = files.select("timelapse", "variant_path", "kind", "n_bytes")
+    shown = files.select(*FILE_KEY, "kind", "n_bytes")
     metadata: dict[str, dg.MetadataValue] = {
         name: dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value or "-")
         for name, value in document.items()

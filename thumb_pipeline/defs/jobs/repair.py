@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.runs import lanes
@@ -58,10 +59,10 @@ def repair_library(
 def _metadata(done: Repaired) -> Metadata:
     numbers: Metadata = {name: dg.MetadataValue.int(n) for name, n in {**done.document(), **done.left()}.items()}
     shown = {
-        "moved": done.moved.select("timelapse", "variant_path", "to_timelapse", "to_path"),
+        "moved": done.moved.select(*FILE_KEY, "to_timelapse", "to_path"),
         "adopted": done.adopted,
         "records_dropped": done.dropped,
-        "unmatched": done.unmatched.select("timelapse", "variant_path", "n_bytes", "kind"),
+        "unmatched": done.unmatched.select(*FILE_KEY, "n_bytes", "kind"),
         "place_taken": done.redundant,
     }
     return {**numbers, **{name: table(rows) for name, rows in shown.items() if not rows.is_empty()}}

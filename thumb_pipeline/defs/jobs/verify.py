@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from thumb_pipeline.datasets.schemas import VARIANT_KEY
 from thumb_pipeline.defs.config import RollingConfig, VerifyConfig
 from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
@@ -57,7 +58,7 @@ def verify_oldest(
         "left": done.n_left,
     }
     metadata = {name: dg.MetadataValue.int(n) for name, n in numbers.items()}
-    shown = done.wrong.select("timelapse", "source_name", "variant", "state", "detail")
+    shown = done.wrong.select(*VARIANT_KEY, "state", "detail")
     oldest = dg.MetadataValue.text(str(done.oldest_at or "-"))
     yield dg.Output(numbers, metadata={**metadata, "oldest_look": oldest, "found_wrong": table(shown)})
 

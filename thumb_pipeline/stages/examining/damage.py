@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.stages.examining.adopt import ADOPTED, worker_orders
-from thumb_pipeline.stages.examining.deep import WHICH, files_of_variants, prove
+from thumb_pipeline.stages.examining.deep import files_of_variants, prove
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
@@ -34,7 +35,7 @@ def marked(library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Se
     found = library.damage.query(keys, lambda rows: rows.select("source_name", *file), names=only) if keys else None
     if found is None or found.is_empty():
         return states.with_columns(is_disproved=pl.lit(False))
-    standing = found.join(files, on=file, how="semi").select("timelapse", "source_name", "variant_path")
+    standing = found.join(files, on=file, how="semi").select(*SOURCE_KEY, "variant_path")
     told = standing.with_columns(is_disproved=pl.lit(True))
     return states.join(
         told, on=["timelapse", "source_name", "variant_path"], how="left", maintain_order="left"
@@ -63,7 +64,7 @@ def reconsidered(
     doubtful = decided.filter(pl.col("is_disproved") & pl.col("state").is_in(VOUCHED))
     with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
         proven = prove(library, pool, files_of_variants(library, doubtful, adopted))
-    return proven.applied(decided), adopted.join(proven.wrong, on=WHICH, how="anti")
+    return proven.applied(decided), adopted.join(proven.wrong, on=VARIANT_KEY, how="anti")
 
 
 def remember(library: Library, wrong: pl.DataFrame, forgotten: pl.DataFrame) -> None:
@@ -80,7 +81,7 @@ def forget_made(library: Library, key: str, made: pl.DataFrame) -> None:
     if not library.damage.holds(key):
         return
     known = library.damage.read([key], names=made["source_name"].unique().to_list())
-    outdated = known.join(made, on=WHICH, how="semi").select(WHICH)
+    outdated = known.join(made, on=VARIANT_KEY, how="semi").select(VARIANT_KEY)
     if not outdated.is_empty():
         library.damage.merge(key, library.damage.schema.empty(), removed=outdated)
 
@@ -108,9 +109,9 @@ def outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame, wro
     """
     held = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not held:
-        return wrong.head(0).select(WHICH)
+        return wrong.head(0).select(VARIANT_KEY)
     reasons = [reason.value for reason in Reason]
     unproved = (pl.col("is_disproved") & pl.col("state").is_in(reasons)) | (pl.col("state") == Reason.MISSING.value)
-    confirmed = pl.concat([wrong.select(WHICH), decided.filter(unproved).select(WHICH)])
-    known = library.damage.read(held).select(WHICH)
-    return known.join(sources, on=["timelapse", "source_name"], how="semi").join(confirmed, on=WHICH, how="anti")
+    confirmed = pl.concat([wrong.select(VARIANT_KEY), decided.filter(unproved).select(VARIANT_KEY)])
+    known = library.damage.read(held).select(VARIANT_KEY)
+    return known.join(sources, on=SOURCE_KEY, how="semi").join(confirmed, on=VARIANT_KEY, how="anti")

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import DAMAGE, INSTANT
+from thumb_pipeline.datasets.schemas import DAMAGE, INSTANT, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.findings import SourceFinding
@@ -23,7 +23,6 @@ from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.workers.messages import Disproof, KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
-WHICH = ("timelapse", "source_name", "variant")
 """What tells one file from another; the variant of a source is the empty text."""
 
 FILES = {
@@ -69,10 +68,10 @@ class Proven:
         """Rows with timelapse, source_name, variant, state, known_digest; the disproved ones with their new state."""
         if self.wrong.is_empty():
             return states
-        told = self.wrong.select(*WHICH, told="state")
+        told = self.wrong.select(*VARIANT_KEY, told="state")
         is_told = pl.col("told").is_not_null()
         return (
-            states.join(told, on=WHICH, how="left", maintain_order="left")
+            states.join(told, on=VARIANT_KEY, how="left", maintain_order="left")
             .with_columns(
                 state=pl.coalesce("told", "state"), known_digest=pl.when(~is_told).then(pl.col("known_digest"))
             )
@@ -84,7 +83,7 @@ def together(parts: Sequence[Proven]) -> Proven:
     """Several as one."""
     return Proven(
         wrong=pl.concat([DAMAGE.empty(), *(part.wrong for part in parts)]),
-        moved=pl.concat([pl.DataFrame(schema=dict.fromkeys(WHICH, pl.String)), *(part.moved for part in parts)]),
+        moved=pl.concat([pl.DataFrame(schema=dict.fromkeys(VARIANT_KEY, pl.String)), *(part.moved for part in parts)]),
         n_files=sum(part.n_files for part in parts),
         n_bytes=sum(part.n_bytes for part in parts),
     )
@@ -97,7 +96,7 @@ def files_of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
         library: the library.
         sources: timelapse, source_name, n_bytes, mtime_ns as listed.
     """
-    rows = sources.select("timelapse", "source_name", "n_bytes", "mtime_ns")
+    rows = sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
     return _completed(with_known_digest(library, rows).with_columns(variant=pl.lit(""), variant_path=pl.lit("")))
 
 
@@ -110,16 +109,16 @@ def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFr
         adoptable: manifest rows of those that have none yet, or none that holds.
     """
     kept = ("variant_path", "n_bytes", "mtime_ns", "checksum", "width_px", "height_px")
-    columns = (*WHICH, *kept, pl.col("origin").eq("trusted").fill_null(False).alias("is_trusted"))
+    columns = (*VARIANT_KEY, *kept, pl.col("origin").eq("trusted").fill_null(False).alias("is_trusted"))
     keys, sources = rows["timelapse"].unique().to_list(), rows["source_name"].unique().to_list()
     recorded = library.manifest.query(
         keys, lambda known: known.filter(pl.col("state") == "made").select(*columns), names=sources
-    ).join(adoptable.select(WHICH), on=WHICH, how="anti")
+    ).join(adoptable.select(VARIANT_KEY), on=VARIANT_KEY, how="anti")
     known = pl.concat([recorded, adoptable.select(*columns)])
-    asked = with_known_digest(library, rows.select(*WHICH, "variant_path", "n_bytes", "mtime_ns")).rename(
+    asked = with_known_digest(library, rows.select(*VARIANT_KEY, "variant_path", "n_bytes", "mtime_ns")).rename(
         {"n_bytes": "source_n_bytes", "mtime_ns": "source_mtime_ns"}
     )
-    return _completed(asked.join(known, on=[*WHICH, "variant_path"], how="inner"))
+    return _completed(asked.join(known, on=[*VARIANT_KEY, "variant_path"], how="inner"))
 
 
 def _completed(rows: pl.DataFrame) -> pl.DataFrame:
@@ -136,7 +135,7 @@ def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: 
         files: `FILES` columns.
         on_progress: told of files opened.
     """
-    files = files.sort(WHICH)
+    files = files.sort(VARIANT_KEY)
     wrong: list[tuple[int, str, str]] = []
     moved: list[int] = []
     n_done, n_bytes = 0, 0
@@ -148,7 +147,10 @@ def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: 
         if on_progress is not None:
             on_progress(n_done, files.height)
     return Proven(
-        wrong=_damage(files, sorted(wrong)), moved=files[moved].select(WHICH), n_files=files.height, n_bytes=n_bytes
+        wrong=_damage(files, sorted(wrong)),
+        moved=files[moved].select(VARIANT_KEY),
+        n_files=files.height,
+        n_bytes=n_bytes,
     )
 
 

@@ -5,6 +5,7 @@ Taking digests is done by rendering and by deep verification, in workers.
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.stages.library.library import Library
 
 _STAT = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
@@ -29,9 +30,7 @@ def with_known_digest(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
     recorded = library.manifest.query(
         keys,
         lambda known: (
-            known.filter(pl.col("source_digest").is_not_null())
-            .group_by("timelapse", "source_name", *of_source)
-            .agg(m_digest=agreed)
+            known.filter(pl.col("source_digest").is_not_null()).group_by(*SOURCE_KEY, *of_source).agg(m_digest=agreed)
         ),
         names=names,
     )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import FILE_KEY, SOURCE_KEY
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import VariantSpec
@@ -66,7 +67,7 @@ def read_evidence(
 
 
 def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
-    listed = files.select("timelapse", "variant_path", "n_bytes", "mtime_ns").rows()
+    listed = files.select(*FILE_KEY, "n_bytes", "mtime_ns").rows()
     paths = [library.variant_file(key, path) for key, path, *_ in listed]
     tasks = [EvidenceTask(files=tuple(piece)) for piece in _pieces(paths)]
     first_of = {id(task): number * _FILES_A_TASK for number, task in enumerate(tasks)}
@@ -142,7 +143,7 @@ def read_digests(
     Returns:
         Those columns and digest.
     """
-    listed = sources.select("timelapse", "source_name", "n_bytes", "mtime_ns")
+    listed = sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
     digests: list[str | None] = [None] * listed.height
     if listed.is_empty():
         return listed.with_columns(digest=pl.lit(None, pl.String))

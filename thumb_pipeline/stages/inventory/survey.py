@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
+from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.captures import time_in_name
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.stages.inventory.capture_times import apply_implied_start, dated, implied_by_exif
@@ -20,10 +20,9 @@ from thumb_pipeline.stages.inventory.settling import PENDING, SETTLED, settle
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.storage.folders import holds_files
 
-_WHO = ["timelapse", "source_name"]
-_KNOWN = [*_WHO, "n_bytes", "mtime_ns", "state", "looked_at", "captured_at"]
+_KNOWN = [*SOURCE_KEY, "n_bytes", "mtime_ns", "state", "looked_at", "captured_at"]
 _OURS = ["first_seen_at", "looked_at"]
-_SURVEYED = [*_WHO, "n_bytes", "mtime_ns", "state", "captured_at"]
+_SURVEYED = [*SOURCE_KEY, "n_bytes", "mtime_ns", "state", "captured_at"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ def survey(
     looked_at = min((listing.looked_at for listing in listings), default=datetime.now(UTC))
     listed = sources_of(listings)
     known = library.inventory.query(keys, lambda rows: rows.select(*_KNOWN, "first_seen_at"), names=only)
-    ahead = known.filter(pl.col("first_seen_at") > looked_at + SLACK).select(_WHO)
+    ahead = known.filter(pl.col("first_seen_at") > looked_at + SLACK).select(SOURCE_KEY)
     known = known.select(_KNOWN)
     compared = _compared(listed, known, len(keys), looked_at, interval_s)
     settled = settle(library, compared.filter("is_fresh").select(list(LISTED)), over_at, wait=wait)
@@ -88,17 +87,17 @@ def survey(
     )
     vanished = _vanished(known, compared, settled)
     changed = _rows_to_write(library, keys, pl.concat([settled, now_complete]), looked_at, only)
-    changed = changed.join(vanished, on=_WHO, how="anti")
+    changed = changed.join(vanished, on=SOURCE_KEY, how="anti")
     rewritten = changed.select(_SURVEYED)
-    kept = compared.filter("is_known").select(_SURVEYED).join(rewritten, on=_WHO, how="anti")
+    kept = compared.filter("is_known").select(_SURVEYED).join(rewritten, on=SOURCE_KEY, how="anti")
     return Survey(
         keys=keys,
         sources=pl.concat([kept, rewritten]),
         changed=changed,
         vanished=vanished,
         replaced=compared.filter(pl.col("is_fresh") & (pl.col("state") == SETTLED))
-        .select(_WHO)
-        .join(vanished, on=_WHO, how="anti"),
+        .select(SOURCE_KEY)
+        .join(vanished, on=SOURCE_KEY, how="anti"),
         shrunken=_shrunken(library, known, vanished, changed, only),
         n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
         others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
@@ -161,7 +160,7 @@ def _compared(
     `is_fresh`: new, changed, or pending for too short a time.
     """
     # One key column where one will do: at half a million rows that saves half the time and memory of the join.
-    on = _WHO if n_timelapses > 1 else ["source_name"]
+    on = SOURCE_KEY if n_timelapses > 1 else ["source_name"]
     before = known if n_timelapses > 1 else known.drop("timelapse")
     same = (pl.col("n_bytes") == pl.col("n_bytes_before")) & (pl.col("mtime_ns") == pl.col("mtime_ns_before"))
     waited = (pl.lit(looked_at) - pl.col("looked_at")).dt.total_microseconds() >= interval_s * 1_000_000
@@ -182,9 +181,9 @@ def _vanished(known: pl.DataFrame, compared: pl.DataFrame, settled: pl.DataFrame
     n_found = compared.filter(pl.col("n_bytes_before").is_not_null()).height
     lost = settled.height < compared.filter("is_fresh").height
     if n_found == known.height and not lost:
-        return known.head(0).select(_WHO)
-    found = pl.concat([compared.filter(~pl.col("is_fresh")).select(_WHO), settled.select(_WHO)])
-    return known.select(_WHO).join(found, on=_WHO, how="anti")
+        return known.head(0).select(SOURCE_KEY)
+    found = pl.concat([compared.filter(~pl.col("is_fresh")).select(SOURCE_KEY), settled.select(SOURCE_KEY)])
+    return known.select(SOURCE_KEY).join(found, on=SOURCE_KEY, how="anti")
 
 
 def _rows_to_write(
@@ -248,8 +247,8 @@ def _shrunken(
     brakes = library.settings.brakes
     lost = _counts(vanished)
     if only is not None:
-        known = library.inventory.query(list(lost), lambda rows: rows.select(_WHO))
-    had, new = _counts(known), _counts(changed.join(known, on=_WHO, how="anti"))
+        known = library.inventory.query(list(lost), lambda rows: rows.select(SOURCE_KEY))
+    had, new = _counts(known), _counts(changed.join(known, on=SOURCE_KEY, how="anti"))
     found = []
     for key, n_lost in sorted(lost.items()):
         n_known = had.get(key, n_lost)

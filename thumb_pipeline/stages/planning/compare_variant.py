@@ -11,6 +11,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.states import variant_states
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
@@ -158,10 +159,10 @@ def _unclaimed(files: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
         return files.head(0)
     superseded = states.filter(pl.col("superseded_path").is_not_null())
     claimed = [
-        states.select("timelapse", "variant_path"),
+        states.select(*FILE_KEY),
         superseded.select("timelapse", variant_path="superseded_path"),
     ]
-    return files.join(pl.concat(claimed), on=["timelapse", "variant_path"], how="anti")
+    return files.join(pl.concat(claimed), on=FILE_KEY, how="anti")
 
 
 def _listed(

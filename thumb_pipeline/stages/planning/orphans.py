@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from thumb_pipeline.analytics.orphans import explained
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
@@ -65,7 +66,7 @@ def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]
     return Orphans(
         files=pl.concat(
             [_explained(library, found.keys, found.sources, unclaimed), _left_over(library, found.keys, temporaries)]
-        ).sort("timelapse", "variant_path"),
+        ).sort(*FILE_KEY),
         listed=pl.concat([listed, *(folder_usage(listing.files) for listing in others)]),
     )
 

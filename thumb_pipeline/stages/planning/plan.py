@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.datasets.schemas import PLAN, SOURCE_KEY
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
@@ -161,7 +161,7 @@ def _plan_part(
         rows=_rows_to_make(decided),
         adopted=adopted,
         tally=_tally(decided, compared, chosen),
-        failed=decided.filter(pl.col("state") == State.FAILED.value).select("timelapse", "source_name").unique(),
+        failed=decided.filter(pl.col("state") == State.FAILED.value).select(*SOURCE_KEY).unique(),
         temporaries={folder: names for part in compared for folder, names in part.temporaries.items()},
         cost=sum((part.cost for part in compared), Cost()),
     )
@@ -218,9 +218,9 @@ def _retried_with_others(decided: pl.DataFrame) -> pl.DataFrame:
     is_refused = pl.col("state") == State.FAILED.value
     if decided.filter(is_refused).is_empty():
         return decided
-    opened = _rows_to_make(decided).select("timelapse", "source_name", is_opened=pl.lit(True)).unique()
+    opened = _rows_to_make(decided).select(*SOURCE_KEY, is_opened=pl.lit(True)).unique()
     retried = pl.when(is_refused & pl.col("is_opened")).then(pl.lit(Reason.RETRY.value)).otherwise("state")
-    joined = decided.join(opened, on=["timelapse", "source_name"], how="left", maintain_order="left")
+    joined = decided.join(opened, on=SOURCE_KEY, how="left", maintain_order="left")
     return joined.with_columns(state=retried).drop("is_opened")
 
 

@@ -13,7 +13,7 @@ from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.analytics.required import in_order, required
 from thumb_pipeline.analytics.retries import latest_retry_at
 from thumb_pipeline.analytics.states import records
-from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
+from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.policy import Mode
 from thumb_pipeline.domain.variants import VariantSpec
@@ -22,7 +22,6 @@ from thumb_pipeline.stages.inventory.capture_times import dated
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Library
 
-_WHO = ["timelapse", "source_name"]
 _KNOWN = {
     "timelapse": pl.String,
     "source_name": pl.String,
@@ -67,13 +66,13 @@ def required_sources(
     now = datetime.now(UTC)
     parts = known.partition_by("timelapse", as_dict=True)
     chosen = [
-        required(parts[(key,)].lazy(), policies[key], spec.name, now=now).select(_WHO)
+        required(parts[(key,)].lazy(), policies[key], spec.name, now=now).select(SOURCE_KEY)
         for key in choosy
         if (key,) in parts
     ]
     if not chosen:
         return plain
-    return pl.concat([plain, mine.join(pl.concat(chosen).collect(), on=_WHO, how="semi")])
+    return pl.concat([plain, mine.join(pl.concat(chosen).collect(), on=SOURCE_KEY, how="semi")])
 
 
 def keeps_latest_only(library: Library, keys: Sequence[str], spec: VariantSpec) -> list[str]:
@@ -102,13 +101,13 @@ def without_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
         mine = rows.filter(pl.col("variant") == spec.name)
         keys = keeps_latest_only(library, mine["timelapse"].unique().to_list(), spec)
         mine = mine.filter(pl.col("timelapse").is_in(keys))
-        sources = mine.select(*_WHO, n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
+        sources = mine.select(*SOURCE_KEY, n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
         only = sources["source_name"].unique().to_list()
         for retry_failed in (False, True) if keys else ():
             newest = required_sources(library, keys, sources, spec, only=only, retry_failed=retry_failed)
-            mine = mine.join(newest, on=_WHO, how="anti")
+            mine = mine.join(newest, on=SOURCE_KEY, how="anti")
         superseded.append(mine)
-    return rows.join(pl.concat(superseded), on=[*_WHO, "variant"], how="anti", maintain_order="left")
+    return rows.join(pl.concat(superseded), on=[*SOURCE_KEY, "variant"], how="anti", maintain_order="left")
 
 
 def with_predecessors(
@@ -136,12 +135,12 @@ def with_predecessors(
     standing = (
         recorded.filter(pl.col("timelapse").is_in(keys) & ~pl.col("r_is_refused"))
         .join(files, left_on=["timelapse", "r_variant_path"], right_on=["timelapse", "variant_path"], how="semi")
-        .join(latest.select(_WHO), on=_WHO, how="anti")
-        .join(vanished, on=_WHO, how="anti")
+        .join(latest.select(SOURCE_KEY), on=SOURCE_KEY, how="anti")
+        .join(vanished, on=SOURCE_KEY, how="anti")
     )
-    dates = library.inventory.query(keys, lambda rows: rows.select(*_WHO, "captured_at", "first_seen_at"))
+    dates = library.inventory.query(keys, lambda rows: rows.select(*SOURCE_KEY, "captured_at", "first_seen_at"))
     before = (
-        in_order(standing.join(dates, on=_WHO).lazy(), now=datetime.now(UTC))
+        in_order(standing.join(dates, on=SOURCE_KEY).lazy(), now=datetime.now(UTC))
         .group_by("timelapse")
         .agg(p_path=pl.col("r_variant_path").last(), p_source=pl.col("source_name").last())
         .collect()
@@ -180,7 +179,7 @@ def expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[str])
     """Every variant that must exist of some timelapses' sources: timelapse, source_name, variant, variant_path."""
     parts = [
         expected_variants(required_sources(library, keys, sources, spec).lazy(), (spec,)).select(
-            *_WHO, "variant", "variant_path"
+            *SOURCE_KEY, "variant", "variant_path"
         )
         for spec in library.settings.specs.values()
     ]
@@ -198,9 +197,11 @@ def _known(
 ) -> pl.DataFrame:
     """What rules ask of captures: state, captured_at, first_seen_at, is_refused."""
     columns = ("n_bytes", "mtime_ns", "state", "captured_at", "first_seen_at")
-    inventory = library.inventory.query(keys, lambda rows: rows.select(*_WHO, *columns))
+    inventory = library.inventory.query(keys, lambda rows: rows.select(*SOURCE_KEY, *columns))
     told = sources.join(
-        inventory.select(*_WHO, "first_seen_at", i_state="state", i_captured_at="captured_at"), on=_WHO, how="left"
+        inventory.select(*SOURCE_KEY, "first_seen_at", i_state="state", i_captured_at="captured_at"),
+        on=SOURCE_KEY,
+        how="left",
     )
     if "captured_at" in sources.columns:
         told = told.drop("i_state", "i_captured_at")
@@ -210,10 +211,10 @@ def _known(
         )
     told = _dated(library, told.with_columns(pl.col("first_seen_at").fill_null(datetime.now(UTC))))
     if only is not None:
-        others = inventory.join(sources, on=_WHO, how="anti")
+        others = inventory.join(sources, on=SOURCE_KEY, how="anti")
         told = pl.concat([told, others.select(told.columns)])
     refused = _standing_refusals(library, keys, spec).filter(pl.lit(not retry_failed))
-    return told.join(refused, on=[*_WHO, "n_bytes", "mtime_ns"], how="left").select(
+    return told.join(refused, on=[*SOURCE_KEY, "n_bytes", "mtime_ns"], how="left").select(
         pl.col(name).fill_null(False) if name == "is_refused" else pl.col(name) for name in _KNOWN
     )
 
@@ -235,5 +236,5 @@ def _standing_refusals(library: Library, keys: list[str], spec: VariantSpec) -> 
     recorded = read_records(library, keys, spec, decoder=decoder_version())
     stands = pl.col("r_is_refused") & pl.col("r_stands") & pl.col("r_same_spec")
     return recorded.filter(stands).select(
-        *_WHO, n_bytes="r_source_n_bytes", mtime_ns="r_source_mtime_ns", is_refused=pl.lit(True)
+        *SOURCE_KEY, n_bytes="r_source_n_bytes", mtime_ns="r_source_mtime_ns", is_refused=pl.lit(True)
     )

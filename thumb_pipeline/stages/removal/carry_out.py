@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.layout import split_variant_path
@@ -251,8 +252,8 @@ def _kept(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason])
 def _forget(library: Library, key: str, records: pl.DataFrame) -> int:
     """Takes out the records for which no file is left; the journal holds them. Returns how many there were."""
     try:
-        standing = look_at_variants(library, records.select("timelapse", "variant_path")).files
-        void = records.join(standing, on=["timelapse", "variant_path"], how="anti")
+        standing = look_at_variants(library, records.select(*FILE_KEY)).files
+        void = records.join(standing, on=FILE_KEY, how="anti")
         library.manifest.take_out(key, void)
     except REFUSALS:
         return 0  # what cannot be looked at is not known to be gone; the next run sees

@@ -16,7 +16,7 @@ import polars as pl
 from pydantic import AwareDatetime, BeforeValidator, TypeAdapter
 
 from thumb_pipeline.datasets import sealed
-from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.documents import TimelapseKey, checked_key, checked_variant_path
 from thumb_pipeline.domain.identifiers import is_run_id
@@ -232,7 +232,7 @@ def _rows(library: Library, run_id: str, name: str, columns: sealed.Columns) -> 
     path = _path(library, run_id, name)
     try:
         rows = sealed.read(path, columns, _sealed_name(run_id, name))
-        for key, variant_path in rows.select("timelapse", "variant_path").unique().iter_rows():
+        for key, variant_path in rows.select(*FILE_KEY).unique().iter_rows():
             checked_key(key)
             checked_variant_path(variant_path)
     except (SliceDamaged, OSError, ValueError, AttributeError) as error:

@@ -10,7 +10,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.orphans import TOLD, told_by_name
-from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.inventory.listing import SourceListing, list_variants
@@ -24,8 +24,7 @@ from thumb_pipeline.stages.verification.verify import verified_timelapses
 PURGED = "purged"
 """The kind of every file of a purge."""
 
-_PLACE = ["timelapse", "variant_path"]
-_CLAIM = [*_PLACE, "variant", "source_name"]
+_CLAIM = [*FILE_KEY, "variant", "source_name"]
 
 
 def plan_purge(library: Library, wish: RemovalWish) -> Removal:
@@ -79,25 +78,23 @@ def _variant_files(
     specs = [spec for name, spec in library.settings.specs.items() if name in chosen]
     claims = [recorded.select(_CLAIM).with_columns(evidence=pl.lit("record"))]
     for spec in specs:
-        expected = sources.select(
-            "timelapse", "source_name", variant_path=variant_path(spec), variant=pl.lit(spec.name)
-        )
+        expected = sources.select(*SOURCE_KEY, variant_path=variant_path(spec), variant=pl.lit(spec.name))
         claims.append(expected.select(_CLAIM).with_columns(evidence=pl.lit("expected")))
     folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
     folders = {*(spec.folder for spec in specs), *recorded.select(folder)["folder"].drop_nulls()}
     ours = sorted(name for name in folders if name.casefold() not in RESERVED_FOLDERS)
     keys = [listing.key for listing in listings]
-    lying = [pl.DataFrame(schema={name: ORPHANS[name] for name in (*_PLACE, "n_bytes", "mtime_ns")})]
+    lying = [pl.DataFrame(schema={name: ORPHANS[name] for name in (*FILE_KEY, "n_bytes", "mtime_ns")})]
     lying += [list_variants(library, keys, name).files for name in ours]
-    files = pl.concat(lying).join(_places_of_others(library, sources, chosen), on=_PLACE, how="anti")
-    claimed = files.join(pl.concat(claims).unique(_PLACE, keep="first"), on=_PLACE, how="left")
+    files = pl.concat(lying).join(_places_of_others(library, sources, chosen), on=FILE_KEY, how="anti")
+    claimed = files.join(pl.concat(claims).unique(FILE_KEY, keep="first"), on=FILE_KEY, how="left")
     known = claimed.filter(pl.col("variant").is_not_null())
     told = _told_by_name(library, claimed.filter(pl.col("variant").is_null()).select(files.columns), chosen)
     return (
         pl.concat([known, told.select(known.columns)])
         .with_columns(kind=pl.lit(PURGED))
         .select(list(ORPHANS))
-        .sort(_PLACE)
+        .sort(FILE_KEY)
     )
 
 
@@ -105,7 +102,7 @@ def _places_of_others(library: Library, sources: pl.DataFrame, chosen: Sequence[
     """Where variants that were not chosen are expected: names may have been swapped since the records were written."""
     others = [spec for name, spec in library.settings.specs.items() if name not in chosen]
     places = [sources.select("timelapse", variant_path=variant_path(spec)) for spec in others]
-    return pl.concat([pl.DataFrame(schema=dict.fromkeys(_PLACE, pl.String)), *places])
+    return pl.concat([pl.DataFrame(schema=dict.fromkeys(FILE_KEY, pl.String)), *places])
 
 
 def _told_by_name(library: Library, files: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import split_variant_path
 from thumb_pipeline.domain.paths import inside
@@ -34,8 +35,6 @@ from thumb_pipeline.storage.removing import (
     settle_folder,
     trash_folder,
 )
-
-_PLACE = ["timelapse", "variant_path"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,13 +91,13 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
 
 def _standing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.DataFrame:
     """The rows whose file stands where a timelapse's key and its own path lead to."""
-    is_there = [os.path.lexists(file_of(key, path)) for key, path in rows.select(_PLACE).iter_rows()]
+    is_there = [os.path.lexists(file_of(key, path)) for key, path in rows.select(FILE_KEY).iter_rows()]
     return rows.filter(pl.Series(is_there, dtype=pl.Boolean))
 
 
 def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Restored) -> None:
     """Counts files that went to the trash and are neither there nor back: somebody took them out of it."""
-    elsewhere = journal.files(library, run_id).join(waiting, on=_PLACE, how="anti")
+    elsewhere = journal.files(library, run_id).join(waiting, on=FILE_KEY, how="anti")
     n_absent = elsewhere.height - _standing(elsewhere, library.variant_file).height
     n_never_taken = journal.kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
     if n_absent > n_never_taken:
@@ -173,8 +172,10 @@ def _make_folder(library: Library, path: str) -> None:
 def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
     """Brings back the records of files that stand as recorded, where no newer record does."""
     try:
-        standing = look_at_variants(library, records.select(_PLACE)).files
-        back = records.filter(pl.col("state") == "made").join(standing, on=[*_PLACE, "n_bytes", "mtime_ns"], how="semi")
+        standing = look_at_variants(library, records.select(FILE_KEY)).files
+        back = records.filter(pl.col("state") == "made").join(
+            standing, on=[*FILE_KEY, "n_bytes", "mtime_ns"], how="semi"
+        )
         if not back.is_empty():
             library.manifest.merge(key, back, resolve=_where_none_stands)
     except REFUSALS:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.datasets.schemas import MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.clocks import TROUBLED_S
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.paths import inside
@@ -28,8 +28,6 @@ from thumb_pipeline.stages.planning.policy import expected_paths
 from thumb_pipeline.stages.removal.planned import FORCE, Removal, RemovalWish, objections_to
 from thumb_pipeline.stages.verification.verify import verified_timelapses
 from thumb_pipeline.storage.folders import ArchiveUnavailable, count_files
-
-_IDENTITY = ["timelapse", "source_name", "variant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +156,8 @@ def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
 
 def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
     """Rows of variants that no policy asks for; a refusal stays while its source does, as policies go by refusals."""
-    expected = expected_paths(library, found.sources, found.keys).lazy().select(_IDENTITY)
-    listed = found.sources.lazy().select("timelapse", "source_name", is_listed=pl.lit(True))
+    expected = expected_paths(library, found.sources, found.keys).lazy().select(VARIANT_KEY)
+    listed = found.sources.lazy().select(*SOURCE_KEY, is_listed=pl.lit(True))
     is_made = pl.col("state") == "made"
     is_retired = pl.col("is_listed").is_null() | ~pl.col("variant").is_in(list(library.settings.specs))
     columns = list(MANIFEST.columns)
@@ -167,8 +165,8 @@ def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
         found.keys,
         lambda rows: (
             rows.select(columns)
-            .join(expected, on=_IDENTITY, how="anti")
-            .join(listed, on=["timelapse", "source_name"], how="left")
+            .join(expected, on=VARIANT_KEY, how="anti")
+            .join(listed, on=SOURCE_KEY, how="left")
             .filter(is_made | is_retired)
             .select(columns)
         ),
@@ -179,9 +177,9 @@ def _without_policy(library: Library, seen: Look, files: pl.DataFrame) -> tuple[
     """Files and records without those of sources that exist: a policy that is changed back asks for them again."""
     files = files.filter(pl.col("kind") != OrphanKind.POLICY.value)
     is_known = pl.col("variant").is_in(list(library.settings.specs))
-    listed = seen.survey.sources.select("timelapse", "source_name")
-    wanted_no_more = seen.unexpected.filter(is_known).join(listed, on=["timelapse", "source_name"], how="semi")
-    return files, seen.unexpected.join(wanted_no_more, on=_IDENTITY, how="anti")
+    listed = seen.survey.sources.select(*SOURCE_KEY)
+    wanted_no_more = seen.unexpected.filter(is_known).join(listed, on=SOURCE_KEY, how="semi")
+    return files, seen.unexpected.join(wanted_no_more, on=VARIANT_KEY, how="anti")
 
 
 def _objections_to_size(library: Library, files: pl.DataFrame, n_listed: dict[str, int]) -> list[str]:

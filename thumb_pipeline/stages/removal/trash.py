@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.clocks import Ages, moment
 from thumb_pipeline.domain.identifiers import is_run_id
@@ -201,7 +202,7 @@ def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
         SliceDamaged: the list cannot be read.
     """
     listed: dict[str, set[str]] = {}
-    for key, path in journal.files(library, run_id).select("timelapse", "variant_path").iter_rows():
+    for key, path in journal.files(library, run_id).select(*FILE_KEY).iter_rows():
         folder, name = split_variant_path(path)
         listed.setdefault(library.in_trash(run_id, key, folder), set()).add(os.fsdecode(to_bytes(name)))
     return listed

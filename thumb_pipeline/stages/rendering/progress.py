@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.datasets.slices import MERGE
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.rendering import work_orders
@@ -173,7 +174,7 @@ def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
     columns = ["timelapse", "source_name", "reason", "detail", "recorded_at"]
     failed = pl.col("state") == "failed"
     rows = library.manifest.query(keys, lambda rows: rows.filter(failed).select(*columns, MERGE))
-    return rows.sort(MERGE, "recorded_at").unique(["timelapse", "source_name"], keep="last").drop(MERGE)
+    return rows.sort(MERGE, "recorded_at").unique(SOURCE_KEY, keep="last").drop(MERGE)
 
 
 def _n_made(library: Library, keys: Sequence[str], is_recent: pl.Expr) -> int:

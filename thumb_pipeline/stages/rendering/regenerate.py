@@ -9,6 +9,7 @@ from datetime import date, datetime, time
 
 import polars as pl
 
+from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.stages.examining.adopt import Progress
@@ -20,7 +21,6 @@ from thumb_pipeline.stages.planning.plan import DEFAULT_VARIANT_BYTES, Plan, Pla
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 
-_WHO = ["timelapse", "source_name"]
 _OPTIONS = {
     "--timelapse": "timelapses",
     "--camera": "cameras",
@@ -98,7 +98,7 @@ def forecast(plan: Plan, order: WorkOrder) -> Forecast:
 def forecast_left(library: Library, order: WorkOrder) -> Forecast:
     """What is left of an order that was stopped; a variant takes as long as it was planned to."""
     rows = work_orders.rows_left(library, order.id)
-    sources = rows.unique(_WHO)
+    sources = rows.unique(SOURCE_KEY)
     return Forecast(
         n_variants=rows.height,
         n_sources=sources.height,
@@ -179,7 +179,7 @@ def _narrowed(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPar
         rows = rows.join(begins, on="timelapse").filter(pl.col("captured_at") >= pl.col("begins")).drop("begins")
     if wanted.failed is not None:
         refused = (pl.col("state") == "failed") & (pl.col("reason") == wanted.failed)
-        identity = [*_WHO, "variant"]
+        identity = [*SOURCE_KEY, "variant"]
         found = library.manifest.query(part.survey.keys, lambda kept: kept.filter(refused).select(identity))
         rows = rows.join(found, on=identity, how="semi")
     return replace(part, rows=rows)
@@ -191,9 +191,9 @@ def _midnight(library: Library, key: str, day: date) -> datetime:
 
 def _limited(plan: Plan, limit: int) -> Plan:
     newest = (
-        plan.rows.group_by(_WHO)
+        plan.rows.group_by(SOURCE_KEY)
         .agg(pl.col("captured_at").first())
-        .sort("captured_at", *_WHO, descending=[True, False, False], nulls_last=True)
+        .sort("captured_at", *SOURCE_KEY, descending=[True, False, False], nulls_last=True)
         .head(limit)
     )
-    return replace(plan, parts=[replace(p, rows=p.rows.join(newest, on=_WHO, how="semi")) for p in plan.parts])
+    return replace(plan, parts=[replace(p, rows=p.rows.join(newest, on=SOURCE_KEY, how="semi")) for p in plan.parts])

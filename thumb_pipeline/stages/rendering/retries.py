@@ -14,6 +14,7 @@ from datetime import datetime
 import polars as pl
 
 from thumb_pipeline.analytics.retries import TRANSIENT, with_retries
+from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library.library import Library
@@ -53,7 +54,7 @@ def retries_of(library: Library, keys: Sequence[str]) -> pl.DataFrame:
         keys,
         lambda rows: (
             rows.filter(is_waiting)
-            .group_by("timelapse", "source_name")
+            .group_by(*SOURCE_KEY)
             .agg(pl.col("retry_at").min())
             .sort("retry_at", "timelapse", "source_name")
         ),

@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import Field, TypeAdapter
 
 from thumb_pipeline.datasets import sealed, soundness
-from thumb_pipeline.datasets.schemas import PLAN
+from thumb_pipeline.datasets.schemas import PLAN, SOURCE_KEY
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.documents import TimelapseKey
@@ -106,7 +106,7 @@ _ORDERS = TypeAdapter(WorkOrder)
 def describe(library: Library, plan: Plan, order_id: str) -> WorkOrder:
     """The order that a plan amounts to; nothing is written."""
     rows = plan.rows
-    sources = rows.unique(["timelapse", "source_name"])
+    sources = rows.unique(SOURCE_KEY)
     predicted_s = rows.height * plan.ms_per_variant / 1000 / library.workers
     reasons = rows.group_by("reason").len("n").sort("reason")
     return WorkOrder(
@@ -377,14 +377,14 @@ def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
     if n_chunks == 0:
         return rows
     order = (
-        rows.group_by("timelapse", "source_name")
+        rows.group_by(*SOURCE_KEY)
         .agg(pl.col("captured_at").first())
         .sort("captured_at", "timelapse", "source_name", descending=[True, False, False], nulls_last=True)
         .with_row_index("place")
     )
     size = ceil(order.height / n_chunks)
-    numbers = order.select("timelapse", "source_name", chunk=(pl.col("place") // size).cast(pl.Int32))
-    return rows.drop("chunk").join(numbers, on=["timelapse", "source_name"]).select(rows.columns)
+    numbers = order.select(*SOURCE_KEY, chunk=(pl.col("place") // size).cast(pl.Int32))
+    return rows.drop("chunk").join(numbers, on=SOURCE_KEY).select(rows.columns)
 
 
 def _discard_old(library: Library) -> None:

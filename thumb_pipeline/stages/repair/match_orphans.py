@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from thumb_pipeline.analytics.matching import FILE, NO_PAIRS, SOURCE, by_name, by_provenance, of_sources
+from thumb_pipeline.analytics.matching import NO_PAIRS, SOURCE, by_name, by_provenance, of_sources
+from thumb_pipeline.datasets.schemas import FILE_KEY, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.captures import Basis, capture
 from thumb_pipeline.domain.findings import OrphanKind
@@ -44,7 +45,6 @@ MOVES = {
 """Files that are right for an empty place."""
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_WHERE = ["timelapse", "source_name", "variant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def match(
     movable = pl.Series([_can_go(library, row) for row in moves.iter_rows(named=True)], dtype=pl.Boolean)
     return Matches(
         moves=moves.filter(movable),
-        redundant=pl.concat([redundant, told_redundant, moves.filter(~movable).select(FILE)]).unique(),
+        redundant=pl.concat([redundant, told_redundant, moves.filter(~movable).select(FILE_KEY)]).unique(),
         digests=digests,
     )
 
@@ -113,22 +113,22 @@ def _by_provenance(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Pairs of files and places, the files whose places are taken, and the digests that had to be read for it."""
     if files.is_empty():
-        return NO_PAIRS, files.select(FILE), NO_DIGESTS
+        return NO_PAIRS, files.select(FILE_KEY), NO_DIGESTS
     alike = sources.join(files.select(n_bytes="source_n_bytes"), on="n_bytes", how="semi")
     expected = _described(library, alike)
     empty = _of(expected, places)
     first = by_provenance(files, empty, name_alone=True)
-    waiting = files.join(first, on=FILE, how="anti")
-    free = empty.join(first.rename({"timelapse": "_", "to_timelapse": "timelapse"}), on=_WHERE, how="anti")
+    waiting = files.join(first, on=FILE_KEY, how="anti")
+    free = empty.join(first.rename({"timelapse": "_", "to_timelapse": "timelapse"}), on=VARIANT_KEY, how="anti")
     unread = (
         free.filter(pl.col("digest").is_null())
         .join(waiting, on="source_n_bytes", how="semi")
-        .select("timelapse", "source_name", n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
+        .select(*SOURCE_KEY, n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
         .unique()
     )
     digests = read_digests(library, unread, lease)
     pairs = pl.concat([first, by_provenance(waiting, _with_digests(free, digests))])
-    left = files.join(pairs, on=FILE, how="anti")
+    left = files.join(pairs, on=FILE_KEY, how="anti")
     asked_for = _required(library, expected).join(_with_digests(expected, digests), on="timelapse")
     return pairs, of_sources(left, asked_for), digests
 
@@ -138,7 +138,7 @@ def _described(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     digests = [names.name_digest(names.to_bytes(name)) for name in sources["source_name"]]
     known = _recorded(library, sources, "digest")
     return (
-        sources.select("timelapse", "source_name", "n_bytes", "mtime_ns")
+        sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
         .with_columns(name_digest=pl.Series(digests, dtype=pl.String))
         .join(known, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="left")
         .rename({"n_bytes": "source_n_bytes", "mtime_ns": "source_mtime_ns"})
@@ -158,15 +158,15 @@ def _recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.Data
 def _of(sources: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """Empty places with what is known of their sources."""
     columns = ("digest", "name_digest", "source_n_bytes", "source_mtime_ns")
-    joined = places.join(sources, on=["timelapse", "source_name"])
+    joined = places.join(sources, on=SOURCE_KEY)
     kinds = {"digest": pl.String, "name_digest": pl.String}
     unknown = [pl.lit(None, kinds.get(c, pl.Int64)).alias(c) for c in columns if c not in joined.columns]
     return joined.with_columns(unknown).select(*places.columns, *columns)
 
 
 def _with_digests(rows: pl.DataFrame, digests: pl.DataFrame) -> pl.DataFrame:
-    read = digests.select("timelapse", "source_name", read="digest")
-    joined = rows.join(read, on=["timelapse", "source_name"], how="left")
+    read = digests.select(*SOURCE_KEY, read="digest")
+    joined = rows.join(read, on=SOURCE_KEY, how="left")
     return joined.with_columns(digest=pl.coalesce("digest", "read")).drop("read")
 
 
@@ -186,7 +186,7 @@ def _by_name(
     """
     told = pl.DataFrame(
         list(_hints(library, files, sources["timelapse"].unique().to_list())),
-        schema=dict.fromkeys((*FILE, "variant", "to_timelapse", "rung", "value"), pl.String),
+        schema=dict.fromkeys((*FILE_KEY, "variant", "to_timelapse", "rung", "value"), pl.String),
         orient="row",
     ).unique()
     there = sources.join(told.select(timelapse="to_timelapse"), on="timelapse", how="semi")
@@ -198,17 +198,17 @@ def _by_name(
     found = by_name(told, there)
     fits = _of_right_size(library, found, files, there)
     taken = pairs.select(timelapse="to_timelapse", source_name="source_name", variant="variant")
-    free = places.select(_WHERE).join(taken, on=_WHERE, how="anti")
+    free = places.select(VARIANT_KEY).join(taken, on=VARIANT_KEY, how="anti")
     free = free.rename({"timelapse": "to_timelapse"})
-    placed = fits.join(free, on=[*SOURCE, "variant"], how="semi").sort(FILE)
+    placed = fits.join(free, on=[*SOURCE, "variant"], how="semi").sort(FILE_KEY)
     placed = placed.unique([*SOURCE, "variant"], keep="first", maintain_order=True)
-    return placed, fits.join(placed, on=FILE, how="anti").select(FILE)
+    return placed, fits.join(placed, on=FILE_KEY, how="anti").select(FILE_KEY)
 
 
 def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterator[tuple[str, str, str, str, str, str]]:
     specs = tuple(library.settings.specs.values())
     implied = {}
-    for key, path in files.select(FILE).iter_rows():
+    for key, path in files.select(FILE_KEY).iter_rows():
         for hint in hints(path, specs):
             for source in hint.sources:
                 yield key, path, hint.variant, key, "name", source
@@ -238,7 +238,7 @@ def _stated(key: str, timelapse_id: str, keys: Sequence[str]) -> str | None:
 def _of_right_size(library: Library, found: pl.DataFrame, files: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
     """Those whose picture has exactly the dimensions and the format that its source and the recipe give."""
     sizes = sources.select("source_name", to_timelapse="timelapse", w="width_px", h="height_px")
-    joined = found.join(sizes, on=SOURCE).join(files.drop("variant"), on=FILE)
+    joined = found.join(sizes, on=SOURCE).join(files.drop("variant"), on=FILE_KEY)
     kept = []
     for row in joined.iter_rows(named=True):
         spec = library.settings.specs[row["variant"]]
@@ -252,9 +252,13 @@ def _moves(files: pl.DataFrame, pairs: pl.DataFrame, sources: pl.DataFrame, plac
     state = {"source_n_bytes": "n_bytes", "source_mtime_ns": "mtime_ns"}
     stats = sources.select("source_name", to_timelapse="timelapse", **{new: pl.col(old) for new, old in state.items()})
     targets = places.select("source_name", "variant", "to_path", to_timelapse="timelapse")
-    facts = files.with_columns(paired_as="variant").unique([*FILE, "variant"]).drop("source_n_bytes", "source_mtime_ns")
+    facts = (
+        files.with_columns(paired_as="variant").unique([*FILE_KEY, "variant"]).drop("source_n_bytes", "source_mtime_ns")
+    )
     is_trusted = pl.col("paired_as") == ""
-    named = pairs.join(facts.drop("variant"), on=FILE).filter(is_trusted | (pl.col("paired_as") == pl.col("variant")))
+    named = pairs.join(facts.drop("variant"), on=FILE_KEY).filter(
+        is_trusted | (pl.col("paired_as") == pl.col("variant"))
+    )
     return (
         named.join(stats, on=SOURCE)
         .join(targets, on=[*SOURCE, "variant"])

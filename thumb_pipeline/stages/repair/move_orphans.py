@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
+from thumb_pipeline.datasets.schemas import FILE_KEY, INSTANT, MANIFEST, VARIANT_KEY
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.inventory.listing import variant_folder
@@ -46,7 +46,7 @@ def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
         ready, rows = group.filter(is_ready), records.slice(first, _MOVES_A_RECORD).filter(is_ready)
         _merge(library, rows)
         moved = _each(library, ready, _move)
-        undone = rows.filter(~moved).select("timelapse", "source_name", "variant")
+        undone = rows.filter(~moved).select(*VARIANT_KEY)
         for (key,), removed in undone.partition_by("timelapse", as_dict=True).items():
             library.manifest.merge(str(key), MANIFEST.empty(), removed=removed)
         made.append(ready.filter(moved))
@@ -100,7 +100,7 @@ def _each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:
 
 def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
     """Both folders of each move must be what they should be; that nobody swaps them meanwhile, `moving` sees to."""
-    here = moves.select("timelapse", "variant_path")
+    here = moves.select(*FILE_KEY)
     there = moves.select(timelapse="to_timelapse", variant_path="to_path")
     folder = pl.col("variant_path").str.split("/").list.first()
     for key, name in pl.concat([here, there]).select("timelapse", folder).unique().iter_rows():

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from thumb_pipeline.analytics.matching import FILE
-from thumb_pipeline.datasets.schemas import MANIFEST
+from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.findings import OrphanKind, VariantState
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages.examining.adopt import ADOPTED, Progress, examine
@@ -26,7 +25,6 @@ from thumb_pipeline.stages.repair.match_orphans import MOVES, NO_DIGESTS, match
 from thumb_pipeline.stages.repair.move_orphans import relocate, with_what_was_known
 from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 
-_VARIANT = ["timelapse", "source_name", "variant"]
 _FOR_GENERATE = [
     state.value
     for state in (VariantState.MISSING, VariantState.CORRUPT, VariantState.STALE_SOURCE, VariantState.STALE_SPEC)
@@ -49,10 +47,10 @@ class Repaired:
 
     n_orphans: int = 0
     moved: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MOVES))
-    redundant: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(FILE, pl.String)))
+    redundant: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=dict.fromkeys(FILE_KEY, pl.String)))
     unmatched: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ORPHANS))
-    adopted: pl.DataFrame = field(default_factory=lambda: MANIFEST.empty().select(_VARIANT))
-    dropped: pl.DataFrame = field(default_factory=lambda: MANIFEST.empty().select(_VARIANT))
+    adopted: pl.DataFrame = field(default_factory=lambda: MANIFEST.empty().select(VARIANT_KEY))
+    dropped: pl.DataFrame = field(default_factory=lambda: MANIFEST.empty().select(VARIANT_KEY))
     n_for_generate: int = 0
 
     @property
@@ -98,7 +96,7 @@ class _Found:
         # What only no policy asks for is where it belongs; a policy that is changed back finds it there.
         self.orphans.append(part.orphans.files.filter(pl.col("kind") != OrphanKind.POLICY.value))
         waits = (pl.col("variant") != "") & pl.col("state").is_in(_FOR_GENERATE)
-        self.waiting.append(part.findings.filter(waits).select(*_VARIANT, "variant_path", "state"))
+        self.waiting.append(part.findings.filter(waits).select(*VARIANT_KEY, "variant_path", "state"))
 
     @property
     def sources(self) -> pl.DataFrame:
@@ -160,21 +158,24 @@ def _repaired(
     if apply:
         _record(library, found.surveys, pl.concat([read, matches.digests]), adopted)
         moved = relocate(library, matches.moves)
-        stayed = matches.moves.join(moved, on=FILE, how="anti").select(FILE)
+        stayed = matches.moves.join(moved, on=FILE_KEY, how="anti").select(FILE_KEY)
         redundant = pl.concat([redundant, stayed])
-        void = void.join(stayed, on=FILE, how="anti")
+        void = void.join(stayed, on=FILE_KEY, how="anti")
         _drop(library, void)
     done = pl.concat(
-        [adopted.select(_VARIANT), moved.select("source_name", "variant", timelapse="to_timelapse").select(_VARIANT)]
+        [
+            adopted.select(VARIANT_KEY),
+            moved.select("source_name", "variant", timelapse="to_timelapse").select(VARIANT_KEY),
+        ]
     )
     return Repaired(
         n_orphans=orphans.height,
         moved=moved,
         redundant=redundant,
-        unmatched=orphans.join(pl.concat([moved.select(FILE), redundant]), on=FILE, how="anti"),
-        adopted=adopted.select(_VARIANT),
-        dropped=void.select(_VARIANT),
-        n_for_generate=waiting.join(done, on=_VARIANT, how="anti").height,
+        unmatched=orphans.join(pl.concat([moved.select(FILE_KEY), redundant]), on=FILE_KEY, how="anti"),
+        adopted=adopted.select(VARIANT_KEY),
+        dropped=void.select(VARIANT_KEY),
+        n_for_generate=waiting.join(done, on=VARIANT_KEY, how="anti").height,
     )
 
 
@@ -184,10 +185,10 @@ def _touched(
     """Digests of sources that only seem to have changed, and manifest rows of variants that are right after all."""
     if states.is_empty():
         return NO_DIGESTS, MANIFEST.empty()
-    listed = states.select("timelapse", "source_name", "n_bytes", "mtime_ns").unique(maintain_order=True)
+    listed = states.select(*SOURCE_KEY, "n_bytes", "mtime_ns").unique(maintain_order=True)
     read = read_digests(library, listed, lease, on_progress=on_progress)
     same = (
-        states.join(read.select("timelapse", "source_name", source_digest="digest"), on=["timelapse", "source_name"])
+        states.join(read.select(*SOURCE_KEY, source_digest="digest"), on=SOURCE_KEY)
         .filter(pl.col("source_digest") == pl.col("known_digest"))
         .with_columns(state=pl.lit(State.EXAMINE.value))
     )
@@ -198,17 +199,17 @@ def _touched(
 
 def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
     """Records (`_VARIANT` columns and variant_path) without a source and without a file, once the moves are made."""
-    there = sources.lazy().select("timelapse", "source_name")
+    there = sources.lazy().select(*SOURCE_KEY)
     gone = library.manifest.query(
         keys,
-        lambda rows: rows.select(*_VARIANT, "variant_path", "state").join(
-            there, on=["timelapse", "source_name"], how="anti"
-        ),
+        lambda rows: rows.select(*VARIANT_KEY, "variant_path", "state").join(there, on=SOURCE_KEY, how="anti"),
     )
     made = gone.filter(pl.col("state") == "made")
-    stands = look_at_variants(library, made.select(FILE)).files.select(FILE).join(moves, on=FILE, how="anti")
+    stands = (
+        look_at_variants(library, made.select(FILE_KEY)).files.select(FILE_KEY).join(moves, on=FILE_KEY, how="anti")
+    )
     refused = gone.filter(pl.col("state") != "made")
-    return pl.concat([refused, made.join(stands, on=FILE, how="anti")]).drop("state")
+    return pl.concat([refused, made.join(stands, on=FILE_KEY, how="anti")]).drop("state")
 
 
 def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted: pl.DataFrame) -> None:
@@ -230,9 +231,9 @@ def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
         library.inventory.keys() if read.height else [],
         lambda rows: rows.select("digest", *learned).drop_nulls("digest").join(digests, on="digest", how="semi"),
     )
-    return read.unique(["timelapse", "source_name"]).join(known.unique("digest", keep="any"), on="digest", how="left")
+    return read.unique(SOURCE_KEY).join(known.unique("digest", keep="any"), on="digest", how="left")
 
 
 def _drop(library: Library, void: pl.DataFrame) -> None:
     for (key,), rows in void.partition_by("timelapse", as_dict=True).items():
-        library.manifest.merge(str(key), MANIFEST.empty(), removed=rows.select(_VARIANT))
+        library.manifest.merge(str(key), MANIFEST.empty(), removed=rows.select(VARIANT_KEY))

@@ -7,10 +7,10 @@ from datetime import datetime
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import INSTANT
+from thumb_pipeline.datasets.schemas import INSTANT, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
-from thumb_pipeline.stages.examining.deep import WHICH, Proven, files_of_sources, files_of_variants, prove, together
+from thumb_pipeline.stages.examining.deep import Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.inventory.survey import Survey
 from thumb_pipeline.stages.library.library import Lease, Library
@@ -21,8 +21,8 @@ _SOURCES_AT_ONCE = 50_000
 
 def checked_sources(sources: pl.DataFrame, proven: Proven, now: datetime) -> pl.DataFrame:
     """`CHECKED` rows of sources (timelapse, source_name) that were there to be read."""
-    read = sources.with_columns(variant=pl.lit("")).join(proven.moved, on=WHICH, how="anti")
-    return read.select("timelapse", "source_name", checked_at=pl.lit(now, INSTANT))
+    read = sources.with_columns(variant=pl.lit("")).join(proven.moved, on=VARIANT_KEY, how="anti")
+    return read.select(*SOURCE_KEY, checked_at=pl.lit(now, INSTANT))
 
 
 def to_open(library: Library, found: Survey, decided: pl.DataFrame, *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -43,8 +43,8 @@ def opened(
     on_progress: Progress | None,
 ) -> Proven:
     """Opens files, some tens of thousands of sources at a time: what is recorded of all would not fit the memory."""
-    named = pl.concat([sources.select("timelapse", "source_name"), variants.select("timelapse", "source_name")])
-    chosen = named.unique().sort("timelapse", "source_name")
+    named = pl.concat([sources.select(*SOURCE_KEY), variants.select(*SOURCE_KEY)])
+    chosen = named.unique().sort(*SOURCE_KEY)
     if chosen.is_empty():
         return together([])
     n_files = sources.height + variants.height

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
-from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST
+from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
-from thumb_pipeline.stages.examining.deep import WHICH, Proven, files_of_sources, files_of_variants, prove, together
+from thumb_pipeline.stages.examining.deep import Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Lease, Library
@@ -25,7 +25,6 @@ from thumb_pipeline.stages.verification.choose_files import checked_sources
 from thumb_pipeline.stages.verification.verify import verify
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
-_ON = ["timelapse", "source_name"]
 _SOURCES_A_STEP = 500
 
 
@@ -132,17 +131,17 @@ def _queue(library: Library) -> pl.DataFrame:
     settled = pl.col("state") == SETTLED
     columns = ("timelapse", "source_name", "n_bytes", "mtime_ns", "looked_at")
     sources = library.inventory.query(keys, lambda rows: rows.filter(settled).select(columns))
-    checked = library.checked.query(keys, lambda rows: rows.select(*_ON, "checked_at"))
-    held = library.manifest.query(keys, lambda rows: rows.group_by(_ON).agg(held=pl.col("n_bytes").sum()))
+    checked = library.checked.query(keys, lambda rows: rows.select(*SOURCE_KEY, "checked_at"))
+    held = library.manifest.query(keys, lambda rows: rows.group_by(SOURCE_KEY).agg(held=pl.col("n_bytes").sum()))
     return (
-        sources.join(checked, on=_ON, how="left")
-        .join(held, on=_ON, how="left")
+        sources.join(checked, on=SOURCE_KEY, how="left")
+        .join(held, on=SOURCE_KEY, how="left")
         .select(
             *columns[:-1],
             looked_at=pl.max_horizontal(_believed("looked_at"), _believed("checked_at")),
             n_bytes_read=pl.col("n_bytes") + pl.col("held").fill_null(0),
         )
-        .sort("looked_at", *_ON, nulls_last=False)
+        .sort("looked_at", *SOURCE_KEY, nulls_last=False)
     )
 
 
@@ -159,7 +158,7 @@ def _within(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:
 def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
     read = prove(library, pool, files_of_sources(library, sources))
     checked = checked_sources(sources, read, datetime.now(UTC))
-    variants = _vouched(library, sources.join(checked, on=_ON, how="semi"))  # of sources gone they are orphans
+    variants = _vouched(library, sources.join(checked, on=SOURCE_KEY, how="semi"))  # of sources gone they are orphans
     proven = together([read, prove(library, pool, files_of_variants(library, variants, MANIFEST.empty()))])
     known = _known_disproofs(library, sources)
     damage.remember(library, proven.wrong, known.head(0))
@@ -177,7 +176,7 @@ def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     names = sources["source_name"].unique().to_list()
     made = (pl.col("state") == "made") & (pl.col("render_revision") == RENDER_REVISION)
     of_source = {"n_bytes": pl.col("source_n_bytes"), "mtime_ns": pl.col("source_mtime_ns")}
-    same = [*WHICH, "variant_path", "spec_fingerprint"]
+    same = [*VARIANT_KEY, "variant_path", "spec_fingerprint"]
     recorded = library.manifest.query(
         sources["timelapse"].unique().to_list(),
         lambda rows: rows.filter(made).select(*same, **of_source),
@@ -189,12 +188,12 @@ def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
 def _known_disproofs(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     known = library.damage.read(keys, names=sources["source_name"].unique().to_list())
-    return known.join(sources, on=_ON, how="semi").select(WHICH)
+    return known.join(sources, on=SOURCE_KEY, how="semi").select(VARIANT_KEY)
 
 
 def _result(queue: pl.DataFrame, steps: list[_Step], touched: list[str], duration_s: float) -> RollResult:
     wrong = pl.concat([DAMAGE.empty(), *(step.proven.wrong for step in steps)])
-    done = pl.concat([step.checked for step in steps]) if steps else queue.select(_ON).head(0)
+    done = pl.concat([step.checked for step in steps]) if steps else queue.select(SOURCE_KEY).head(0)
     n_taken = sum(step.n_sources for step in steps)
     left = queue.slice(n_taken)
     oldest = left["looked_at"].min() if left.height else (done["checked_at"].min() if done.height else None)

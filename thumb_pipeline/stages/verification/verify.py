@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import polars as pl
 
 from thumb_pipeline.analytics.verification import counted, doubted, variant_state
-from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VERDICTS, VERIFIED
+from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VARIANT_KEY, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.examining.adopt import ADOPTED, Progress, examine
-from thumb_pipeline.stages.examining.deep import WHICH, Proven
+from thumb_pipeline.stages.examining.deep import Proven
 from thumb_pipeline.stages.inventory.listing import SourceListing, discover
 from thumb_pipeline.stages.inventory.selection import Selection, batches, refuse_unknown
 from thumb_pipeline.stages.inventory.survey import Survey, survey
@@ -131,7 +131,7 @@ def _verified(
         timelapses=_timelapses(found, orphans, proven.wrong, now, deep=deep),
         findings=_findings(library, found, decided, orphans, proven.wrong, now),
         orphans=orphans,
-        adoptable=adoptable.join(proven.wrong, on=WHICH, how="anti"),
+        adoptable=adoptable.join(proven.wrong, on=VARIANT_KEY, how="anti"),
         proven=proven,
         outdated=outdated,
         checked=checked_sources(sources, proven, now) if deep else CHECKED.empty(),
@@ -186,11 +186,11 @@ def _findings(
 ) -> pl.DataFrame:
     wrong = decided.filter(pl.col("state") != VariantState.VALID.value)
     refused = wrong.filter(pl.col("state") == VariantState.FAILED.value)
-    told = disproved.select(*WHICH, "n_bytes", "mtime_ns", words="detail")
+    told = disproved.select(*VARIANT_KEY, "n_bytes", "mtime_ns", words="detail")
     variants = (
-        wrong.select(*WHICH, "variant_path", "state")
-        .join(_refusals(library, refused), on=WHICH, how="left")
-        .join(told, on=WHICH, how="left")
+        wrong.select(*VARIANT_KEY, "variant_path", "state")
+        .join(_refusals(library, refused), on=VARIANT_KEY, how="left")
+        .join(told, on=VARIANT_KEY, how="left")
         .with_columns(detail=pl.coalesce("detail", "words"))
         .drop("words")
     )
@@ -215,5 +215,5 @@ def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
     """Why sources were refused, in the words of the record."""
     keys = refused["timelapse"].unique().to_list()
     failed = pl.col("state") == "failed"
-    columns = (*WHICH, "reason", "detail")
+    columns = (*VARIANT_KEY, "reason", "detail")
     return library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))
