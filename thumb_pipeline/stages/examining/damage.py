@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.stages.examining.adopt import ADOPTED, worker_orders
@@ -69,11 +70,11 @@ def reconsidered(
 
 def remember(library: Library, wrong: pl.DataFrame, forgotten: pl.DataFrame) -> None:
     """Writes disproofs down (`DAMAGE` columns), and takes others out."""
-    new = wrong.partition_by("timelapse", as_dict=True)
-    gone = forgotten.partition_by("timelapse", as_dict=True)
-    for (key,) in sorted({*new, *gone}):
-        rows = new.get((key,), library.damage.schema.empty())
-        library.damage.merge(str(key), rows, removed=gone.get((key,)))
+    new = by_timelapse(wrong)
+    gone = by_timelapse(forgotten)
+    for key in sorted({*new, *gone}):
+        rows = new.get(key, library.damage.schema.empty())
+        library.damage.merge(key, rows, removed=gone.get(key))
 
 
 def forget_made(library: Library, key: str, made: pl.DataFrame) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import INSTANT
 from thumb_pipeline.stages.inventory.listing import LISTED, as_table
 from thumb_pipeline.stages.library.library import Library
@@ -54,7 +55,7 @@ def _is_complete(library: Library, key: str, name: str, until: float) -> bool:
 def _look_again(library: Library, waiting: pl.DataFrame) -> pl.DataFrame:
     return as_table(
         [
-            (str(key), look_at(library.frames(str(key)), rows["source_name"].to_list()))
-            for (key,), rows in waiting.partition_by("timelapse", as_dict=True).items()
+            (key, look_at(library.frames(key), rows["source_name"].to_list()))
+            for key, rows in by_timelapse(waiting).items()
         ]
     )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.captures import time_in_name
 from thumb_pipeline.domain.clocks import SLACK
@@ -110,13 +111,13 @@ def accept(library: Library, found: Survey) -> None:
 
     What was first seen in the future was first seen now: from now on it grows older, as all else does.
     """
-    gone = found.vanished.partition_by("timelapse", as_dict=True)
-    new = found.changed.partition_by("timelapse", as_dict=True)
-    for (key,) in sorted({*gone, *new}):
-        rows = new.get((key,), INVENTORY.empty())
-        library.inventory.merge(str(key), rows, removed=gone.get((key,)), resolve=_over_current)
-    for (key,), rows in found.ahead.partition_by("timelapse", as_dict=True).items():
-        library.inventory.merge(str(key), rows, resolve=_seen_now)
+    gone = by_timelapse(found.vanished)
+    new = by_timelapse(found.changed)
+    for key in sorted({*gone, *new}):
+        rows = new.get(key, INVENTORY.empty())
+        library.inventory.merge(key, rows, removed=gone.get(key), resolve=_over_current)
+    for key, rows in by_timelapse(found.ahead).items():
+        library.inventory.merge(key, rows, resolve=_seen_now)
 
 
 def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
@@ -190,13 +191,13 @@ def _rows_to_write(
     library: Library, keys: Sequence[str], now: pl.DataFrame, looked_at: datetime, only: Sequence[str] | None
 ) -> pl.DataFrame:
     """Inventory rows of new and changed sources, and of known ones whose timelapse got another clock."""
-    fresh = now.partition_by("timelapse", as_dict=True)
+    fresh = by_timelapse(now)
     told_by = library.inventory.query(keys, lambda rows: rows.select("timelapse", "clock").unique(), names=only)
     clocks = {key: library.settings.for_timelapse(key).clock for key in keys}
     outdated = {key for key, name in told_by.iter_rows() if name != clocks[key].name}
     parts = [INVENTORY.empty()]
-    for key in sorted({*outdated, *(str(key) for (key,) in fresh)}):
-        rows = _new_rows(fresh.get((key,)), looked_at)
+    for key in sorted({*outdated, *fresh}):
+        rows = _new_rows(fresh.get(key), looked_at)
         if key in outdated:
             other_clock = pl.col("clock") != clocks[key].name
             retold = library.inventory.read([key], names=only, where=other_clock)
@@ -262,4 +263,4 @@ def _shrunken(
 
 
 def _counts(rows: pl.DataFrame) -> dict[str, int]:
-    return {str(key): int(n) for key, n in rows.group_by("timelapse").len("n").iter_rows()}
+    return {key: int(n) for key, n in rows.group_by("timelapse").len("n").iter_rows()}

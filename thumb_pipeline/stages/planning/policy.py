@@ -13,6 +13,7 @@ from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.analytics.required import in_order, required
 from thumb_pipeline.analytics.retries import latest_retry_at
 from thumb_pipeline.analytics.states import records
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.policy import Mode
@@ -64,11 +65,11 @@ def required_sources(
     mine = sources.filter(pl.col("timelapse").is_in(choosy))
     known = _known(library, choosy, mine, spec, only=only, retry_failed=retry_failed)
     now = datetime.now(UTC)
-    parts = known.partition_by("timelapse", as_dict=True)
+    parts = by_timelapse(known)
     chosen = [
-        required(parts[(key,)].lazy(), policies[key], spec.name, now=now).select(SOURCE_KEY)
+        required(parts[key].lazy(), policies[key], spec.name, now=now).select(SOURCE_KEY)
         for key in choosy
-        if (key,) in parts
+        if key in parts
     ]
     if not chosen:
         return plain
@@ -225,9 +226,9 @@ def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
     if undated.is_empty():
         return told
     parts = [told.filter(pl.col("captured_at").is_not_null())]
-    for (key,), rows in undated.partition_by("timelapse", as_dict=True).items():
+    for key, rows in by_timelapse(undated).items():
         unknown = [pl.lit(None, kind).alias(n) for n, kind in INVENTORY.columns.items() if n not in rows.columns]
-        clock = library.settings.for_timelapse(str(key)).clock
+        clock = library.settings.for_timelapse(key).clock
         parts.append(dated(rows.with_columns(unknown), clock, None).select(told.columns))
     return pl.concat(parts)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
@@ -133,8 +134,8 @@ def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
     written, planned = journal.read(library, run_id), journal.files(library, run_id)
     records = journal.records(library, run_id)
     result = Removed(run_id=run_id, files=planned)
-    by_key = {str(key): rows for (key,), rows in planned.partition_by("timelapse", as_dict=True).items()}
-    forgotten = {str(key): rows for (key,), rows in records.partition_by("timelapse", as_dict=True).items()}
+    by_key = by_timelapse(planned)
+    forgotten = by_timelapse(records)
     touched = sorted({*by_key, *forgotten})
     for key in touched:
         rows, mine = by_key.get(key, planned.head(0)), forgotten.get(key, records.head(0))

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import split_variant_path
@@ -118,8 +119,8 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
     folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
     for (key, name), rows in waiting.with_columns(folder).partition_by("timelapse", "folder", as_dict=True).items():
         _restore_folder(library, run_id, str(key), str(name), rows.to_dicts(), result)
-    for (key,), rows in records.partition_by("timelapse", as_dict=True).items():
-        _remember(library, str(key), rows)
+    for key, rows in by_timelapse(records).items():
+        _remember(library, key, rows)
     touched = sorted({*journal.files(library, run_id)["timelapse"], *records["timelapse"]})
     result.is_verified = renew_verdicts(library, touched, lease)
     remove_empty(library.trash_folder(run_id))

@@ -5,6 +5,7 @@ What rendering does is recorded by `chunk` as it goes.
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.inventory.survey import accept
 from thumb_pipeline.stages.library import clean_up
@@ -16,8 +17,8 @@ def record(library: Library, plan: Plan) -> None:
     """Merges a plan's findings into the tables, and removes unfinished files that it met and nobody writes any more."""
     for part in plan.parts:
         accept(library, part.survey)
-        for (key,), rows in part.adopted.partition_by("timelapse", as_dict=True).items():
-            library.manifest.merge(str(key), rows)
+        for key, rows in by_timelapse(part.adopted).items():
+            library.manifest.merge(key, rows)
         _forget_records(library, part.survey.vanished)
         for folder, found in part.temporaries.items():
             clean_up.clean_folder(library, folder, found)
@@ -25,16 +26,14 @@ def record(library: Library, plan: Plan) -> None:
 
 def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
     """Makes a plan the last one of its timelapses, for people to read."""
-    rows = {str(key): mine for (key,), mine in plan.rows.partition_by("timelapse", as_dict=True).items()}
+    rows = by_timelapse(plan.rows)
     for key in keys:
         library.last_plan.replace(key, rows.get(key, library.last_plan.schema.empty()), [key])
 
 
 def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
     """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
-    for (key,), gone in vanished.partition_by("timelapse", as_dict=True).items():
-        refused = library.manifest.read(
-            [str(key)], names=gone["source_name"].to_list(), where=pl.col("state") == "failed"
-        )
-        library.manifest.take_out(str(key), refused)
-        damage.forget_sources(library, str(key), gone["source_name"].to_list())
+    for key, gone in by_timelapse(vanished).items():
+        refused = library.manifest.read([key], names=gone["source_name"].to_list(), where=pl.col("state") == "failed")
+        library.manifest.take_out(key, refused)
+        damage.forget_sources(library, key, gone["source_name"].to_list())

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY, INSTANT, MANIFEST, VARIANT_KEY
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining.adopt import ADOPTED
@@ -47,8 +48,8 @@ def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
         _merge(library, rows)
         moved = _each(library, ready, _move)
         undone = rows.filter(~moved).select(*VARIANT_KEY)
-        for (key,), removed in undone.partition_by("timelapse", as_dict=True).items():
-            library.manifest.merge(str(key), MANIFEST.empty(), removed=removed)
+        for key, removed in by_timelapse(undone).items():
+            library.manifest.merge(key, MANIFEST.empty(), removed=removed)
         made.append(ready.filter(moved))
         settle_on_disk([_target(library, move) for move in made[-1].iter_rows(named=True)])
     return pl.concat(made)
@@ -90,8 +91,8 @@ def with_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) -
 
 
 def _merge(library: Library, rows: pl.DataFrame) -> None:
-    for (key,), mine in rows.partition_by("timelapse", as_dict=True).items():
-        library.manifest.merge(str(key), mine)
+    for key, mine in by_timelapse(rows).items():
+        library.manifest.merge(key, mine)
 
 
 def _each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:

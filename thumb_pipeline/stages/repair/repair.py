@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.findings import OrphanKind, VariantState
 from thumb_pipeline.domain.plans import State
@@ -217,10 +218,10 @@ def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted
     facts = _facts(library, read)
     for survey in surveys:
         accept(library, survey)
-    for (key,), mine in facts.partition_by("timelapse", as_dict=True).items():
-        fill_in(library, str(key), mine.drop("timelapse"))
-    for (key,), rows in adopted.partition_by("timelapse", as_dict=True).items():
-        library.manifest.merge(str(key), with_what_was_known(library, rows, [str(key)]))
+    for key, mine in by_timelapse(facts).items():
+        fill_in(library, key, mine.drop("timelapse"))
+    for key, rows in by_timelapse(adopted).items():
+        library.manifest.merge(key, with_what_was_known(library, rows, [key]))
 
 
 def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
@@ -235,5 +236,5 @@ def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
 
 
 def _drop(library: Library, void: pl.DataFrame) -> None:
-    for (key,), rows in void.partition_by("timelapse", as_dict=True).items():
-        library.manifest.merge(str(key), MANIFEST.empty(), removed=rows.select(VARIANT_KEY))
+    for key, rows in by_timelapse(void).items():
+        library.manifest.merge(key, MANIFEST.empty(), removed=rows.select(VARIANT_KEY))

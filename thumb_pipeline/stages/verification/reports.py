@@ -9,6 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FINDINGS, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.stages.planning.orphans import ORPHANS
@@ -49,9 +50,9 @@ class Report:
 def reports(part: VerifiedPart, keys: Sequence[str]) -> Iterator[tuple[str, Report]]:
     """A report of each of these timelapses, which are among those of the verification."""
     tables = (part.verdicts, part.timelapses, part.findings, part.orphans.files)
-    cut = [table.partition_by("timelapse", as_dict=True) for table in tables]
+    cut = [by_timelapse(table) for table in tables]
     for key in keys:
-        mine = [rows.get((key,), table.clear()) for rows, table in zip(cut, tables, strict=True)]
+        mine = [rows.get(key, table.clear()) for rows, table in zip(cut, tables, strict=True)]
         yield key, _report(*mine)
 
 

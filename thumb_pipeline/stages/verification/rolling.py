@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.variants import RENDER_REVISION
@@ -170,8 +171,8 @@ def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
 def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """Expected variants of sources that are recorded as right; whether they still are as recorded, workers see."""
     parts = [expected_variants(sources.head(0).lazy(), ()).collect()]
-    for (key,), mine in sources.partition_by("timelapse", as_dict=True).items():
-        specs = library.settings.for_timelapse(str(key)).specs
+    for key, mine in by_timelapse(sources).items():
+        specs = library.settings.for_timelapse(key).specs
         parts.append(expected_variants(mine.lazy(), specs).collect())
     names = sources["source_name"].unique().to_list()
     made = (pl.col("state") == "made") & (pl.col("render_revision") == RENDER_REVISION)

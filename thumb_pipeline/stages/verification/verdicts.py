@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import REPORTED, WHOLE_LIBRARY
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.library.library import Library
@@ -21,10 +22,10 @@ def keep(library: Library, part: VerifiedPart) -> None:
     keys = part.timelapses["timelapse"].to_list()
     library.verdicts.replace(WHOLE_LIBRARY, part.verdicts, keys)
     library.verified.replace(WHOLE_LIBRARY, part.timelapses, keys)
-    found = part.findings.partition_by("timelapse", as_dict=True)
+    found = by_timelapse(part.findings)
     known = set(library.findings.keys())
     for key in keys:
-        rows = found.get((key,), library.findings.schema.empty())
+        rows = found.get(key, library.findings.schema.empty())
         if key in known or not rows.is_empty():
             library.findings.replace(key, rows, [key])
     damage.remember(library, part.proven.wrong, part.outdated)
@@ -33,8 +34,8 @@ def keep(library: Library, part: VerifiedPart) -> None:
 
 def remember_checked(library: Library, checked: pl.DataFrame) -> None:
     """Notes which sources were opened with their variants (`CHECKED` columns)."""
-    for (key,), rows in checked.partition_by("timelapse", as_dict=True).items():
-        library.checked.merge(str(key), rows)
+    for key, rows in by_timelapse(checked).items():
+        library.checked.merge(key, rows)
 
 
 def forget(library: Library, keys: Sequence[str]) -> None:
