@@ -16,8 +16,8 @@ from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining.digests import with_known_digest
 from thumb_pipeline.stages.library.library import Lease, Library
-from thumb_pipeline.stages.workers.messages import ExamineAnswer, ExamineTask, WorkerOrders
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, ExamineTask, WorkerOrders
+from thumb_pipeline.stages.workers.pool import WorkerPool, in_batches
 
 Progress = Callable[[int, int], None]
 """Told how many of how many are done."""
@@ -25,7 +25,6 @@ Progress = Callable[[int, int], None]
 ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
 
-_FILES_A_TASK = 64
 _ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
 _SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
 _UNKNOWN = ("reason", "detail", "attempts", "retry_at", "decoder", "render_ms", "thumb_hash", "run_id")
@@ -104,40 +103,18 @@ def _from(on_progress: Progress | None, first: int, n_all: int) -> Progress | No
 def _verdicts(
     library: Library, doubtful: pl.DataFrame, lease: Lease, *, trust_existing: bool, on_progress: Progress | None
 ) -> pl.DataFrame:
-    """One row a doubtful row, in their order."""
-    tasks = list(_tasks(library, doubtful, trust_existing=trust_existing))
-    answers: dict[int, list[ExamineAnswer]] = {}
-    place = {id(task): number for number, task in enumerate(tasks)}
-    deadly: list[ExamineTask] = []
-    n_done = 0
+    """One row a doubtful row, in their order; a file that a worker dies over is corrupt."""
+    verdicts: dict[int, Examination] = {}
     with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
-        for task, answer in pool.run(tasks):
-            assert isinstance(task, ExamineTask)
-            if not isinstance(answer, list):
-                deadly.append(task)  # asked again when the pool is free: it takes one series of tasks at a time
-                continue
-            answers[place[id(task)]] = answer
-            n_done += len(answer)
+        for places, answer in pool.run_batches(_batches(library, doubtful, trust_existing=trust_existing)):
+            found = answer.files if isinstance(answer, ExamineAnswer) else [Examination(reason=Reason.CORRUPT)]
+            verdicts |= dict(zip(places, found, strict=True))
             if on_progress is not None:
-                on_progress(n_done, doubtful.height)
-        for task in deadly:
-            answers[place[id(task)]] = _one_by_one(pool, task)
-    rows = [asdict(answer) for number in range(len(tasks)) for answer in answers[number]]
-    return pl.DataFrame(rows, schema=_VERDICT)
+                on_progress(len(verdicts), doubtful.height)
+    return pl.DataFrame([asdict(verdicts[place]) for place in range(doubtful.height)], schema=_VERDICT)
 
 
-def _one_by_one(pool: WorkerPool, task: ExamineTask) -> list[ExamineAnswer]:
-    """A worker died over one of these files: only that one is corrupt."""
-    found: list[ExamineAnswer] = []
-    for file in task.files:
-        single = ExamineTask(files=(file,), trust_existing=task.trust_existing)
-        for _, answer in pool.run([single]):
-            corrupt = [ExamineAnswer(reason=Reason.CORRUPT)]
-            found += answer if isinstance(answer, list) else corrupt
-    return found
-
-
-def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) -> Iterator[ExamineTask]:
+def _batches(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) -> Iterator[tuple[range, ExamineTask]]:
     specs = library.settings.specs
     files: list[tuple[bytes, Expectation]] = []
     columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
@@ -154,11 +131,8 @@ def _tasks(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) ->
             source_digest=digest,
         )
         files.append((library.variant_file(key, path), expectation))
-        if len(files) == _FILES_A_TASK:
-            yield ExamineTask(files=tuple(files), trust_existing=trust_existing)
-            files = []
-    if files:
-        yield ExamineTask(files=tuple(files), trust_existing=trust_existing)
+    for places in in_batches(len(files)):
+        yield places, ExamineTask(files=tuple(files[places.start : places.stop]), trust_existing=trust_existing)
 
 
 def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ What is done to one file is in `workers.deep_checks`. What is remembered of it i
 in `verify`; nothing is written here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.examining.digests import with_known_digest
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.workers.messages import Disproof, KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
+from thumb_pipeline.stages.workers.messages import KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
 """What tells one file from another; the variant of a source is the empty text."""
@@ -139,10 +139,15 @@ def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: 
     wrong: list[tuple[int, str, str]] = []
     moved: list[int] = []
     n_done, n_bytes = 0, 0
-    for places, answer in _answers(pool, _tasks(library, files)):
-        wrong += [(places[one.index], one.state, one.detail) for one in answer.wrong]
-        moved += [places[index] for index in answer.moved]
-        n_bytes += answer.n_bytes
+    for places, answer in pool.run_batches(_batches(library, files)):
+        if isinstance(answer, ProofAnswer):
+            wrong += [(places[one.index], one.state, one.detail) for one in answer.wrong]
+            moved += [places[index] for index in answer.moved]
+            n_bytes += answer.n_bytes
+        else:  # a worker has died over this file
+            assert isinstance(answer, Failure)
+            state = SourceFinding.UNREADABLE if files["variant"][places[0]] == "" else Reason.CORRUPT
+            wrong.append((places[0], state.value, answer.detail))
         n_done += len(places)
         if on_progress is not None:
             on_progress(n_done, files.height)
@@ -161,42 +166,7 @@ def _damage(files: pl.DataFrame, wrong: list[tuple[int, str, str]]) -> pl.DataFr
     return pl.concat([files[told["place"]], told], how="horizontal").select(list(DAMAGE.columns))
 
 
-def _answers(pool: WorkerPool, tasks: Iterable[tuple[_Task, list[int]]]) -> Iterator[tuple[list[int], ProofAnswer]]:
-    """Each task's answer with the places of its files; a file that its worker dies over is asked about alone."""
-    under_way: dict[int, list[int]] = {}
-    deadly: list[tuple[_Task, list[int]]] = []
-
-    def announced() -> Iterator[_Task]:
-        for task, places in tasks:
-            under_way[id(task)] = places
-            yield task
-
-    for task, answer in pool.run(announced()):
-        assert isinstance(task, ProveTask | ReadTask)
-        places = under_way.pop(id(task))
-        if isinstance(answer, ProofAnswer):
-            yield places, answer
-        else:
-            deadly.append((task, places))
-    for task, places in deadly:
-        for index, place in enumerate(places):
-            yield [place], _alone(pool, task, index)
-
-
-def _alone(pool: WorkerPool, task: _Task, index: int) -> ProofAnswer:
-    single: _Task
-    if isinstance(task, ProveTask):
-        single, state = ProveTask(files=(task.files[index],)), str(Reason.CORRUPT)
-    else:
-        single, state = ReadTask(files=(task.files[index],)), str(SourceFinding.UNREADABLE)
-    ((_, answer),) = pool.run([single])
-    if isinstance(answer, ProofAnswer):
-        return answer
-    assert isinstance(answer, Failure)
-    return ProofAnswer(wrong=[Disproof(index=0, state=state, detail=answer.detail)], moved=[], n_bytes=0)
-
-
-def _tasks(library: Library, files: pl.DataFrame) -> Iterator[tuple[_Task, list[int]]]:
+def _batches(library: Library, files: pl.DataFrame) -> Iterator[tuple[list[int], _Task]]:
     """Tasks of one kind each, filled side by side; and the places of their files in the table."""
     specs = library.settings.specs
     for kind in (_Batch(ProveTask), _Batch(ReadTask)):
@@ -219,17 +189,17 @@ class _Batch:
         self._files: list[Any] = []
         self._n_bytes = 0
 
-    def add(self, place: int, n_bytes: int, file: object) -> tuple[_Task, list[int]] | None:
+    def add(self, place: int, n_bytes: int, file: object) -> tuple[list[int], _Task] | None:
         self._places.append(place)
         self._files.append(file)
         self._n_bytes += n_bytes
         is_full = len(self._files) >= _FILES_A_TASK or self._n_bytes >= _BYTES_A_TASK
         return self.take() if is_full else None
 
-    def take(self) -> tuple[_Task, list[int]] | None:
+    def take(self) -> tuple[list[int], _Task] | None:
         if not self._files:
             return None
-        full = self.task(files=tuple(self._files)), self._places
+        full = self._places, self.task(files=tuple(self._files))
         self._places, self._files, self._n_bytes = [], [], 0
         return full
 

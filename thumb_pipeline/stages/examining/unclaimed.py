@@ -4,7 +4,7 @@ What follows from it is decided in `repair.match_orphans`; the rule for one file
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import polars as pl
 
@@ -15,7 +15,7 @@ from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.messages import DigestAnswer, DigestTask, Evidence, EvidenceAnswer, EvidenceTask
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.pool import WorkerPool, in_batches
 
 _FILES_A_TASK = 64
 _ROWS_A_TABLE = 20_000
@@ -37,8 +37,6 @@ EVIDENCE = {
     "checksum": pl.String,
 }
 """What usable files say of themselves: one row for each variant that one could be."""
-
-_T = TypeVar("_T")
 
 
 def read_evidence(
@@ -67,23 +65,16 @@ def read_evidence(
 
 
 def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
+    """Each file as it was listed, with what it is; one that a worker dies over is nothing."""
     listed = files.select(*FILE_KEY, "n_bytes", "mtime_ns").rows()
     paths = [library.variant_file(key, path) for key, path, *_ in listed]
-    tasks = [EvidenceTask(files=tuple(piece)) for piece in _pieces(paths)]
-    first_of = {id(task): number * _FILES_A_TASK for number, task in enumerate(tasks)}
-    deadly: list[int] = []
+    batches = (
+        (places, EvidenceTask(files=tuple(paths[places.start : places.stop]))) for places in in_batches(len(paths))
+    )
     with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
-        for task, answer in pool.run(tasks):
-            assert isinstance(task, EvidenceTask)
-            first = first_of[id(task)]
-            if isinstance(answer, EvidenceAnswer):
-                yield from zip(listed[first : first + len(task.files)], answer.files, strict=True)
-            else:  # a worker died over one of these
-                deadly += range(first, first + len(task.files))
-        for place in deadly:
-            for _, answer in pool.run([EvidenceTask(files=(paths[place],))]):
-                (evidence,) = answer.files if isinstance(answer, EvidenceAnswer) else [_NONE]
-                yield listed[place], evidence
+        for places, answer in pool.run_batches(batches):
+            found = answer.files if isinstance(answer, EvidenceAnswer) else [_NONE]
+            yield from zip([listed[place] for place in places], found, strict=True)
 
 
 _NONE = Evidence(seen=Examined(opens=False))
@@ -147,23 +138,13 @@ def read_digests(
     digests: list[str | None] = [None] * listed.height
     if listed.is_empty():
         return listed.with_columns(digest=pl.lit(None, pl.String))
-    numbers: dict[int, int] = {}
-
-    def tasks() -> Iterator[DigestTask]:
-        for number, (key, name, n_bytes, mtime_ns) in enumerate(listed.iter_rows()):
-            path = library.source_file(key, name)
-            task = DigestTask(path=path, n_bytes=n_bytes, mtime_ns=mtime_ns)
-            numbers[id(task)] = number
-            yield task
-
+    tasks = (
+        (number, DigestTask(path=library.source_file(key, name), n_bytes=n_bytes, mtime_ns=mtime_ns))
+        for number, (key, name, n_bytes, mtime_ns) in enumerate(listed.iter_rows())
+    )
     with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
-        for n_done, (task, answer) in enumerate(pool.run(tasks()), 1):
-            digests[numbers.pop(id(task))] = answer.digest if isinstance(answer, DigestAnswer) else None
+        for n_done, (number, answer) in enumerate(pool.run_for(tasks), 1):
+            digests[number] = answer.digest if isinstance(answer, DigestAnswer) else None
             if on_progress is not None:
                 on_progress(n_done, listed.height)
     return listed.with_columns(digest=pl.Series(digests, dtype=pl.String)).drop_nulls("digest")
-
-
-def _pieces(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for first in range(0, len(items), _FILES_A_TASK):
-        yield items[first : first + _FILES_A_TASK]

@@ -127,12 +127,12 @@ def render_chunk(
     folders = _folders(rows)
     library.claim_variants()
     clean_up.announce(library, lease, folders)  # for our successor, should we be killed
-    jobs = {id(job.task): job for job in _jobs(library, rows)}
+    jobs = list(_jobs(library, rows))
     n_done = 0
     try:
         with nullcontext(pool) if pool else rendering_pool(library, lease) as workers:
-            for n_done, (task, answer) in enumerate(workers.run(job.task for job in jobs.values()), 1):
-                recorder.take(jobs[id(task)], answer)
+            for n_done, (job, answer) in enumerate(workers.run_for((job, job.task) for job in jobs), 1):
+                recorder.take(job, answer)
                 if on_source is not None:
                     on_source(n_done)
     finally:

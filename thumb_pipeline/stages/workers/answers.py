@@ -7,6 +7,7 @@ mean is said in `messages`.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from thumb_pipeline.domain.failures import FailureReason
@@ -38,6 +39,7 @@ from thumb_pipeline.stages.workers.messages import (
     Evidence,
     EvidenceAnswer,
     EvidenceTask,
+    Examination,
     ExamineAnswer,
     ExamineTask,
     Outcome,
@@ -78,29 +80,32 @@ def read_answer(data: bytes, task: Task, number: int) -> Answer:
     _, kind, fields = written
     if kind == "Broken":
         return fields_of(Broken, _BROKEN)(fields)
-    expected, check = _answer_to(task)
-    if kind != expected:
+    expected, read = _ANSWERS[type(task)]
+    if kind != expected.__name__:
         raise NoAnswer("it is an answer to another kind of task")
-    answer: Answer = check(fields)
+    answer: Answer = read(task, fields)
     return answer
 
 
-def _answer_to(task: Task) -> tuple[str, Check]:
-    """The name of the answer to a task, and what reads it."""
-    if isinstance(task, RenderTask):
-        variants = exactly(len(task.variants), _variant)
-        return "RenderAnswer", fields_of(RenderAnswer, {**_RENDERED, "variants": variants})
-    if isinstance(task, ExamineTask):
-        return "list", exactly(len(task.files), _examined)
-    if isinstance(task, SheetTask):
-        picture = _BASE64 if task.target is None else nothing
-        return "SheetAnswer", fields_of(SheetAnswer, {"n_pictures": integer(0, len(task.files)), "base64": picture})
-    if isinstance(task, EvidenceTask):
-        files = exactly(len(task.files), fields_of(Evidence, _EVIDENCE))
-        return "EvidenceAnswer", fields_of(EvidenceAnswer, {"files": files})
-    if isinstance(task, DigestTask):
-        return "DigestAnswer", fields_of(DigestAnswer, {"digest": or_nothing(_DIGEST)})
-    return "ProofAnswer", lambda fields: _proof(task, fields)
+def _rendered(task: RenderTask, fields: Any) -> RenderAnswer:
+    return fields_of(RenderAnswer, {**_RENDERED, "variants": exactly(len(task.variants), _variant)})(fields)
+
+
+def _examinations(task: ExamineTask, fields: Any) -> ExamineAnswer:
+    return fields_of(ExamineAnswer, {"files": exactly(len(task.files), _examined)})(fields)
+
+
+def _evidence(task: EvidenceTask, fields: Any) -> EvidenceAnswer:
+    return fields_of(EvidenceAnswer, {"files": exactly(len(task.files), fields_of(Evidence, _EVIDENCE))})(fields)
+
+
+def _sheet(task: SheetTask, fields: Any) -> SheetAnswer:
+    picture = _BASE64 if task.target is None else nothing
+    return fields_of(SheetAnswer, {"n_pictures": integer(0, len(task.files)), "base64": picture})(fields)
+
+
+def _digest(_task: DigestTask, fields: Any) -> DigestAnswer:
+    return fields_of(DigestAnswer, {"digest": or_nothing(_DIGEST)})(fields)
 
 
 def _proof(task: ProveTask | ReadTask, fields: Any) -> ProofAnswer:
@@ -124,8 +129,8 @@ def _variant(fields: Any) -> VariantAnswer:
     return answer
 
 
-def _examined(fields: Any) -> ExamineAnswer:
-    answer = fields_of(ExamineAnswer, _EXAMINED)(fields)
+def _examined(fields: Any) -> Examination:
+    answer = fields_of(Examination, _EXAMINED)(fields)
     facts = (answer.width_px, answer.height_px, answer.n_bytes, answer.mtime_ns, answer.checksum)
     if answer.reason is None and (None in facts or 0 in facts[:2]):
         raise NoAnswer("it does not describe what is to be adopted")
@@ -188,3 +193,14 @@ _SEEN: dict[str, Check] = {
     "provenance": or_nothing(_provenance),
 }
 _EVIDENCE: dict[str, Check] = {**_FILE, "seen": fields_of(Examined, _SEEN), "format": or_nothing(_FORMAT)}
+
+_ANSWERS: dict[type, tuple[type, Callable[[Any, Any], Any]]] = {
+    RenderTask: (RenderAnswer, _rendered),
+    ExamineTask: (ExamineAnswer, _examinations),
+    SheetTask: (SheetAnswer, _sheet),
+    EvidenceTask: (EvidenceAnswer, _evidence),
+    DigestTask: (DigestAnswer, _digest),
+    ProveTask: (ProofAnswer, _proof),
+    ReadTask: (ProofAnswer, _proof),
+}
+"""What answers each kind of task, and what reads it from JSON, given the task."""

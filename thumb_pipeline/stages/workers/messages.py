@@ -146,7 +146,10 @@ class ReadTask:
     files: tuple[KnownSource, ...]
 
 
-Task = RenderTask | ExamineTask | SheetTask | ProveTask | ReadTask | EvidenceTask | DigestTask
+Batch = ExamineTask | ProveTask | ReadTask | EvidenceTask
+"""A task over several files, each of which can be asked about alone."""
+
+Task = RenderTask | SheetTask | DigestTask | Batch
 
 
 class Outcome(StrEnum):
@@ -188,8 +191,8 @@ class RenderAnswer:
 
 
 @dataclass(slots=True, kw_only=True)
-class ExamineAnswer:
-    """One verdict a file: make it again for `reason`, or adopt it (reason None) as described."""
+class Examination:
+    """The verdict on a file: make it again for `reason`, or adopt it (reason None) as described."""
 
     reason: str | None
     known_digest: str | None = None
@@ -201,6 +204,13 @@ class ExamineAnswer:
     checksum: str | None = None
     source_digest: str | None = None
     frame_at: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ExamineAnswer:
+    """One verdict a file, in the order asked."""
+
+    files: list[Examination]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -276,4 +286,4 @@ class ProofAnswer:
     n_bytes: int
 
 
-Answer = RenderAnswer | list[ExamineAnswer] | SheetAnswer | ProofAnswer | EvidenceAnswer | DigestAnswer | Broken
+Answer = RenderAnswer | ExamineAnswer | SheetAnswer | ProofAnswer | EvidenceAnswer | DigestAnswer | Broken

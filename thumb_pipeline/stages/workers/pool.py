@@ -12,16 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.stages.library.library import Lease
 from thumb_pipeline.stages.workers.answers import NoAnswer, read_answer
 from thumb_pipeline.stages.workers.memory_turn import make_room
-from thumb_pipeline.stages.workers.messages import LENGTH, Answer, Broken, Task, WorkerOrders
+from thumb_pipeline.stages.workers.messages import LENGTH, Answer, Batch, Broken, Task, WorkerOrders
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed
 
@@ -38,6 +38,18 @@ _END_WITHIN_S = 2.0
 
 _OUT_OF_MEMORY_WORDS = ("MemoryError", "bad_alloc", "out of memory", "Cannot allocate memory")
 """What Python, C++ and C libraries say last when the address space that a worker may use is full."""
+
+
+_T = TypeVar("_T")
+
+
+_FILES_A_BATCH = 64
+
+
+def in_batches(n_files: int) -> Iterator[range]:
+    """The places of so many files, cut for `WorkerPool.run_batches`."""
+    for first in range(0, n_files, _FILES_A_BATCH):
+        yield range(first, min(first + _FILES_A_BATCH, n_files))
 
 
 @dataclass(slots=True)
@@ -114,6 +126,39 @@ class WorkerPool:
                 yield task, answer
         for task, answer in self._answers(iter(killed), 1):
             yield task, answer.failure if isinstance(answer, _Killed) else answer
+
+    def run_for(self, asked: Iterable[tuple[_T, Task]]) -> Iterator[tuple[_T, Answer | Failure]]:
+        """The same for tasks that each come with what they are for; the answer comes with that. Raises as `run`."""
+        purposes: dict[int, _T] = {}
+
+        def tasks() -> Iterator[Task]:
+            for purpose, task in asked:
+                purposes[id(task)] = purpose
+                yield task
+
+        for task, answer in self.run(tasks()):
+            yield purposes.pop(id(task)), answer
+
+    def run_batches(
+        self, batches: Iterable[tuple[Sequence[int], Batch]]
+    ) -> Iterator[tuple[Sequence[int], Answer | Failure]]:
+        """The same for tasks over several files, which come with the places of these in some table.
+
+        A worker that dies over a batch has died over one of its files: they are asked about again one by one, when the
+        pool is free. So a `Failure` is always one of a single file.
+        """
+        deadly: list[tuple[Sequence[int], Batch]] = []
+        for (places, batch), answer in self.run_for(((places, batch), batch) for places, batch in batches):
+            if isinstance(answer, Failure) and len(places) > 1:
+                deadly.append((places, batch))
+            else:
+                yield places, answer
+        alone = (
+            ([place], replace(batch, files=(file,)))  # type: ignore[arg-type]  # as many of its own kind
+            for places, batch in deadly
+            for place, file in zip(places, batch.files, strict=True)
+        )
+        yield from self.run_for(alone)
 
     def _answers(self, waiting: Iterator[Task], n_workers: int) -> "Iterator[tuple[Task, Answer | Failure | _Killed]]":
         with selectors.DefaultSelector() as selector:

@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
@@ -33,7 +34,9 @@ from thumb_pipeline.stages.workers.messages import (
     Evidence,
     EvidenceAnswer,
     EvidenceTask,
+    Examination,
     ExamineAnswer,
+    ExamineTask,
     Outcome,
     ProveTask,
     ReadTask,
@@ -82,19 +85,7 @@ def main() -> None:
 
 def _answer(task: Task, orders: WorkerOrders) -> Answer:
     try:
-        if isinstance(task, RenderTask):
-            return _rendered(task, orders)
-        if isinstance(task, SheetTask):
-            return _sheet(task, orders)
-        if isinstance(task, ProveTask):
-            return prove(task, orders)
-        if isinstance(task, ReadTask):
-            return read(task, orders)
-        if isinstance(task, DigestTask):
-            return DigestAnswer(digest=_digest(task))
-        if isinstance(task, EvidenceTask):
-            return EvidenceAnswer(files=[_evidence(path) for path in task.files])
-        return [_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
+        return _WORK[type(task)](task, orders)
     except CannotWrite as error:
         return Broken(message=str(error), is_of_folder=isinstance(error, FolderClosed))
 
@@ -244,12 +235,12 @@ def _is_of_source(data: bytes, name_digest: str) -> bool:
     return note is not None and note.source_name_digest == name_digest
 
 
-def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> ExamineAnswer:
+def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> Examination:
     data, status = _read(path)
     seen = _seen(data, decode_foreign=trust_existing)
     verdict = judge(seen, expected, trust_existing=trust_existing)
     note = seen.provenance
-    return ExamineAnswer(
+    return Examination(
         reason=verdict.reason,
         known_digest=verdict.known_digest,
         is_trusted=verdict.is_trusted,
@@ -343,8 +334,7 @@ def _received(tasks: BinaryIO) -> tuple[int, Task | WorkerOrders] | None:
 
 
 def _send(answers: BinaryIO, number: int, answer: Answer) -> None:
-    kind = "list" if isinstance(answer, list) else type(answer).__name__
-    data = json.dumps([number, kind, answer], default=_fields).encode()
+    data = json.dumps([number, type(answer).__name__, answer], default=_fields).encode()
     answers.write(LENGTH.pack(len(data)) + data)
     answers.flush()
 
@@ -352,6 +342,20 @@ def _send(answers: BinaryIO, number: int, answer: Answer) -> None:
 def _fields(answer: Any) -> dict[str, Any]:
     """The fields of an answer, or of a part of it; `dataclasses.asdict` copies them, at three times the cost."""
     return {name: getattr(answer, name) for name in answer.__slots__}
+
+
+_WORK: dict[type, Callable[[Any, WorkerOrders], Answer]] = {
+    RenderTask: _rendered,
+    SheetTask: _sheet,
+    ProveTask: prove,
+    ReadTask: read,
+    DigestTask: lambda task, _: DigestAnswer(digest=_digest(task)),
+    EvidenceTask: lambda task, _: EvidenceAnswer(files=[_evidence(path) for path in task.files]),
+    ExamineTask: lambda task, _: ExamineAnswer(
+        files=[_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
+    ),
+}
+"""What is done for each kind of task."""
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from thumb_pipeline.stages.workers.messages import (
     Evidence,
     EvidenceAnswer,
     EvidenceTask,
+    Examination,
     ExamineAnswer,
     ExamineTask,
     KnownSource,
@@ -79,10 +80,12 @@ ANSWERS: dict[str, tuple[Task, Answer]] = {
     ),
     "examined": (
         ExamineTask(files=((b"/a", EXPECTED), (b"/b", EXPECTED))),
-        [
-            ExamineAnswer(reason=None, width_px=80, height_px=60, source_digest="cd" * 16, **WHERE),  # type: ignore[arg-type]
-            ExamineAnswer(reason="stale_source", known_digest="ef" * 16, width_px=0, height_px=0, checksum="0" * 32),
-        ],
+        ExamineAnswer(
+            files=[
+                Examination(reason=None, width_px=80, height_px=60, source_digest="cd" * 16, **WHERE),  # type: ignore[arg-type]
+                Examination(reason="stale_source", known_digest="ef" * 16, width_px=0, height_px=0, checksum="0" * 32),
+            ]
+        ),
     ),
     "on a sheet": (SHEET, SheetAnswer(n_pictures=2, base64="AAAA/+8=")),
     "proved": (
