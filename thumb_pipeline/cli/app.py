@@ -6,46 +6,78 @@ changed (usage, settings, environment, brake), 3 stopped part-way and safe to re
 
 import atexit
 import gc
+import importlib
 import signal
 import sys
 import traceback
-from typing import NoReturn
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from thumb_pipeline import __version__
-from thumb_pipeline.cli.commands.adopt import adopt
-from thumb_pipeline.cli.commands.demo import demo
-from thumb_pipeline.cli.commands.generate import generate
-from thumb_pipeline.cli.commands.init import init
-from thumb_pipeline.cli.commands.plan import plan
-from thumb_pipeline.cli.commands.purge import purge
-from thumb_pipeline.cli.commands.regenerate import regenerate
-from thumb_pipeline.cli.commands.repair import repair
-from thumb_pipeline.cli.commands.restore import restore
-from thumb_pipeline.cli.commands.stats import stats
-from thumb_pipeline.cli.commands.status import cancel, status
-from thumb_pipeline.cli.commands.sweep import sweep
-from thumb_pipeline.cli.commands.trash import trash
-from thumb_pipeline.cli.commands.up import up
-from thumb_pipeline.cli.commands.verify import verify
 from thumb_pipeline.cli.console import STOPPED, ExitCode, complain
 from thumb_pipeline.cli.dagster.instance import InstanceUnusable
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS, remedy_of
 
+COMMANDS = {
+    "demo": "Draw a small library and run the whole pipeline over it.",
+    "init": "Make a folder a library: write its thumbs.toml.",
+    "adopt": "Make folders outside of the library its own.",
+    "plan": "Say what generate would make, and why; nothing is changed.",
+    "generate": "Make every variant that is missing, stale or corrupt.",
+    "regenerate": "Render again what is right already; resumable.",
+    "verify": "Compare every variant with what should be there; read-only.",
+    "repair": "Bring files back to their sources, and records to the files.",
+    "sweep": "Remove files that nothing expects, into a trash.",
+    "purge": "Remove all variants and their records, into a trash.",
+    "restore": "Bring back what a sweep or purge removed.",
+    "trash": "List what was removed and can be restored; empty it.",
+    "stats": "Count how complete the library is and what it takes on disk.",
+    "status": "Say what runs and waits, how far it is, and what failed.",
+    "cancel": "Stop runs and backfills; what they finished is kept.",
+    "up": "Start a library's web UI and daemon; Ctrl-C stops both.",
+}
+"""Each command, in the module of its name, and the first line of its help."""
+
+_PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+
+
+class _Commands(Mapping[str, Any]):
+    """The commands by name; the module of one is imported when it is asked for, so that none pays for the others."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        one = typer.Typer(**_PLAIN)
+        one.command(name)(getattr(importlib.import_module(f"thumb_pipeline.cli.commands.{name}"), name))
+        return typer.main.get_command(one)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()  # type: ignore[assignment]  # none is ever added
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- what it is called with
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
 app = typer.Typer(
+    cls=_Group,
     name="thumb-pipeline",
     help="Keeps the thumbnails of timelapse camera archives complete, current, intact and provable.",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    **_PLAIN,
 )
-for command in (
-    *(demo, init, adopt, plan, generate, regenerate, verify, repair, sweep, purge, restore, trash),
-    *(stats, status, cancel, up),
-):
-    app.command()(command)
 
 
 def _show_version(value: bool) -> None:

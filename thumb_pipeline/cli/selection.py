@@ -1,13 +1,11 @@
 """The options by which `plan` and `generate` choose what to do; they mean the same in both."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from thumb_pipeline.cli.console import source_text
-
-if TYPE_CHECKING:
-    from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.inventory.selection import Selection
 
 TimelapsesOption = Annotated[
     list[str] | None,
@@ -43,10 +41,8 @@ def selection_of(
     retry_failed: bool,
     trust_existing: bool,
     accept_shrink: bool,
-) -> "Selection":
+) -> Selection:
     """What the options mean."""
-    from thumb_pipeline.stages.inventory.selection import Selection
-
     return Selection(
         timelapses=tuple(timelapses or ()),
         sources=tuple(source_text(name) for name in sources or ()),

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from thumb_pipeline.cli.app import app
+from thumb_pipeline.cli.app import COMMANDS, app
 from thumb_pipeline.cli.commands.demo import DEFAULT_FOLDER
 from thumb_pipeline.cli.commands.generate import Summary
 from thumb_pipeline.cli.console import ExitCode
@@ -167,6 +167,10 @@ def test_options_that_any_page_shows_exist() -> None:
         for option in re.findall(r"--[a-z-]+", line)
     }
     assert shown <= known
+
+
+def test_the_list_of_commands_says_of_each_what_its_own_help_begins_with() -> None:
+    assert {name: command.help.splitlines()[0] for name, command in commands().items()} == COMMANDS
 
 
 def test_no_summary_in_the_help_is_cut_off() -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, named_library, print_json
+from thumb_pipeline.stages.library.adopt_folders import adopt_folders
 from thumb_pipeline.stages.library.roots import Standing
 
 
@@ -20,8 +21,6 @@ def adopt(
     These are the ones that storage.state and storage.variants name. It is needed once for those that an earlier version
     made; new ones are marked at the first use.
     """
-    from thumb_pipeline.stages.library.adopt_folders import adopt_folders
-
     opened, folders = adopt_folders(named_library(library), accept_others=yes)
     if json:
         adopted = [each.folder for each in folders if each.is_to_be_marked]

@@ -5,7 +5,6 @@ Lists and plans first; Dagster is started only when there is something to do, an
 
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -32,12 +31,12 @@ from thumb_pipeline.cli.selection import (
     selection_of,
 )
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
+from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.library import Lease, Library
-
-if TYPE_CHECKING:
-    from thumb_pipeline.stages.inventory.selection import Selection
-    from thumb_pipeline.stages.rendering.work_orders import WorkOrder
+from thumb_pipeline.stages.planning.plan import make_plan
+from thumb_pipeline.stages.rendering import accept_plan, work_orders
+from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 
 _SHOWN_FAILURES = 20
 _CHEAP_TO_LIST = 50_000
@@ -94,11 +93,8 @@ def conclude(library: Library, done: Summary, run_ids: list[str], stopped: str |
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def generate_library(library: Library, selection: "Selection") -> tuple[Summary, list[str], str | None]:
+def generate_library(library: Library, selection: Selection) -> tuple[Summary, list[str], str | None]:
     """Plans and carries out; returns the summary, the ids of the runs, and why it stopped part-way, if it did."""
-    from thumb_pipeline.stages.planning.plan import make_plan
-    from thumb_pipeline.stages.rendering import accept_plan, work_orders
-
     started = time.monotonic()
     refuse_long_path(library)
     with library.lease() as lease:
@@ -133,7 +129,7 @@ def generate_library(library: Library, selection: "Selection") -> tuple[Summary,
 
 def carry_out(
     library: Library,
-    order: "WorkOrder",
+    order: WorkOrder,
     run_id: str,
     lease: Lease,
     done: Summary,
@@ -171,7 +167,7 @@ def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
     return n_sources <= _CHEAP_TO_LIST or n_variants >= n_sources / 100
 
 
-def _is_something_to_retire(library: Library, selection: "Selection") -> bool:
+def _is_something_to_retire(library: Library, selection: Selection) -> bool:
     """Nothing of a timelapse is left only after its last sources were accepted as gone; runs retire its partition."""
     from thumb_pipeline.stages.removal.retire_timelapses import gone_timelapses
 
@@ -184,7 +180,6 @@ def clean_up_after_killed(library: Library) -> None:
     if not dead:
         return
     from thumb_pipeline.cli.dagster import runs
-    from thumb_pipeline.stages.rendering import work_orders
 
     n_files = clean_up.clean_up(library)
     work_orders.discard_abandoned(library)

@@ -1,7 +1,5 @@
 """`thumb-pipeline plan`: says what `generate` would do, and changes nothing."""
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from thumb_pipeline.cli.console import (
@@ -26,9 +24,8 @@ from thumb_pipeline.cli.selection import (
 )
 from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
-
-if TYPE_CHECKING:
-    from thumb_pipeline.stages.planning.plan import Plan
+from thumb_pipeline.stages.planning.plan import Plan, make_plan
+from thumb_pipeline.stages.rendering import work_orders
 
 _SHOWN_OTHERS = 20
 
@@ -45,9 +42,6 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Say what generate would make, and why; nothing is changed."""
-    from thumb_pipeline.stages.planning.plan import make_plan
-    from thumb_pipeline.stages.rendering import work_orders
-
     opened = chosen_library(library)
     selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)
     with opened.lease() as lease, gauge("examining") as progress:
@@ -86,7 +80,7 @@ def plan(
         )
 
 
-def say_what_is_left_out(made: "Plan") -> None:
+def say_what_is_left_out(made: Plan) -> None:
     """Nothing is skipped in silence: folders that match no pattern, and what is no regular file among the frames."""
     for folder in made.unmatched:
         say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")

@@ -9,6 +9,8 @@ from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library
 from thumb_pipeline.cli.selection import TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.removal.planned import RemovalWish
+from thumb_pipeline.stages.removal.run import plan_removal
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where there is no terminal.")]
 
@@ -24,9 +26,6 @@ def purge(
     json: JsonOption = False,
 ) -> None:
     """Remove all variants and their records, into a trash."""
-    from thumb_pipeline.stages.removal.planned import RemovalWish
-    from thumb_pipeline.stages.removal.run import plan_removal
-
     opened = chosen_library(library)
     wish = RemovalWish(
         timelapses=tuple(timelapse or ()), variants=tuple(variant or ()), force=force, use_trash=not no_trash

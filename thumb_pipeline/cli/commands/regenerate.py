@@ -5,7 +5,7 @@ What is to be done is planned by `stages.rendering.regenerate`; it is carried ou
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,11 +23,15 @@ from thumb_pipeline.cli.selection import AllOption, SourcesOption, TimelapsesOpt
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.refused import Refused
-
-if TYPE_CHECKING:
-    from thumb_pipeline.stages.rendering.regenerate import Forecast, Regeneration
-    from thumb_pipeline.stages.rendering.work_orders import WorkOrder
-
+from thumb_pipeline.stages.rendering import accept_plan, work_orders
+from thumb_pipeline.stages.rendering.regenerate import (
+    Forecast,
+    Regeneration,
+    forecast,
+    forecast_left,
+    plan_regeneration,
+)
+from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 
 _CHOICES = "--timelapse, --camera, --source, --variant, --since, --failed"
 
@@ -56,8 +60,6 @@ def regenerate(
     json: JsonOption = False,
 ) -> None:
     """Render again what is right already; resumable."""
-    from thumb_pipeline.stages.rendering.regenerate import Regeneration
-
     opened = chosen_library(library)
     wanted = Regeneration(
         timelapses=tuple(timelapse or ()),
@@ -72,7 +74,7 @@ def regenerate(
     conclude(opened, *_regenerated(opened, wanted), json=json)
 
 
-def _refuse_unclear(wanted: "Regeneration", *, everything: bool) -> None:
+def _refuse_unclear(wanted: Regeneration, *, everything: bool) -> None:
     """Has the user say either what to render again or that it is everything; a limit goes with both.
 
     Raises:
@@ -85,7 +87,7 @@ def _refuse_unclear(wanted: "Regeneration", *, everything: bool) -> None:
         raise Refused(f"say what to render again: --all, or {_CHOICES}{limit}")
 
 
-def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, list[str], str | None]:
+def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[str], str | None]:
     from thumb_pipeline.cli.dagster import runs
 
     started = time.monotonic()
@@ -106,11 +108,8 @@ def _regenerated(library: Library, wanted: "Regeneration") -> tuple[Summary, lis
     return done, run_ids, stopped
 
 
-def _resumed(library: Library, wanted: "Regeneration", run_id: str) -> "tuple[WorkOrder, int] | None":
+def _resumed(library: Library, wanted: Regeneration, run_id: str) -> tuple[WorkOrder, int] | None:
     """The order of the last time the same was asked for, if that was stopped, and how many sources are done of it."""
-    from thumb_pipeline.stages.rendering import work_orders
-    from thumb_pipeline.stages.rendering.regenerate import forecast_left
-
     earlier = work_orders.unfinished(library, wanted.asked)
     if earlier is None:
         return None
@@ -139,9 +138,7 @@ def _refuse_under_way(library: Library, order_id: str) -> None:
         )
 
 
-def _placed(library: Library, wanted: "Regeneration", lease: Lease, done: Summary, run_id: str) -> "WorkOrder | None":
-    from thumb_pipeline.stages.rendering import accept_plan, work_orders
-    from thumb_pipeline.stages.rendering.regenerate import forecast, plan_regeneration
+def _placed(library: Library, wanted: Regeneration, lease: Lease, done: Summary, run_id: str) -> WorkOrder | None:
 
     with gauge("examining") as progress:
         plan = plan_regeneration(library, wanted, lease, on_progress=progress.show)
@@ -154,7 +151,7 @@ def _placed(library: Library, wanted: "Regeneration", lease: Lease, done: Summar
     return order
 
 
-def _announce(work: "Forecast") -> None:
+def _announce(work: Forecast) -> None:
     """How many, how many bytes, how long: said before anything is replaced."""
     say(
         f"{counted(work.n_variants, 'variant')} of {counted(work.n_sources, 'source')}: reads "

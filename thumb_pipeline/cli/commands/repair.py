@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from thumb_pipeline.cli.commands import removal
 from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
@@ -24,6 +25,7 @@ from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.removal.planned import RemovalWish
+from thumb_pipeline.stages.removal.run import plan_removal
 from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
 from thumb_pipeline.stages.verification.verify import verified_timelapses
 
@@ -83,9 +85,6 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 
 def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
     """How many unmatched files went, or would go; a brake keeps them and says so."""
-    from thumb_pipeline.cli.commands import removal
-    from thumb_pipeline.stages.removal.run import plan_removal
-
     keys = verified_timelapses(library, chosen)
     with library.lease() as lease:
         unmatched = repair_timelapses(library, keys, lease, apply=False, accept_shrink=accept_shrink).unmatched

@@ -6,6 +6,7 @@ import typer
 
 from thumb_pipeline.cli.commands.removal import output_of, say_what_was_kept
 from thumb_pipeline.cli.console import ExitCode, JsonOption, LibraryOption, chosen_library, command_line, print_json
+from thumb_pipeline.cli.dagster import runs
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.removal.restore import in_trash
 
@@ -16,7 +17,6 @@ def restore(run_id: RunArgument, library: LibraryOption = None, json: JsonOption
     """Bring back what a sweep or purge removed."""
     opened = chosen_library(library)
     in_trash(opened, run_id)  # refuses before Dagster is started
-    from thumb_pipeline.cli.dagster import runs
 
     with opened.lease() as lease:
         outcome = runs.carry_out_job(

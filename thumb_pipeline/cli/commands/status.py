@@ -1,8 +1,7 @@
-"""`thumb-pipeline status` and `cancel`: what runs and waits, how far it is, and stopping it."""
+"""`thumb-pipeline status`: what runs and waits, how far it is, and what failed."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,22 +13,18 @@ from thumb_pipeline.cli.console import (
     complain,
     library_in_force,
     print_json,
-    say,
-    say_trouble,
 )
+from thumb_pipeline.cli.dagster import runs
 from thumb_pipeline.cli.dagster.instance import settle_run_database
-from thumb_pipeline.cli.selection import AllOption
+from thumb_pipeline.cli.dagster.runs import ASSETS_JOB, BackfillState, RunState
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.domain.quantities import counted, human_seconds
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.library.refused import Refused
-
-if TYPE_CHECKING:
-    from thumb_pipeline.cli.dagster.runs import BackfillState, RunState
-    from thumb_pipeline.stages.library.refused import SettingsTrouble
-    from thumb_pipeline.stages.rendering.progress import Activity, OrderProgress, Pace
+from thumb_pipeline.stages.library.refused import SettingsTrouble
+from thumb_pipeline.stages.rendering.progress import Activity, OrderProgress, Pace, activity, orders, pace
+from thumb_pipeline.stages.rendering.regenerate import options_for
 
 _DAY = timedelta(days=1)
 _N_FAILED_RUNS = 5
@@ -44,18 +39,16 @@ _BACKFILL_WORDS = {"requested": "under way", "canceling": "being cancelled", "fa
 class _Seen:
     """All that `status` tells. Without `found`, the records cannot be read; `trouble` says why."""
 
-    live: "list[RunState]"
-    failed: "list[RunState]"
-    backfills: "list[BackfillState]"
-    progress: "dict[str, OrderProgress]" = field(default_factory=dict)
-    stopped: "list[OrderProgress]" = field(default_factory=list)
-    found: "Activity | None" = None
+    live: list[RunState]
+    failed: list[RunState]
+    backfills: list[BackfillState]
+    progress: dict[str, OrderProgress] = field(default_factory=dict)
+    stopped: list[OrderProgress] = field(default_factory=list)
+    found: Activity | None = None
     trouble: str | None = None
 
-    def pace(self, backfill: "BackfillState", now: datetime) -> "Pace":
+    def pace(self, backfill: BackfillState, now: datetime) -> Pace:
         """How fast a backfill goes; one that is being stopped goes nowhere."""
-        from thumb_pipeline.stages.rendering.progress import Pace, pace
-
         if backfill.working_since is None or backfill.working_since > now or backfill.status != "requested":
             return Pace()
         mine = [run.order_id for run in self.live if run.backfill_id == backfill.backfill_id]
@@ -88,9 +81,6 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
 
 def _seen(library: Library, now: datetime) -> _Seen:
     """The runs, also where the records of a timelapse cannot be read."""
-    from thumb_pipeline.cli.dagster import runs
-    from thumb_pipeline.stages.rendering.progress import activity, orders
-
     with runs.instance_of(library) as instance:
         live = runs.unfinished_runs(library, instance)
         failed = runs.failed_runs(instance, limit=_N_FAILED_RUNS)
@@ -105,52 +95,6 @@ def _seen(library: Library, now: datetime) -> _Seen:
     taken = {run.order_id for run in [*live, *later]}
     stopped = [order for order in progress.values() if order.run_id not in taken and not order.is_held]
     return _Seen(live=live, failed=failed, backfills=backfills, progress=progress, stopped=stopped, found=found)
-
-
-def cancel(
-    run_id: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN_ID]…", help="Of runs or backfills, as status shows them.")
-    ] = None,
-    everything: AllOption = False,
-    library: LibraryOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Stop runs and backfills; what they finished is kept."""
-    from thumb_pipeline.cli.dagster import runs
-
-    opened = library_in_force(library)
-    say_trouble(opened)
-    if bool(run_id) == everything:
-        raise Refused("say which run or backfill: its id as status shows it, or --all, and not both")
-    settle_run_database(opened)
-    with runs.instance_of(opened) as instance:
-        live = runs.unfinished_runs(opened, instance)
-        for each in run_id or ():
-            runs.refuse_unstoppable(instance, each)
-        if not run_id:
-            run_id = [*(each.backfill_id for each in runs.live_backfills(instance)), *(each.run_id for each in live)]
-        backfills = [each for each in run_id if runs.stop_backfill(instance, each)]
-        chosen = [each for each in run_id if each not in backfills]
-        chosen += [each for one in backfills for each in runs.runs_of(instance, one) if each not in chosen]
-        left = runs.cancel(opened, instance, chosen)
-    _tell_cancelled(chosen, left, backfills, json=json)
-    if any(run.job == _CAPTURES_JOB for run in live if run.run_id in chosen):
-        say("up starts another run for new captures; to rest, switch new_captures_sensor off in the UI (Automation)")
-    if left:
-        say(f"still stopping: {', '.join(left)}; look again with status")
-        raise typer.Exit(ExitCode.INCOMPLETE)
-
-
-def _tell_cancelled(chosen: list[str], left: list[str], backfills: list[str], *, json: bool) -> None:
-    cancelled = [each for each in chosen if each not in left]
-    if json:
-        print_json({"cancelled": cancelled, "left": left, "backfills": backfills})
-    elif backfills:
-        typer.echo(f"{counted(len(backfills), 'backfill')} and {counted(len(cancelled), 'run')} cancelled")
-    elif chosen:
-        typer.echo(f"{counted(len(cancelled), 'run')} cancelled")
-    else:
-        typer.echo(_NOTHING)
 
 
 def _document(seen: _Seen, now: datetime) -> dict[str, object]:
@@ -169,17 +113,17 @@ def _document(seen: _Seen, now: datetime) -> dict[str, object]:
     }
 
 
-def _settings(trouble: "SettingsTrouble | None") -> dict[str, object] | None:
+def _settings(trouble: SettingsTrouble | None) -> dict[str, object] | None:
     if trouble is None:
         return None
     return {"faults": list(trouble.faults), "in_force_since": trouble.in_force_since.isoformat()}
 
 
-def _plain(state: "RunState | BackfillState") -> dict[str, object]:
+def _plain(state: RunState | BackfillState) -> dict[str, object]:
     return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(state).items()}
 
 
-def _progress(order: "OrderProgress | None") -> dict[str, object] | None:
+def _progress(order: OrderProgress | None) -> dict[str, object] | None:
     if order is None:
         return None
     told = asdict(order)
@@ -202,7 +146,7 @@ def _print(seen: _Seen, now: datetime) -> None:
         typer.echo(f"  run {run.run_id} ({_what(run)}) failed {_ago(run.since, now)}")
 
 
-def _print_run(run: "RunState", order: "OrderProgress | None", now: datetime) -> None:
+def _print_run(run: RunState, order: OrderProgress | None, now: datetime) -> None:
     lane = "" if run.lane == "-" else f"  lane {run.lane}"
     since = "was asked for" if run.status in _WAITING else "began"
     typer.echo(f"{run.run_id}  {_what(run)}  {run.status.replace('_', ' ')}{lane}  {since} {_ago(run.since, now)}")
@@ -212,14 +156,13 @@ def _print_run(run: "RunState", order: "OrderProgress | None", now: datetime) ->
         typer.echo("  watches for new frames and renders them as they come")
 
 
-def _what(run: "RunState") -> str:
-    from thumb_pipeline.cli.dagster.runs import ASSETS_JOB
+def _what(run: RunState) -> str:
 
     job = "assets" if run.job == ASSETS_JOB else run.job
     return job if run.backfill_id is None else f"{job} of backfill {run.backfill_id}"
 
 
-def _print_backfill(backfill: "BackfillState", pace: "Pace", now: datetime) -> None:
+def _print_backfill(backfill: BackfillState, pace: Pace, now: datetime) -> None:
     typer.echo(
         f"{backfill.backfill_id}  backfill of {counted(backfill.n_timelapses, 'timelapse')}  "
         f"{_BACKFILL_WORDS[backfill.status]}  was launched {_ago(backfill.since, now)}"
@@ -230,7 +173,7 @@ def _print_backfill(backfill: "BackfillState", pace: "Pace", now: datetime) -> N
     typer.echo(f"  {backfill.n_done:,} done, {backfill.n_failed:,} failed, {n_left:,} to go{rate}; {runs}")
 
 
-def _print_found(found: "Activity", now: datetime) -> None:
+def _print_found(found: Activity, now: datetime) -> None:
     typer.echo(
         f"last 24 h: {counted(found.n_made, 'variant')} made, {counted(found.n_newly_failed, 'source')} failed; "
         f"in all {found.n_failed:,} failed, {found.n_pending:,} still being written"
@@ -242,32 +185,30 @@ def _print_found(found: "Activity", now: datetime) -> None:
         )
 
 
-def _words(order: "OrderProgress") -> str:
+def _words(order: OrderProgress) -> str:
     if order.n_done == order.n_variants:
         return f"{_done(order)}; reports what it did"
     return f"{_done(order)}, {_rate(order)}"
 
 
-def _rate(pace: "OrderProgress | Pace") -> str:
+def _rate(pace: OrderProgress | Pace) -> str:
     if pace.left_s is None:
         return "time left not known yet"
     rate = f"{pace.per_s:.1f}/s" if pace.per_s >= 1 else f"{60 * pace.per_s:.1f}/min"
     return f"{rate}, {human_seconds(pace.left_s)} left"
 
 
-def _done(order: "OrderProgress") -> str:
+def _done(order: OrderProgress) -> str:
     return f"{order.n_done:,} of {counted(order.n_variants, 'variant')}"
 
 
-def _how_to_go_on(order: "OrderProgress") -> str:
+def _how_to_go_on(order: OrderProgress) -> str:
     command = _command(order)
     return "re-executed in the UI, it goes on" if command is None else f"to go on: {command}"
 
 
-def _command(order: "OrderProgress") -> str | None:
+def _command(order: OrderProgress) -> str | None:
     """What its user typed, where that goes on with an order."""
-    from thumb_pipeline.stages.rendering.regenerate import options_for
-
     return command_line("regenerate", *options_for(order.asked)) if order.goes_on_by_command else None
 
 

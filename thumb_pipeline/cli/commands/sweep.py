@@ -8,6 +8,8 @@ from thumb_pipeline.cli.commands import removal
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library
 from thumb_pipeline.cli.selection import TimelapsesOption
 from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.removal.planned import RemovalWish
+from thumb_pipeline.stages.removal.run import plan_removal
 
 
 def sweep(
@@ -22,9 +24,6 @@ def sweep(
     json: JsonOption = False,
 ) -> None:
     """Remove files that nothing expects, into a trash."""
-    from thumb_pipeline.stages.removal.planned import RemovalWish
-    from thumb_pipeline.stages.removal.run import plan_removal
-
     opened = chosen_library(library)
     wish = RemovalWish(timelapses=tuple(timelapse or ()), force=force, use_trash=not no_trash, by_policy=policy)
     planned = plan_removal(opened, Operation.SWEEP, wish)

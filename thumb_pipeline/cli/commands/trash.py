@@ -1,18 +1,19 @@
 """`thumb-pipeline trash`: lists what sweeps and purges removed, and empties it."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from thumb_pipeline.cli.commands.purge import YesOption
 from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table, say
 from thumb_pipeline.domain.quantities import counted, human_bytes
+from thumb_pipeline.stages.inventory.selection import refuse_unknown
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
-
-if TYPE_CHECKING:
-    from thumb_pipeline.stages.removal.trash import Entry
+from thumb_pipeline.stages.removal import journal
+from thumb_pipeline.stages.removal import trash as trashed
+from thumb_pipeline.stages.removal.trash import Entry, entries, reason_not_to_expire
 
 EmptyOption = Annotated[bool, typer.Option("--empty", help="Delete the named runs for good, or all of them.")]
 ExpiredOption = Annotated[bool, typer.Option("--expired", help="Delete the runs that have passed their age.")]
@@ -38,10 +39,7 @@ def trash(
     _say_what_stays(opened)
 
 
-def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> "list[Entry]":
-    from thumb_pipeline.stages.inventory.selection import refuse_unknown
-    from thumb_pipeline.stages.removal import journal
-    from thumb_pipeline.stages.removal import trash as trashed
+def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> list[Entry]:
 
     if expired:
         with journal.alone(library):
@@ -59,8 +57,7 @@ def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool
         return trashed.empty(library, [entry.run_id for entry in chosen]) if chosen else []
 
 
-def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
-    from thumb_pipeline.stages.removal.trash import entries
+def _show(library: Library, emptied: list[Entry], *, json: bool) -> None:
 
     found = entries(library)
     if json:
@@ -100,14 +97,13 @@ def _show(library: Library, emptied: "list[Entry]", *, json: bool) -> None:
 
 
 def _say_what_stays(library: Library) -> None:
-    from thumb_pipeline.stages.removal.trash import reason_not_to_expire
 
     reason = reason_not_to_expire(library)
     if reason is not None:
         say(reason)
 
 
-def _as_json(entry: "Entry") -> dict[str, Any]:
+def _as_json(entry: Entry) -> dict[str, Any]:
     return {
         "run_id": entry.run_id,
         "operation": entry.operation,

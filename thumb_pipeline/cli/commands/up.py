@@ -27,6 +27,7 @@ from thumb_pipeline.cli.console import (
     say_trouble,
 )
 from thumb_pipeline.cli.dagster.instance import InstanceUnusable, refuse_long_path, up_lock
+from thumb_pipeline.cli.dagster.runs import make_instance
 from thumb_pipeline.cli.dagster.services import HOST, Services
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
@@ -57,7 +58,6 @@ def up(
 
 
 def _make_instance(library: Library) -> None:
-    from thumb_pipeline.cli.dagster.runs import make_instance
 
     make_instance(library)
 

@@ -1,0 +1,67 @@
+"""`thumb-pipeline cancel`: stops runs and backfills."""
+
+from typing import Annotated
+
+import typer
+
+from thumb_pipeline.cli.console import (
+    ExitCode,
+    JsonOption,
+    LibraryOption,
+    library_in_force,
+    print_json,
+    say,
+    say_trouble,
+)
+from thumb_pipeline.cli.dagster import runs
+from thumb_pipeline.cli.dagster.instance import settle_run_database
+from thumb_pipeline.cli.selection import AllOption
+from thumb_pipeline.domain.quantities import counted
+from thumb_pipeline.stages.library.refused import Refused
+
+_CAPTURES_JOB = "new_captures"
+_NOTHING = "nothing runs and nothing waits"
+
+
+def cancel(
+    run_id: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN_ID]…", help="Of runs or backfills, as status shows them.")
+    ] = None,
+    everything: AllOption = False,
+    library: LibraryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Stop runs and backfills; what they finished is kept."""
+    opened = library_in_force(library)
+    say_trouble(opened)
+    if bool(run_id) == everything:
+        raise Refused("say which run or backfill: its id as status shows it, or --all, and not both")
+    settle_run_database(opened)
+    with runs.instance_of(opened) as instance:
+        live = runs.unfinished_runs(opened, instance)
+        for each in run_id or ():
+            runs.refuse_unstoppable(instance, each)
+        if not run_id:
+            run_id = [*(each.backfill_id for each in runs.live_backfills(instance)), *(each.run_id for each in live)]
+        backfills = [each for each in run_id if runs.stop_backfill(instance, each)]
+        chosen = [each for each in run_id if each not in backfills]
+        chosen += [each for one in backfills for each in runs.runs_of(instance, one) if each not in chosen]
+        left = runs.cancel(opened, instance, chosen)
+    _tell_cancelled(chosen, left, backfills, json=json)
+    if any(run.job == _CAPTURES_JOB for run in live if run.run_id in chosen):
+        say("up starts another run for new captures; to rest, switch new_captures_sensor off in the UI (Automation)")
+    if left:
+        say(f"still stopping: {', '.join(left)}; look again with status")
+        raise typer.Exit(ExitCode.INCOMPLETE)
+
+
+def _tell_cancelled(chosen: list[str], left: list[str], backfills: list[str], *, json: bool) -> None:
+    cancelled = [each for each in chosen if each not in left]
+    if json:
+        print_json({"cancelled": cancelled, "left": left, "backfills": backfills})
+    elif backfills:
+        typer.echo(f"{counted(len(backfills), 'backfill')} and {counted(len(cancelled), 'run')} cancelled")
+    elif chosen:
+        typer.echo(f"{counted(len(cancelled), 'run')} cancelled")
+    else:
+        typer.echo(_NOTHING)
