@@ -25,6 +25,7 @@ from libraries import frames_library  # noqa: E402 -- of this folder, after the 
 from PIL import Image  # noqa: E402
 
 from thumb_pipeline.analytics.expected import expected_variants  # noqa: E402
+from thumb_pipeline.domain.settings import for_timelapse  # noqa: E402
 from thumb_pipeline.stages.examining.adopt import worker_orders  # noqa: E402
 from thumb_pipeline.stages.examining.deep import files_of_variants, prove  # noqa: E402
 from thumb_pipeline.stages.inventory.selection import Selection  # noqa: E402
@@ -123,7 +124,7 @@ def _plain(variants: list[Path]) -> None:
 def _variants_proved(library: Library) -> None:
     """What `verify --deep` does to variants, from their records to the verdict."""
     sources = library.inventory.read([KEY])
-    expected = expected_variants(sources.lazy(), library.settings.for_timelapse(KEY).specs).collect()
+    expected = expected_variants(sources.lazy(), for_timelapse(library.settings, KEY).specs).collect()
     files = files_of_variants(library, expected, library.manifest.schema.empty())
     with library.lease() as lease, WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
         proven = prove(library, pool, files)

@@ -31,6 +31,7 @@ from typing import Any
 import polars as pl
 
 from thumb_pipeline.domain.names import variant_name
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.imaging.demo.sky import sky_jpeg
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import initialise, open_library
@@ -224,7 +225,7 @@ def _put(library: Library, watcher: Watcher, timelapse: int, number: int, drawn:
     """Writes a frame as a camera does: under its own name, in a few pieces."""
     name = f"timelapse-{timelapse}_20300101_{number // 3600:02d}{number // 60 % 60:02d}{number % 60:02d}.jpg"
     data = drawn[number % len(drawn)] + os.urandom(8) + b"\xff\xd9"
-    specs = library.settings.for_timelapse(_key(timelapse)).specs
+    specs = for_timelapse(library.settings, _key(timelapse)).specs
     folder = Path(library.variants(_key(timelapse)))
     targets = [
         folder / spec.folder / os.fsdecode(variant_name(name.encode(), spec.tag, spec.extension)) for spec in specs

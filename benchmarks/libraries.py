@@ -13,6 +13,7 @@ import polars as pl
 from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST
 from thumb_pipeline.domain.captures import Basis
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.demo.sky import sky_jpeg
 from thumb_pipeline.imaging.sources.decoders import decoder_version
@@ -64,7 +65,7 @@ def _names(count: int, timelapse: int = 1) -> list[str]:
 
 
 def _fill(library: Library, key: str, names: list[str]) -> None:
-    specs = library.settings.for_timelapse(key).specs
+    specs = for_timelapse(library.settings, key).specs
     rows = pl.DataFrame({"timelapse": [key] * len(names), "source_name": names})
     expected = expected_variants(rows.lazy(), specs).collect()
     sources = _link(Path(library.frames(key)), rows["source_name"].to_list(), sky_jpeg(0.4, size=_FRAME_SIZE, seed=7))
@@ -75,7 +76,7 @@ def _fill(library: Library, key: str, names: list[str]) -> None:
     inventory = rows.with_columns(
         captured_at=pl.lit(now),
         captured_at_basis=pl.lit(Basis.NAME.value),
-        clock=pl.lit(library.settings.for_timelapse(key).clock.name),
+        clock=pl.lit(for_timelapse(library.settings, key).clock.name),
         first_seen_at=pl.lit(now),
         looked_at=pl.lit(now),
         state=pl.lit("settled"),

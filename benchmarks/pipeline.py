@@ -27,6 +27,7 @@ from pathlib import Path
 from libraries import add_frame, frames_library, linked_library
 
 from thumb_pipeline.domain.names import name_digest
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.render import Origin, Picture, render
 from thumb_pipeline.stages.library.library import Library
@@ -172,7 +173,7 @@ def _bare_loop(library: Library, scratch: Path) -> float:
     target = scratch / "bare"
     target.mkdir(exist_ok=True)
     sources = sorted(Path(library.frames("camera-1/timelapse-1")).iterdir())
-    specs = library.settings.for_timelapse("camera-1/timelapse-1").specs
+    specs = for_timelapse(library.settings, "camera-1/timelapse-1").specs
     started = time.monotonic()
     with ProcessPoolExecutor(library.workers) as pool:
         for _ in pool.map(partial(_render_one, specs=specs, target=target), sources, chunksize=8):

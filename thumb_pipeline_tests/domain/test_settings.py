@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from thumb_pipeline.domain.policy import Retention
-from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
+from thumb_pipeline.domain.settings import Settings, SettingsError, for_timelapse, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.domain.variants import Fit, OutputFormat
 
@@ -35,7 +35,7 @@ def visible_keys(table: type[BaseModel], written: dict[str, Any], optional: set[
 
 def test_the_written_defaults_are_the_defaults() -> None:
     written, silent = parse_settings(tomllib.loads(DEFAULT_SETTINGS)), parse_settings({})
-    assert written.for_timelapse(KEY) == silent.for_timelapse(KEY)
+    assert for_timelapse(written, KEY) == for_timelapse(silent, KEY)
     assert written.specs == silent.specs
     shown = written.model_dump(exclude={"policy"})
     assert shown == silent.model_dump(exclude={"policy"})
@@ -55,9 +55,9 @@ def test_the_commented_examples_are_settings_too() -> None:
     for key in ("variants", "status", "keep_days", "then_every_s"):
         opened = opened.replace(f"# {key}", key)
     settings = parse_settings(tomllib.loads(opened))
-    assert settings.for_timelapse(KEY).clock.start_date == date(2025, 4, 22)
-    assert settings.for_timelapse(KEY).clock.timezone.key == "Europe/Berlin"
-    (era,) = settings.for_timelapse(KEY).policy.eras
+    assert for_timelapse(settings, KEY).clock.start_date == date(2025, 4, 22)
+    assert for_timelapse(settings, KEY).clock.timezone.key == "Europe/Berlin"
+    (era,) = for_timelapse(settings, KEY).policy.eras
     assert era.rules["small"].retention == Retention(keep_s=30 * 86_400, then_every_s=3600)
 
 
@@ -214,13 +214,13 @@ TIMELAPSE = f"[timelapses.'{KEY}']\ntimezone = 'UTC'\n[timelapses.'{KEY}'.policy
 def test_a_timelapse_overrides_its_camera_which_overrides_the_library(
     parts: tuple[str, ...], timezone: str, variants: list[str]
 ) -> None:
-    found = overridden(*parts).for_timelapse(KEY)
+    found = for_timelapse(overridden(*parts), KEY)
     assert found.clock.timezone.key == timezone
     assert [spec.name for spec in found.specs] == variants
 
 
 def test_what_a_timelapse_leaves_out_is_taken_from_above() -> None:
-    found = overridden(LIBRARY, f"[timelapses.'{KEY}']\nstart_date = 2025-04-22").for_timelapse(KEY)
+    found = for_timelapse(overridden(LIBRARY, f"[timelapses.'{KEY}']\nstart_date = 2025-04-22"), KEY)
     assert found.clock.timezone.key == "Europe/Berlin"
     assert found.clock.start_date == date(2025, 4, 22)
     assert [spec.name for spec in found.specs] == ["small"]
@@ -228,18 +228,18 @@ def test_what_a_timelapse_leaves_out_is_taken_from_above() -> None:
 
 def test_other_timelapses_see_nothing_of_an_override() -> None:
     settings = overridden(LIBRARY, CAMERA, TIMELAPSE)
-    assert settings.for_timelapse("camera-1/timelapse-3").clock.timezone.key == "Asia/Tokyo"
-    assert settings.for_timelapse("camera-2/timelapse-2").clock.timezone.key == "Europe/Berlin"
+    assert for_timelapse(settings, "camera-1/timelapse-3").clock.timezone.key == "Asia/Tokyo"
+    assert for_timelapse(settings, "camera-2/timelapse-2").clock.timezone.key == "Europe/Berlin"
 
 
 def rules(*parts: str) -> list[tuple[str, str]]:
     """The modes of one timelapse's only era."""
-    (era,) = overridden(*parts).for_timelapse(KEY).policy.eras
+    (era,) = for_timelapse(overridden(*parts), KEY).policy.eras
     return [(name, rule.mode.value) for name, rule in era.rules.items()]
 
 
 def test_without_a_policy_every_capture_must_have_every_variant() -> None:
-    assert all(overridden().for_timelapse(KEY).policy.is_plain(name) for name in ("thumbnail", "small"))
+    assert all(for_timelapse(overridden(), KEY).policy.is_plain(name) for name in ("thumbnail", "small"))
 
 
 def test_the_mode_of_smalls_is_overridden_key_by_key() -> None:
@@ -250,7 +250,7 @@ def test_the_mode_of_smalls_is_overridden_key_by_key() -> None:
 def test_generation_switched_off_for_one_timelapse_leaves_the_others_alone() -> None:
     off = f"[timelapses.'{KEY}'.policy]\ngenerate_thumbnails = false"
     assert rules(off) == []
-    assert overridden(off).for_timelapse("camera-1/timelapse-9").specs
+    assert for_timelapse(overridden(off), "camera-1/timelapse-9").specs
 
 
 def test_smalls_go_on_completion_only_where_the_policy_says_so() -> None:
@@ -261,7 +261,7 @@ def test_smalls_go_on_completion_only_where_the_policy_says_so() -> None:
 
 def test_a_policy_with_a_date_begins_at_local_midnight_and_what_was_before_stays() -> None:
     parts = ("timezone = 'Europe/Berlin'", "[policy]\nsince = 2026-01-01\nsmall_generation_mode = 'none'")
-    before, after = overridden(*parts).for_timelapse(KEY).policy.eras
+    before, after = for_timelapse(overridden(*parts), KEY).policy.eras
     assert before.since is None
     assert before.rules["small"].mode == "all"
     assert after.since is not None

@@ -1,16 +1,16 @@
 """What `thumbs.toml` may say: typed, bounded, with one sentence of remedy for everything refused.
 
-`whole` has the file from top to bottom; its tables are in `library_tables`, `variant_tables` and `policy_tables`.
+`toml_file` has the file from top to bottom; its tables are in `library_tables`, `variant_tables` and `policy_tables`.
 `agreement` says which names must fit together, `resolution` what holds for one timelapse, `parsing` turns text into
 settings and faults into sentences. Reading the file, and comparing its folders with those on the disk, is done where a
-library is opened (`stages.library.library`).
+library is opened (`stages.library.open`).
 """
 
 from thumb_pipeline.domain.settings.parsing import SettingsError, parse_settings
 from thumb_pipeline.domain.settings.policy_tables import CameraTable, PolicyTable, RetentionTable, TimelapseTable
-from thumb_pipeline.domain.settings.resolution import TimelapseSettings
+from thumb_pipeline.domain.settings.resolution import TimelapseSettings, for_timelapse
+from thumb_pipeline.domain.settings.toml_file import Settings
 from thumb_pipeline.domain.settings.variant_tables import VariantTable
-from thumb_pipeline.domain.settings.whole import Settings
 
 __all__ = [
     "CameraTable",
@@ -21,5 +21,6 @@ __all__ = [
     "TimelapseSettings",
     "TimelapseTable",
     "VariantTable",
+    "for_timelapse",
     "parse_settings",
 ]

@@ -2,24 +2,21 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from thumb_pipeline.domain.layout import is_camera_folder, parse_key
 from thumb_pipeline.domain.policy import Mode
 from thumb_pipeline.domain.settings.policy_tables import PolicyTable
 from thumb_pipeline.domain.settings.resolution import SMALL
-
-if TYPE_CHECKING:
-    from thumb_pipeline.domain.settings.whole import Settings
+from thumb_pipeline.domain.settings.toml_file import Settings
 
 
-def faults(settings: "Settings") -> Iterator[str]:
+def faults(settings: Settings) -> Iterator[str]:
     """A sentence for each name that does not fit, with its key and the remedy."""
     yield from _shared_files(settings)
     yield from _unknown_names(settings)
 
 
-def _shared_files(settings: "Settings") -> Iterator[str]:
+def _shared_files(settings: Settings) -> Iterator[str]:
     taken: dict[tuple[str, str, str], str] = {}
     for name, spec in settings.specs.items():
         place = (spec.folder.casefold(), spec.tag, spec.extension)
@@ -31,7 +28,7 @@ def _shared_files(settings: "Settings") -> Iterator[str]:
         taken.setdefault(place, name)
 
 
-def _unknown_names(settings: "Settings") -> Iterator[str]:
+def _unknown_names(settings: Settings) -> Iterator[str]:
     for name in settings.variants:
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", name):
             yield f"variants.{name}: use a small letter, then small letters, digits, '_' and '-', 32 at most"
@@ -46,7 +43,7 @@ def _unknown_names(settings: "Settings") -> Iterator[str]:
     yield from _unknown_variants(settings)
 
 
-def _unknown_variants(settings: "Settings") -> Iterator[str]:
+def _unknown_variants(settings: Settings) -> Iterator[str]:
     there_are = ", ".join(settings.variants)
     for where, policy in _policies(settings):
         for key, names in (("variants", policy.variants or ()), ("retention", policy.retention)):
@@ -57,7 +54,7 @@ def _unknown_variants(settings: "Settings") -> Iterator[str]:
             yield f'{where} speaks of smalls, and there is no variant "{SMALL}"; remove that line'
 
 
-def _policies(settings: "Settings") -> Iterator[tuple[str, PolicyTable]]:
+def _policies(settings: Settings) -> Iterator[tuple[str, PolicyTable]]:
     yield "policy", settings.policy
     yield from ((f'cameras."{name}".policy', table.policy) for name, table in settings.cameras.items())
     yield from ((f'timelapses."{name}".policy', table.policy) for name, table in settings.timelapses.items())

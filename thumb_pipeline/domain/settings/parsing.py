@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from thumb_pipeline.domain.settings.whole import Settings
+from thumb_pipeline.domain.settings import agreement
+from thumb_pipeline.domain.settings.toml_file import Settings
 
 
 class SettingsError(ValueError):
@@ -20,17 +21,19 @@ def parse_settings(written: Mapping[str, Any]) -> Settings:
         SettingsError: with one line per fault, each naming key, value and remedy.
     """
     try:
-        return Settings.model_validate(written)
+        settings = Settings.model_validate(written)
     except ValidationError as error:
         raise SettingsError("\n".join(_line(fault) for fault in error.errors())) from None
+    if faults := list(agreement.faults(settings)):
+        raise SettingsError("\n".join(faults))
+    return settings
 
 
 def _line(fault: Any) -> str:
     place, kind, value = fault["loc"], fault["type"], fault["input"]
     key = ".".join(f'"{part}"' if "/" in str(part) else str(part) for part in place)
-    if kind == "value_error" and (not place or isinstance(value, dict)):
-        reason = str(fault["ctx"]["error"])
-        return f"{key}: {reason}" if key else reason
+    if kind == "value_error" and isinstance(value, dict):
+        return f"{key}: {fault['ctx']['error']}"
     if kind == "extra_forbidden":
         return f"{key} = {_shown(value)}: unknown key; {_nearest(place)}"
     if kind == "missing":

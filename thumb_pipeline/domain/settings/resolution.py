@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from thumb_pipeline.domain.captures import Clock
 from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.domain.policy import Era, Mode, Policy, Retention, Rule
 from thumb_pipeline.domain.settings.policy_tables import CameraTable, PolicyTable, RetentionTable, TimelapseTable
+from thumb_pipeline.domain.settings.toml_file import Settings
 from thumb_pipeline.domain.variants import VariantSpec
-
-if TYPE_CHECKING:
-    from thumb_pipeline.domain.settings.whole import Settings
 
 SMALL = "small"
 """The variant that `small_generation_mode` and `purge_smalls_on_completion` speak of."""
@@ -28,7 +26,7 @@ class TimelapseSettings:
     policy: Policy
 
 
-def resolved(settings: "Settings", key: str) -> TimelapseSettings:
+def for_timelapse(settings: Settings, key: str) -> TimelapseSettings:
     """What holds for the timelapse with this key."""
     camera, _ = parse_key(key)
     own = settings.timelapses.get(key, TimelapseTable())
@@ -46,7 +44,7 @@ def resolved(settings: "Settings", key: str) -> TimelapseSettings:
     )
 
 
-def _eras(settings: "Settings", layers: Sequence[PolicyTable], status: str, timezone: ZoneInfo) -> Iterator[Era]:
+def _eras(settings: Settings, layers: Sequence[PolicyTable], status: str, timezone: ZoneInfo) -> Iterator[Era]:
     """The rules between the dates from which layers hold; a layer without a date always holds."""
     begins = {table.since: datetime.combine(table.since, time(), timezone) for table in layers if table.since}
     for since in [None, *sorted(begins)]:
@@ -54,7 +52,7 @@ def _eras(settings: "Settings", layers: Sequence[PolicyTable], status: str, time
         yield Era(since=begins[since] if since else None, rules=_rules(settings, holding, status))
 
 
-def _rules(settings: "Settings", layers: Sequence[PolicyTable], status: str) -> dict[str, Rule]:
+def _rules(settings: Settings, layers: Sequence[PolicyTable], status: str) -> dict[str, Rule]:
     """The rule of each variant that some layers together ask for; the last that says something wins."""
     said: dict[str, Any] = {"variants": tuple(settings.variants)}
     retention: dict[str, RetentionTable] = {}

@@ -1,4 +1,4 @@
-"""The file that `init` writes: every default with a word about it. A test holds it against the defaults of `whole`."""
+"""The file that `init` writes: every default with a word about it. A test holds it against those of `toml_file`."""
 
 DEFAULT_SETTINGS = """\
 # thumbs.toml makes this folder a library of thumb_pipeline and says how its thumbnails are made.

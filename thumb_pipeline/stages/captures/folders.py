@@ -12,6 +12,7 @@ import polars as pl
 
 from thumb_pipeline.domain.layout import FRAMES_FOLDER, is_camera_folder, timelapse_key
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import SourceListing, sources_of
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Library
@@ -86,7 +87,7 @@ def unrecorded(library: Library, key: str, found: FolderListing, names: list[str
     """
     listed = sources_of([SourceListing(key=key, found=found, looked_at=datetime.now(UTC))])
     only, names = names, names or (listed["source_name"].to_list() if listed.height <= _FEW_NAMES else None)
-    settings = library.settings.for_timelapse(key)
+    settings = for_timelapse(library.settings, key)
     plain = [spec.name for spec in settings.specs if settings.policy.is_plain(spec.name)]
     if settings.specs:
         stat = (pl.col("source_n_bytes").alias("n_bytes"), pl.col("source_mtime_ns").alias("mtime_ns"))
@@ -119,6 +120,6 @@ def _asked_for(
     library: Library, key: str, listed: pl.DataFrame, new: pl.DataFrame, only: list[str] | None
 ) -> pl.DataFrame:
     """Those of some new sources of which the policy asks for any variant."""
-    specs = library.settings.for_timelapse(key).specs
+    specs = for_timelapse(library.settings, key).specs
     asked = [required_sources(library, [key], listed, spec, only=only).select("source_name") for spec in specs]
     return new.join(pl.concat(asked).unique(), on="source_name", how="semi")

@@ -15,6 +15,7 @@ from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.captures import time_in_name
 from thumb_pipeline.domain.clocks import SLACK
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.capture_times import apply_implied_start, dated, implied_by_exif
 from thumb_pipeline.stages.inventory.listing import LISTED, SourceListing, sources_of
 from thumb_pipeline.stages.inventory.settling import PENDING, SETTLED, settle
@@ -131,7 +132,7 @@ def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
         key: the timelapse.
         facts: source_name, n_bytes, mtime_ns, digest, format, width_px, height_px, exif_captured_at.
     """
-    clock = library.settings.for_timelapse(key).clock
+    clock = for_timelapse(library.settings, key).clock
 
     def resolve(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
         learned = [name for name in incoming.columns if name not in ("source_name", "n_bytes", "mtime_ns")]
@@ -193,7 +194,7 @@ def _rows_to_write(
     """Inventory rows of new and changed sources, and of known ones whose timelapse got another clock."""
     fresh = by_timelapse(now)
     told_by = library.inventory.query(keys, lambda rows: rows.select("timelapse", "clock").unique(), names=only)
-    clocks = {key: library.settings.for_timelapse(key).clock for key in keys}
+    clocks = {key: for_timelapse(library.settings, key).clock for key in keys}
     outdated = {key for key, name in told_by.iter_rows() if name != clocks[key].name}
     parts = [INVENTORY.empty()]
     for key in sorted({*outdated, *fresh}):

@@ -17,6 +17,7 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import list_variants
 from thumb_pipeline.stages.inventory.survey import Survey
 from thumb_pipeline.stages.library import clean_up
@@ -91,7 +92,7 @@ def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame
     """Folders of recorded variants that are no longer asked for, with the timelapses that recorded them there."""
     asked: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
-        asked.setdefault(tuple(spec.name for spec in library.settings.for_timelapse(key).specs), []).append(key)
+        asked.setdefault(tuple(spec.name for spec in for_timelapse(library.settings, key).specs), []).append(key)
     parts = [_folders_of_others(library, mine, names) for names, mine in asked.items()]
     in_use = [spec.folder for spec in library.settings.specs.values()]
     recorded = pl.concat(parts).drop_nulls().filter(~pl.col("folder").is_in(in_use))

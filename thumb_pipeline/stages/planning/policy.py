@@ -17,6 +17,7 @@ from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.policy import Mode
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.inventory.capture_times import dated
@@ -53,7 +54,7 @@ def required_sources(
             the inventory.
         retry_failed: whether refused sources count as if they could be rendered.
     """
-    policies = {key: library.settings.for_timelapse(key).policy for key in keys}
+    policies = {key: for_timelapse(library.settings, key).policy for key in keys}
     asking = [key for key, policy in policies.items() if spec.name in policy.variants]
     choosy = [key for key in asking if not policies[key].is_plain(spec.name)]
     if len(asking) < len(policies) or choosy:
@@ -81,7 +82,7 @@ def keeps_latest_only(library: Library, keys: Sequence[str], spec: VariantSpec) 
     return [
         key
         for key in keys
-        if (rule := library.settings.for_timelapse(key).policy.eras[-1].rules.get(spec.name)) is not None
+        if (rule := for_timelapse(library.settings, key).policy.eras[-1].rules.get(spec.name)) is not None
         and rule.mode is Mode.LATEST_ONLY
     ]
 
@@ -228,7 +229,7 @@ def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
     parts = [told.filter(pl.col("captured_at").is_not_null())]
     for key, rows in by_timelapse(undated).items():
         unknown = [pl.lit(None, kind).alias(n) for n, kind in INVENTORY.columns.items() if n not in rows.columns]
-        clock = library.settings.for_timelapse(key).clock
+        clock = for_timelapse(library.settings, key).clock
         parts.append(dated(rows.with_columns(unknown), clock, None).select(told.columns))
     return pl.concat(parts)
 

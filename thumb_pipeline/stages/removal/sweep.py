@@ -17,6 +17,7 @@ from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation, Share
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import SourceListing, discover, list_sources
 from thumb_pipeline.stages.inventory.selection import Selection, batches
 from thumb_pipeline.stages.inventory.survey import Shrinkage, Survey, accept, survey
@@ -224,7 +225,7 @@ def _objections_to_ages(library: Library, files: pl.DataFrame) -> list[str]:
 
 
 def _is_kept_by_age(library: Library, key: str, variant: str) -> bool:
-    rules = [era.rules.get(variant) for era in library.settings.for_timelapse(key).policy.eras]
+    rules = [era.rules.get(variant) for era in for_timelapse(library.settings, key).policy.eras]
     return any(rule is not None and rule.retention is not None for rule in rules)
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import parse_key
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.inventory.listing import discover_apart
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_unknown
@@ -186,7 +187,7 @@ def _narrowed(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPar
 
 
 def _midnight(library: Library, key: str, day: date) -> datetime:
-    return datetime.combine(day, time(), library.settings.for_timelapse(key).clock.timezone)
+    return datetime.combine(day, time(), for_timelapse(library.settings, key).clock.timezone)
 
 
 def _limited(plan: Plan, limit: int) -> Plan:

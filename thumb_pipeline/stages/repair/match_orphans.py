@@ -16,6 +16,7 @@ from thumb_pipeline.domain.captures import Basis, capture
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.geometry import variant_size
 from thumb_pipeline.domain.layout import parse_key
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.telling_names import hints
 from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.examining.unclaimed import read_digests, read_evidence
@@ -173,7 +174,7 @@ def _with_digests(rows: pl.DataFrame, digests: pl.DataFrame) -> pl.DataFrame:
 def _required(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """timelapse, variant of what the settings ask for."""
     keys = sources["timelapse"].unique().to_list()
-    rows = [(key, spec.name) for key in keys for spec in library.settings.for_timelapse(key).specs]
+    rows = [(key, spec.name) for key in keys for spec in for_timelapse(library.settings, key).specs]
     return pl.DataFrame(rows, schema={"timelapse": pl.String, "variant": pl.String}, orient="row")
 
 
@@ -219,7 +220,7 @@ def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterat
             for source in hint.sources:
                 yield key, path, hint.variant, target, "name", source
                 yield key, path, hint.variant, target, "stem", source
-            clock = library.settings.for_timelapse(target).clock
+            clock = for_timelapse(library.settings, target).clock
             if target not in implied:
                 implied[target] = implied_by_exif(library.inventory, target, clock)
             when = capture(hint.when, None, 0, clock, implied[target])
@@ -242,7 +243,7 @@ def _of_right_size(library: Library, found: pl.DataFrame, files: pl.DataFrame, s
     kept = []
     for row in joined.iter_rows(named=True):
         spec = library.settings.specs[row["variant"]]
-        is_asked_for = spec in library.settings.for_timelapse(row["to_timelapse"]).specs
+        is_asked_for = spec in for_timelapse(library.settings, row["to_timelapse"]).specs
         right = row["w"] is not None and variant_size((row["w"], row["h"]), spec) == (row["width_px"], row["height_px"])
         kept.append(is_asked_for and right and row["format"] == spec.format)
     return joined.filter(pl.Series(kept, dtype=pl.Boolean)).select(found.columns)

@@ -14,6 +14,7 @@ from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.clocks import SLACK
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
@@ -172,7 +173,7 @@ def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """Expected variants of sources that are recorded as right; whether they still are as recorded, workers see."""
     parts = [expected_variants(sources.head(0).lazy(), ()).collect()]
     for key, mine in by_timelapse(sources).items():
-        specs = library.settings.for_timelapse(key).specs
+        specs = for_timelapse(library.settings, key).specs
         parts.append(expected_variants(mine.lazy(), specs).collect())
     names = sources["source_name"].unique().to_list()
     made = (pl.col("state") == "made") & (pl.col("render_revision") == RENDER_REVISION)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumb_pipeline.domain.clocks import moment
-from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
+from thumb_pipeline.domain.settings import Settings, SettingsError, for_timelapse, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.stages.library.open import opened_with
 from thumb_pipeline.stages.library.refused import SettingsUnusable
@@ -47,7 +47,7 @@ def test_a_spoiled_file_is_used_or_refused(tmp_path_factory: pytest.TempPathFact
     root = str(tmp_path_factory.getbasetemp())
     written = mutated(DEFAULT_SETTINGS.encode(), edits, DEFAULT_SETTINGS.encode())
     with contextlib.suppress(SettingsUnusable):
-        assert opened_with(root, written).settings.for_timelapse(KEY).clock.name
+        assert for_timelapse(opened_with(root, written).settings, KEY).clock.name
 
 
 @settings(max_examples=200, deadline=None)
@@ -55,7 +55,7 @@ def test_a_spoiled_file_is_used_or_refused(tmp_path_factory: pytest.TempPathFact
 def test_any_values_in_any_tables_are_used_or_refused(written: dict[str, Any], table: str) -> None:
     for tables in (written, {table: written}, {"cameras": {"camera-1": written}}, {"timelapses": {KEY: written}}):
         with contextlib.suppress(SettingsError):
-            assert parse_settings(tables).for_timelapse(KEY).clock.name
+            assert for_timelapse(parse_settings(tables), KEY).clock.name
 
 
 NO_FILE: dict[str, Callable[[Path], object]] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.library import settings_in_force
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import open_library
@@ -206,7 +207,7 @@ def test_an_order_is_carried_out_by_the_recipes_it_was_placed_by(done: Archive) 
     now = work_orders.library_of(done.library, run_id("order"))
     assert now.settings.specs == placed_by.settings.specs
     assert now.settings.rendering.max_memory_mb == 512
-    assert now.settings.for_timelapse(KEY).specs == placed_by.settings.for_timelapse(KEY).specs
+    assert for_timelapse(now.settings, KEY).specs == for_timelapse(placed_by.settings, KEY).specs
 
 
 def test_an_unfinished_order_by_other_recipes_is_not_resumed(done: Archive) -> None:

@@ -1,11 +1,8 @@
 """`Settings`: everything `thumbs.toml` says, from top to bottom."""
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from thumb_pipeline.domain.moments import FrameAt
-from thumb_pipeline.domain.settings import agreement, resolution
 from thumb_pipeline.domain.settings.library_tables import (
     BatchesTable,
     BrakesTable,
@@ -55,18 +52,7 @@ class Settings(Table):
         """The moment of a video that its variants show."""
         return FrameAt(seconds=self.rendering.frame_at_s)
 
-    def for_timelapse(self, key: str) -> resolution.TimelapseSettings:
-        """What holds for one timelapse: library, overridden by camera, overridden by timelapse."""
-        return resolution.resolved(self, key)
-
     def _spec(self, name: str, table: VariantTable) -> VariantSpec:
         fields = table.model_dump()
         fields["background"] = table.background or self.background
         return VariantSpec(name=name, **fields)
-
-    @model_validator(mode="after")
-    def _names_fit_together(self) -> Self:
-        faults = list(agreement.faults(self))
-        if faults:
-            raise ValueError("\n".join(faults))
-        return self
