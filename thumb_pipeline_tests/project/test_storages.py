@@ -9,7 +9,7 @@ import pytest
 
 from thumb_pipeline_tests import conftest
 
-TESTS_OF_DAGSTER = sorted((Path(__file__).parents[1] / "defs").glob("*.py"))
+TESTS_OF_DAGSTER = sorted((Path(__file__).parents[1] / "defs").rglob("*.py"))
 
 
 def calls(path: Path) -> Iterator[tuple[str, ast.Call]]:

@@ -21,7 +21,6 @@ from typing import Any
 
 from thumb_pipeline.domain import removals
 from thumb_pipeline.stages.inventory.selection import Selection
-from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import open_library
@@ -31,6 +30,7 @@ from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.stages.removal.restore import restore
 from thumb_pipeline.stages.removal.run import perform
 from thumb_pipeline.stages.rendering import accept_plan
+from thumb_pipeline.stages.rendering.after_killed import clean_up_after_killed
 from thumb_pipeline.stages.rendering.chunk import render_chunk
 from thumb_pipeline.stages.repair.repair import repair
 from thumb_pipeline.stages.verification import verdicts
@@ -98,9 +98,7 @@ class Operation:
 def _generate(**selection: Any) -> Callable[[Library], None]:
     def carry_out(library: Library) -> None:
         with library.lease() as lease:
-            dead = clean_up.dead_leases(library)
-            clean_up.clean_up(library)
-            clean_up.forget(library, dead)
+            clean_up_after_killed(library)
             plan = make_plan(library, Selection(**selection), lease)
             accept_plan.record(library, plan)
             if not plan.rows.is_empty():

@@ -32,10 +32,10 @@ from thumb_pipeline.cli.selection import (
 )
 from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.inventory.selection import Selection
-from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.planning.plan import make_plan
 from thumb_pipeline.stages.rendering import accept_plan, work_orders
+from thumb_pipeline.stages.rendering.after_killed import clean_up_after_killed
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 
 _SHOWN_FAILURES = 20
@@ -99,7 +99,7 @@ def generate_library(library: Library, selection: Selection) -> tuple[Summary, l
     refuse_long_path(library)
     with library.lease() as lease:
         settle_run_database(library)
-        clean_up_after_killed(library)
+        put_right_after_killed(library)
         with gauge("examining") as progress:
             plan = make_plan(library, selection, lease, on_progress=progress.show)
         say_what_is_left_out(plan)
@@ -174,19 +174,18 @@ def _is_something_to_retire(library: Library, selection: Selection) -> bool:
     return selection.accept_shrink and bool(gone_timelapses(library))
 
 
-def clean_up_after_killed(library: Library) -> None:
-    """Puts right what killed commands left behind: unfinished files, orders of work, runs that look alive."""
-    dead = clean_up.dead_leases(library)
-    if not dead:
-        return
-    from thumb_pipeline.cli.dagster import runs
+def put_right_after_killed(library: Library) -> None:
+    """Puts right what killed commands left behind: unfinished files, orders of work, runs that nobody ends."""
 
-    n_files = clean_up.clean_up(library)
-    work_orders.discard_abandoned(library)
-    with runs.instance_of(library) as instance:
-        runs.end_lost_runs(library, instance)
-    clean_up.forget(library, dead)
-    say(f"an earlier command was killed; cleaned up after it ({n_files} unfinished files)")
+    def end_their_runs() -> None:
+        from thumb_pipeline.cli.dagster import runs
+
+        with runs.instance_of(library) as instance:
+            runs.end_lost_runs(library, instance)
+
+    n_files = clean_up_after_killed(library, end_their_runs)
+    if n_files is not None:
+        say(f"an earlier command was killed; cleaned up after it ({n_files} unfinished files)")
 
 
 def _print(done: Summary, run_ids: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from thumb_pipeline.cli.commands.generate import Summary, carry_out, clean_up_after_killed, conclude
+from thumb_pipeline.cli.commands.generate import Summary, carry_out, conclude, put_right_after_killed
 from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
@@ -95,7 +95,7 @@ def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[
     refuse_long_path(library)
     with library.lease() as lease:
         settle_run_database(library)
-        clean_up_after_killed(library)
+        put_right_after_killed(library)
         done = Summary(sources=0)
         run_id = runs.new_run_id()
         resumed = _resumed(library, wanted, run_id)

@@ -22,10 +22,11 @@ from thumb_pipeline.defs.runs.lanes import CAPTURES
 from thumb_pipeline.defs.shown.materializing import materialize
 from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
 from thumb_pipeline.stages.captures import memory
-from thumb_pipeline.stages.captures.follow import Follower, Rendered, Stay, clean_up_after_killed
+from thumb_pipeline.stages.captures.follow import Follower, Rendered, Stay
 from thumb_pipeline.stages.captures.watch import Watch
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.rendering.after_killed import clean_up_after_killed
 from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.stages.rendering.work_orders import FoundCounts, fold
 from thumb_pipeline.storage import stopping
@@ -117,7 +118,8 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
                 continue
             memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
             if not is_clean:
-                is_clean = clean_up_after_killed(library)
+                clean_up_after_killed(library)
+                is_clean = True
             until_s = time.monotonic() + _REPORT_FOR_S
             while time.monotonic() < until_s and (key := account.due()) is not None:
                 materialize(context, follower.library, key, *account.close(key))

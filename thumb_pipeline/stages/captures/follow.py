@@ -14,7 +14,7 @@ import polars as pl
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.stages.captures.watch import Watch
 from thumb_pipeline.stages.inventory.selection import Selection
-from thumb_pipeline.stages.library import clean_up, settings_in_force
+from thumb_pipeline.stages.library import settings_in_force
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import Plan
@@ -178,16 +178,6 @@ class Follower:
         if opened.written != before:
             self._renew_pool()
         return True
-
-
-def clean_up_after_killed(library: Library) -> bool:
-    """Removes what processes that were killed left unfinished: their files, their orders of work, their leases."""
-    dead = clean_up.dead_leases(library)
-    if dead:
-        clean_up.clean_up(library)
-        work_orders.discard_abandoned(library)
-        clean_up.forget(library, dead)
-    return True
 
 
 def pause_s(look_took_s: float) -> float:

@@ -16,6 +16,7 @@ from thumb_pipeline.cli.app import app
 from thumb_pipeline.domain.quantities import human_bytes
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
+from thumb_pipeline_tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ FORECAST = re.compile(
     r"writes about (?P<writes>[\d.]+ \w+), takes about (?P<takes>[\d.]+ \w+) here"
 )
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ONE, OTHER = "camera-1/timelapse-1", "camera-2/timelapse-2"
 DAYS = ["timelapse-1_20250421_120000.jpg", "timelapse-1_20250422_120000.jpg", "timelapse-1_20250423_120000.jpg"]
 LATEST = "timelapse-2_20250424_120000.jpg"

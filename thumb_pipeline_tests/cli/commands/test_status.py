@@ -21,7 +21,7 @@ from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders
 pytestmark = pytest.mark.slow
 
 N_FRAMES = 800
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 KEYS = [f"camera-1/timelapse-{number}" for number in (1, 2, 3)]
 
 

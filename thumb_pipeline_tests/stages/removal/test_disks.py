@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal, run
 from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.storage.leases import LockTimeout
+from thumb_pipeline_tests.conftest import REPOSITORY
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id, states
 from thumb_pipeline_tests.stages.mounts import mounted
 from thumb_pipeline_tests.stages.removals import carried_out, purged, swept, written_down
@@ -26,15 +26,15 @@ from thumb_pipeline_tests.stages.removals import carried_out, purged, swept, wri
 PROGRAM = """
 import sys
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages import operations
+from thumb_pipeline.stages.removal import run
 from thumb_pipeline.stages.library.errors import REFUSALS
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.removal.planned import RemovalWish
 library = open_library(sys.argv[1])
 with library.lease() as lease:
     try:
         wish = RemovalWish() if len(sys.argv) < 3 else RemovalWish(use_trash=False, expected_files=4)
-        done = operations.perform(library, Operation.PURGE, wish, "00000000-0000-4000-8000-000000000000", lease)
+        done = run.perform(library, Operation.PURGE, wish, "00000000-0000-4000-8000-000000000000", lease)
     except REFUSALS as refused:
         print("refused:", refused)
     else:
@@ -46,7 +46,7 @@ def program(archive: Archive, *arguments: str, before: list[str]) -> str:
     """What a purge in another process says, started by other commands."""
     ended = subprocess.run(
         [*before, sys.executable, "-c", PROGRAM, str(archive.root), *arguments],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,

@@ -11,6 +11,7 @@ import pytest
 
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.removal import journal
+from thumb_pipeline_tests.conftest import REPOSITORY
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 from thumb_pipeline_tests.stages.removals import in_trash, planned, purged, restored, swept
 
@@ -19,8 +20,8 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import os, signal, sys
 from thumb_pipeline.domain.removals import Operation
-from thumb_pipeline.stages import journal, operations, restore
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.removal import journal, restore, run
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.removal.planned import RemovalWish
 
 root, operation, run_id, kill_at = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -41,7 +42,7 @@ with library.lease() as lease:
         with journal.alone(library):
             restore.restore(library, run_id, lease)
     else:
-        operations.perform(library, Operation(operation), RemovalWish(), run_id, lease)
+        run.perform(library, Operation(operation), RemovalWish(), run_id, lease)
 print(seen)
 """
 RUN = "0b0e6a5c-0000-4000-8000-000000000001"
@@ -68,7 +69,7 @@ def run_until(archive: Archive, operation: str, kill_at: int) -> int | None:
     """Runs an operation; returns how many changes it made, or None where it was killed before one of them."""
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, archive.root, operation, RUN, str(kill_at)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         check=False,

@@ -11,25 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.stages.captures.follow import clean_up_after_killed
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.open import open_library
+from thumb_pipeline.stages.rendering.after_killed import clean_up_after_killed
 from thumb_pipeline.storage.publishing import temporary_name
+from thumb_pipeline_tests.conftest import REPOSITORY
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from thumb_pipeline.stages import recording
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.rendering import accept_plan
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.planning.plan import make_plan
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.rendering.chunk import render_chunk
 library = open_library(sys.argv[1])
 with library.lease() as lease:
     plan = make_plan(library, Selection(), lease)
-    recording.record(library, plan)
+    accept_plan.record(library, plan)
     print("planned", flush=True)
     render_chunk(library, plan.rows, lease, run_id="killed", on_source=lambda n: print(n, flush=True))
     sys.stdin.read()
@@ -38,7 +39,7 @@ with library.lease() as lease:
 
 def rendering(archive: Archive) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, archive.root, Path(__file__).parents[2]],
+        [sys.executable, "-c", PROGRAM, archive.root, REPOSITORY],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -144,7 +145,7 @@ def test_captures_clean_up_after_a_run_whose_folder_cannot_be_read_any_more(arch
     library = archive.library
     (archive.frames().parent / "circles").symlink_to("circles")
     archive.killed_lease("0badf00d", "circles")
-    assert clean_up_after_killed(library)
+    assert clean_up_after_killed(library) == 0
     assert clean_up.dead_leases(library) == ["0badf00d"]
 
 

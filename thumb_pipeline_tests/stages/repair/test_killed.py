@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from thumb_pipeline_tests.conftest import REPOSITORY
 from thumb_pipeline_tests.stages.archives import SETTLE_S, Archive, states, touch
 from thumb_pipeline_tests.stages.repair.test_repair import is_valid, lose_manifest, repaired, without_provenance
 from thumb_pipeline_tests.stages.test_random_edits import Editor
@@ -17,7 +18,7 @@ from thumb_pipeline_tests.stages.verification.test_verify import counts, verifie
 PROGRAM = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-from thumb_pipeline.stages.library.library import open_library
+from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.repair.repair import repair
 from thumb_pipeline.stages.verification.verify import verified_timelapses
 
@@ -38,7 +39,7 @@ with library.lease() as lease:
 
 
 def command(root: Path, killed_before: int) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, str(root), str(Path(__file__).parents[2]), str(killed_before)]
+    return [sys.executable, "-c", PROGRAM, str(root), str(REPOSITORY), str(killed_before)]
 
 
 def pictures(archive: Archive) -> Counter[str]:
