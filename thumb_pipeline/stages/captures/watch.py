@@ -63,59 +63,128 @@ class _Listed:
     again_s: float | None
 
 
+@dataclass(slots=True, kw_only=True)
+class _Folder:
+    """What is known of the sources of one timelapse.
+
+    Attributes:
+        backlog: sources to render, the newest last.
+        retried: those of the backlog that failed before and are tried again.
+        unsettled: sources that were not ready, or that failed a while ago, by name.
+        sight: as what it is seen, and since when.
+        restless_from_s: since when it does not come to rest; None while it does.
+        listed: its last listing, until everything in it is done.
+        mark: it holds nothing new as long as its mtime is this one.
+        aside: why it is left alone for now.
+    """
+
+    backlog: list[str] = field(default_factory=list)
+    retried: set[str] = field(default_factory=set)
+    unsettled: dict[str, _Unsettled] = field(default_factory=dict)
+    sight: Sight | None = None
+    restless_from_s: float | None = None
+    listed: _Listed | None = None
+    mark: Mark | None = None
+    aside: _Aside | None = None
+
+    @classmethod
+    def remembered(cls, mark: Mark, now_s: float) -> "_Folder":
+        """As the last watcher left it."""
+        unsettled = {name: _Unsettled(seen=None, seen_s=now_s) for name in mark.pending}
+        for one in mark.refused:
+            refused_at_s = min(one.refused_at_s, time.time())  # a clock that ran ahead may have noted it
+            seen = (one.n_bytes, one.mtime_ns)
+            unsettled[one.name] = _Unsettled(seen=seen, seen_s=-math.inf, refused_at_s=refused_at_s)
+        return cls(unsettled=unsettled, mark=mark)
+
+    def is_done_with(self, mtime_ns: int, now_s: float) -> bool:
+        """Whether a folder with this mtime need not be listed now."""
+        if self.mark is not None and self.mark.mtime_ns == mtime_ns:
+            return True
+        if self.listed is not None and self.listed.mtime_ns == mtime_ns:
+            return self.listed.again_s is None or now_s < self.listed.again_s
+        return self.aside is not None
+
+    def see(self, mtime_ns: int, now_s: float) -> Sight:
+        """Notes its mtime; with another one than before, its last listing is void."""
+        if self.sight is None or self.sight.mtime_ns != mtime_ns:
+            if self.restless_from_s is None:
+                self.restless_from_s = now_s
+            self.sight = Sight(mtime_ns=mtime_ns, first_seen_s=now_s, restless_from_s=self.restless_from_s)
+            self.listed = None
+        return self.sight
+
+    def queue(self, listed: _Listed, waiting: list[str]) -> None:
+        """Takes over a listing: what waits, but for what is looked at on its own; retries stay first."""
+        again = set(waiting)
+        for name, source in list(self.unsettled.items()):
+            if source.is_queued or (source.refused_at_s is not None and name in again):
+                del self.unsettled[name]  # the backlog it was in is replaced; what failed has become another file
+        retried = [name for name in self.backlog if name in self.retried]
+        known = {*self.unsettled, *retried}
+        self.backlog = [*retried, *(name for name in waiting if name not in known)]
+        self.listed = listed
+
+    def remember(self) -> None:
+        """Marks it where all sources of the last listing are recorded or known to be unsettled."""
+        if self.listed is not None and self.listed.is_final and not self.backlog:
+            self.mark, self.listed = Mark(mtime_ns=self.listed.mtime_ns), None
+        if self.mark is not None and (self.unsettled or self.mark.pending or self.mark.refused):
+            self.mark = _marked(self.mark.mtime_ns, self.unsettled)
+
+    def changes(self) -> FolderChanges | None:
+        """Its backlog for a run; None where there is none, or its listing is not final and the run's to make."""
+        if not self.backlog:
+            return None
+        if self.listed is not None:
+            mtime_ns = self.listed.mtime_ns if self.listed.is_final else None
+        else:  # they were pending, and stand still now
+            mtime_ns = self.mark.mtime_ns if self.mark is not None else None
+        return None if mtime_ns is None else FolderChanges(mtime_ns=mtime_ns, is_final=True, names=self.backlog)
+
+
 @dataclass(slots=True)
 class Watch:
     """A watcher's knowledge while it runs. One process at a time has one (`memory.watching`).
 
     Attributes:
         live_runs: gives the ids of the Dagster runs that are not over; what they will render is theirs.
-        backlog: sources to render, by timelapse, the newest last.
         timelapses: keys on the disk at the last look.
         trouble: what could not be read at the last look or is still left alone, with the reason.
         is_behind: the last look ended before everything that moved was listed; the next one goes on.
     """
 
     live_runs: Callable[[], Collection[str]]
-    backlog: dict[str, list[str]] = field(default_factory=dict)
     timelapses: set[str] = field(default_factory=set)
     trouble: dict[str, str] = field(default_factory=dict)
     is_behind: bool = False
-    _marks: dict[str, Mark] = field(default_factory=dict)
+    _folders: dict[str, _Folder] = field(default_factory=dict)
     _written: dict[str, Mark] = field(default_factory=dict)
-    _sights: dict[str, Sight] = field(default_factory=dict)
-    _listed: dict[str, _Listed] = field(default_factory=dict)
-    _unsettled: dict[str, dict[str, _Unsettled]] = field(default_factory=dict)
-    _aside: dict[str, _Aside] = field(default_factory=dict)
-    _restless_from_s: dict[str, float] = field(default_factory=dict)
     _goes_on_at: str = ""
     _retries: DueRetries = field(default_factory=DueRetries)
-    _retried: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, library: Library, live_runs: Callable[[], Collection[str]]) -> "Watch":
         """A watch that knows what the last one remembered."""
-        marks = read_marks(library)
-        watch = cls(live_runs, _marks=dict(marks), _written=dict(marks))
-        now_s = time.monotonic()
-        for key, mark in marks.items():
-            unsettled = {name: _Unsettled(seen=None, seen_s=now_s) for name in mark.pending}
-            for one in mark.refused:
-                seen = (one.n_bytes, one.mtime_ns)
-                refused_at_s = min(one.refused_at_s, time.time())  # a clock that ran ahead may have noted it
-                unsettled[one.name] = _Unsettled(seen=seen, seen_s=-math.inf, refused_at_s=refused_at_s)
-            if unsettled:
-                watch._unsettled[key] = unsettled
-        return watch
+        marks, now_s = read_marks(library), time.monotonic()
+        folders = {key: _Folder.remembered(mark, now_s) for key, mark in marks.items()}
+        return cls(live_runs, _folders=folders, _written=dict(marks))
+
+    @property
+    def backlog(self) -> dict[str, list[str]]:
+        """Sources to render, by timelapse, the newest last."""
+        return {key: folder.backlog for key, folder in self._folders.items() if folder.backlog}
 
     @property
     def n_waiting(self) -> int:
         """How many sources are in the backlog."""
-        return sum(map(len, self.backlog.values()))
+        return sum(len(folder.backlog) for folder in self._folders.values())
 
     @property
     def n_unsettled(self) -> int:
         """How many sources were not ready and are looked at again; those that failed do not count."""
-        return sum(source.refused_at_s is None for sources in self._unsettled.values() for source in sources.values())
+        unsettled = (source for folder in self._folders.values() for source in folder.unsettled.values())
+        return sum(source.refused_at_s is None for source in unsettled)
 
     def look(self, library: Library) -> None:
         """Brings the backlog up to date; where much moved, a part of it at a time, so that rendering can begin.
@@ -125,15 +194,16 @@ class Watch:
         """
         now_s = time.monotonic()
         found = folders_on_disk(library)
-        self._aside = {key: aside for key, aside in self._aside.items() if now_s < aside.until_s}
         self.timelapses = set(found.mtimes_ns)
-        self.trouble = {**{key: aside.reason for key, aside in self._aside.items()}, **found.trouble}
+        self.trouble = {**self._left_alone(now_s), **found.trouble}
         claimed: pl.DataFrame | None = None
         self.is_behind = False
         for key, mtime_ns in beginning_at(self._goes_on_at, found.mtimes_ns.items()):
-            if mtime_ns is None or self._is_remembered(key, mtime_ns, now_s):
+            folder = self._folders.setdefault(key, _Folder())
+            if mtime_ns is None or folder.is_done_with(mtime_ns, now_s):
                 continue
-            turn = turn_of(self._sight(key, mtime_ns, now_s), was_listed=key in self._listed, now_s=now_s)
+            sight = folder.see(mtime_ns, now_s)
+            turn = turn_of(sight, was_listed=folder.listed is not None, now_s=now_s)
             if turn.is_due and claimed is not None and time.monotonic() - now_s > _LISTING_S:
                 self.is_behind, self._goes_on_at = True, key  # one folder at least was listed
                 break
@@ -149,7 +219,7 @@ class Watch:
         """Takes up to `limit` sources out of the backlog; `settle` must be told when they are rendered."""
         batch = next_batch(self.backlog, limit)
         for key, names in batch.items():
-            del self.backlog[key][-len(names) :]
+            del self._folders[key].backlog[-len(names) :]
         return batch
 
     def settle(self, library: Library, batch: dict[str, list[str]], refused_in: Collection[str] = ()) -> None:
@@ -163,7 +233,7 @@ class Watch:
         now_s = time.monotonic()
         for key, names in batch.items():
             self._settle_retries(key, names)
-            unsettled = self._unsettled.setdefault(key, {})
+            unsettled = self._folders.setdefault(key, _Folder()).unsettled
             try:
                 found = look_at(library.frames(key), names)
                 left = set(unrecorded(library, key, found, names)["source_name"])
@@ -186,49 +256,33 @@ class Watch:
     def set_aside(self, key: str, reason: str) -> None:
         """Leaves a timelapse alone for a minute; then its folder is listed again."""
         self.trouble[key] = reason
-        self.backlog.pop(key, None)
-        self._unsettled.pop(key, None)
-        self._marks.pop(key, None)
-        self._listed.pop(key, None)
-        self._retried.pop(key, None)
         self._retries.forget(key)
-        self._aside[key] = _Aside(reason=reason, until_s=time.monotonic() + _TROUBLE_AGAIN_S)
+        before = self._folders.get(key, _Folder())
+        aside = _Aside(reason=reason, until_s=time.monotonic() + _TROUBLE_AGAIN_S)
+        self._folders[key] = _Folder(sight=before.sight, restless_from_s=before.restless_from_s, aside=aside)
 
     def changes(self) -> dict[str, FolderChanges]:
         """The backlog as a list for a run; folders whose listing is not final are left out, for it to list."""
-        found = {}
-        for key, names in self.backlog.items():
-            listed, mark = self._listed.get(key), self._marks.get(key)
-            if names and listed is not None and listed.is_final:
-                found[key] = FolderChanges(mtime_ns=listed.mtime_ns, is_final=True, names=names)
-            elif names and listed is None and mark is not None:  # they were pending, and stand still now
-                found[key] = FolderChanges(mtime_ns=mark.mtime_ns, is_final=True, names=names)
-        return found
+        found = {key: folder.changes() for key, folder in self._folders.items()}
+        return {key: changes for key, changes in found.items() if changes is not None}
 
     def receive(self, changes: dict[str, FolderChanges]) -> None:
         """Begins with a list that another process made, instead of listing those folders once more."""
         for key, found in changes.items():
-            self._marks.pop(key, None)
-            self._sights[key] = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf, restless_from_s=math.inf)
-            self._listed[key] = _Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
-            self.backlog[key] = list(found.names)
+            folder = self._folders.setdefault(key, _Folder())
+            folder.mark, folder.backlog = None, list(found.names)
+            folder.sight = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf, restless_from_s=math.inf)
+            folder.listed = _Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
 
-    def _is_remembered(self, key: str, mtime_ns: int, now_s: float) -> bool:
-        mark, listed = self._marks.get(key), self._listed.get(key)
-        if mark is not None and mark.mtime_ns == mtime_ns:
-            return True
-        if listed is not None and listed.mtime_ns == mtime_ns:
-            return listed.again_s is None or now_s < listed.again_s
-        return key in self._aside
-
-    def _sight(self, key: str, mtime_ns: int, now_s: float) -> Sight:
-        sight = self._sights.get(key)
-        if sight is None or sight.mtime_ns != mtime_ns:
-            restless_from_s = self._restless_from_s.setdefault(key, now_s)
-            sight = Sight(mtime_ns=mtime_ns, first_seen_s=now_s, restless_from_s=restless_from_s)
-            self._sights[key] = sight
-            self._listed.pop(key, None)
-        return sight
+    def _left_alone(self, now_s: float) -> dict[str, str]:
+        """The timelapses that are set aside, with the reason; the time of others is over."""
+        found = {}
+        for key, folder in self._folders.items():
+            if folder.aside is not None and now_s >= folder.aside.until_s:
+                folder.aside = None
+            elif folder.aside is not None:
+                found[key] = folder.aside.reason
+        return found
 
     def _list(self, library: Library, key: str, listed: _Listed, claimed: pl.DataFrame, now_s: float) -> None:
         """Lists one folder; what others are about to render is theirs, and looked at again when they are done."""
@@ -238,10 +292,8 @@ class Watch:
         except (ArchiveUnavailable, SliceDamaged) as error:
             self.set_aside(key, str(error))
             return
-        if listed.is_final:
-            self._restless_from_s.pop(key, None)
-        else:
-            self._restless_from_s[key] = restless_again_s(began_s, time.monotonic())
+        folder = self._folders[key]
+        folder.restless_from_s = None if listed.is_final else restless_again_s(began_s, time.monotonic())
         as_listed = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
         free = new.join(
             claimed, left_on=as_listed, right_on=list(work_orders.CLAIMED), how="anti", maintain_order="left"
@@ -249,39 +301,33 @@ class Watch:
         waiting = free["source_name"].to_list()
         if len(waiting) < new.height:
             listed.is_final, listed.again_s = False, now_s + _CLAIMED_AGAIN_S
-        known, again = self._unsettled.get(key, {}), set(waiting)
-        for name, source in list(known.items()):
-            if source.is_queued or (source.refused_at_s is not None and name in again):
-                del known[name]  # the backlog it was queued in is replaced; what failed has become another file
-        retried = [name for name in self.backlog.get(key, ()) if name in self._retried.get(key, ())]
-        self.backlog[key] = [*retried, *(name for name in waiting if name not in known and name not in retried)]
-        self._listed[key] = listed
+        folder.queue(listed, waiting)
 
     def _queue_retries(self, library: Library) -> None:
         """Queues refused sources whose time has come, before all that is newer."""
         now_s = time.time()
         for key in self._retries.timelapses(library, self.timelapses, now_s=now_s):
-            if key in self._aside:
+            folder = self._folders.setdefault(key, _Folder())
+            if folder.aside is not None:
                 continue
             try:
                 names = self._retries.take(library, key, now_s=now_s)
             except SliceDamaged as error:
                 self.set_aside(key, str(error))
                 continue
-            waiting = self.backlog.setdefault(key, [])
-            new = [name for name in names if name not in waiting]
-            self._retried.setdefault(key, set()).update(new)
-            waiting[:0] = new
+            new = [name for name in names if name not in folder.backlog]
+            folder.retried.update(new)
+            folder.backlog[:0] = new
 
     def _settle_retries(self, key: str, names: list[str]) -> None:
-        retried = self._retried.get(key, set())
+        retried = self._folders[key].retried
         if not retried.isdisjoint(names):
             retried.difference_update(names)
             self._retries.tried(key)
 
     def _look_at_unsettled(self, library: Library, now_s: float) -> None:
-        for key, sources in self._unsettled.items():
-            due = [name for name, source in sources.items() if _is_due(source, library, now_s)]
+        for key, folder in self._folders.items():
+            due = [name for name, source in folder.unsettled.items() if _is_due(source, library, now_s)]
             if not due:
                 continue
             try:
@@ -290,38 +336,33 @@ class Watch:
                 self.trouble[key] = str(error)
                 continue
             stats = zip(found.n_bytes, found.mtimes_ns, strict=True)
-            self._take_up(key, due, dict(zip(found.names, stats, strict=True)), now_s)
-
-    def _take_up(self, key: str, due: list[str], now: dict[str, tuple[int, int]], now_s: float) -> None:
-        """Queues those that stood still since they were last seen."""
-        sources = self._unsettled[key]
-        for name in due:
-            source, stat = sources[name], now.get(name)
-            if stat is None:
-                del sources[name]
-            elif stat == source.seen and source.refused_at_s is not None:
-                source.seen_s = now_s
-                if time.time() - source.refused_at_s > _REFUSED_FOR_S:
-                    del sources[name]
-            elif stat == source.seen:
-                source.tries, source.is_queued = source.tries + 1, True
-                self.backlog.setdefault(key, []).append(name)
-            else:
-                sources[name] = _Unsettled(seen=stat, seen_s=now_s)
+            _take_up(folder, due, dict(zip(found.names, stats, strict=True)), now_s)
 
     def _remember(self, library: Library) -> None:
-        """Marks folders whose sources are all recorded or known to be unsettled, and writes that down."""
-        for key, listed in list(self._listed.items()):
-            if listed.is_final and not self.backlog.get(key):
-                del self._listed[key]
-                self._marks[key] = Mark(mtime_ns=listed.mtime_ns)
-        for key, mark in self._marks.items():
-            unsettled = self._unsettled.get(key)
-            if unsettled or mark.pending or mark.refused:
-                self._marks[key] = _marked(mark.mtime_ns, unsettled or {})
-        if self._marks != self._written:
-            write_marks(library, self._marks)
-            self._written = dict(self._marks)
+        """Writes down which folders hold nothing new, where that has changed."""
+        for folder in self._folders.values():
+            folder.remember()
+        marks = {key: folder.mark for key, folder in self._folders.items() if folder.mark is not None}
+        if marks != self._written:
+            write_marks(library, marks)
+            self._written = marks
+
+
+def _take_up(folder: _Folder, due: list[str], now: dict[str, tuple[int, int]], now_s: float) -> None:
+    """Queues those that stood still since they were last seen."""
+    for name in due:
+        source, stat = folder.unsettled[name], now.get(name)
+        if stat is None:
+            del folder.unsettled[name]
+        elif stat == source.seen and source.refused_at_s is not None:
+            source.seen_s = now_s
+            if time.time() - source.refused_at_s > _REFUSED_FOR_S:
+                del folder.unsettled[name]
+        elif stat == source.seen:
+            source.tries, source.is_queued = source.tries + 1, True
+            folder.backlog.append(name)
+        else:
+            folder.unsettled[name] = _Unsettled(seen=stat, seen_s=now_s)
 
 
 def _marked(mtime_ns: int, unsettled: dict[str, _Unsettled]) -> Mark:

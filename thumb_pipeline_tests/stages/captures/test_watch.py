@@ -178,7 +178,7 @@ def test_another_watcher_meets_what_failed_when_it_goes_on(done: Archive) -> Non
 
 def test_a_whole_frame_renamed_over_one_that_failed_is_found_at_once(done: Archive) -> None:
     watch, _ = failed_halfway(done)
-    for source in watch._unsettled[KEY].values():
+    for source in watch._folders[KEY].unsettled.values():
         source.refused_at_s = time.time() - 1800  # by now it is looked at every few minutes only
     done.frame("x.tmp", color=9).rename(done.path("c.jpg"))
     assert looked(done, watch) == {KEY: ["c.jpg"]}
