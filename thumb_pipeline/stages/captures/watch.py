@@ -15,8 +15,9 @@ import polars as pl
 from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.watching import Sight, beginning_at, next_batch, restless_again_s, turn_of
 from thumb_pipeline.stages.captures.due_retries import DueRetries
+from thumb_pipeline.stages.captures.folder_state import Aside, Folder, Listed, Unsettled
 from thumb_pipeline.stages.captures.folders import folders_on_disk, refused, unrecorded
-from thumb_pipeline.stages.captures.memory import FolderChanges, Mark, RefusedSource, read_marks, write_marks
+from thumb_pipeline.stages.captures.memory import FolderChanges, Mark, read_marks, write_marks
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.storage.folders import ArchiveUnavailable, list_files, look_at
@@ -24,123 +25,6 @@ from thumb_pipeline.storage.folders import ArchiveUnavailable, list_files, look_
 _TROUBLE_AGAIN_S = 60.0
 _CLAIMED_AGAIN_S = 30.0
 _LISTING_S = 3.0
-_LONGEST_PATIENCE_S = 300.0
-_REFUSED_FOR_S = 3600.0
-
-
-@dataclass(slots=True, kw_only=True)
-class _Unsettled:
-    """A source that was not ready: as it was when last seen, and when.
-
-    Attributes:
-        tries: looks since it changed.
-        is_queued: it waits in the backlog.
-        refused_at_s: when it was rendered and failed, in seconds since 1970. Its writer may only have paused, and a
-            folder's mtime does not tell when it goes on: such a source is looked at for an hour.
-    """
-
-    seen: tuple[int, int] | None
-    seen_s: float
-    tries: int = 0
-    is_queued: bool = False
-    refused_at_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Aside:
-    """A timelapse that is left alone for now, why, and until when (monotonic)."""
-
-    reason: str
-    until_s: float
-
-
-@dataclass(slots=True, kw_only=True)
-class _Listed:
-    """A folder that was listed and is not remembered yet."""
-
-    mtime_ns: int
-    is_final: bool
-    again_s: float | None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Folder:
-    """What is known of the sources of one timelapse.
-
-    Attributes:
-        backlog: sources to render, the newest last.
-        retried: those of the backlog that failed before and are tried again.
-        unsettled: sources that were not ready, or that failed a while ago, by name.
-        sight: as what it is seen, and since when.
-        restless_from_s: since when it does not come to rest; None while it does.
-        listed: its last listing, until everything in it is done.
-        mark: it holds nothing new as long as its mtime is this one.
-        aside: why it is left alone for now.
-    """
-
-    backlog: list[str] = field(default_factory=list)
-    retried: set[str] = field(default_factory=set)
-    unsettled: dict[str, _Unsettled] = field(default_factory=dict)
-    sight: Sight | None = None
-    restless_from_s: float | None = None
-    listed: _Listed | None = None
-    mark: Mark | None = None
-    aside: _Aside | None = None
-
-    @classmethod
-    def remembered(cls, mark: Mark, now_s: float) -> "_Folder":
-        """As the last watcher left it."""
-        unsettled = {name: _Unsettled(seen=None, seen_s=now_s) for name in mark.pending}
-        for one in mark.refused:
-            refused_at_s = min(one.refused_at_s, time.time())  # a clock that ran ahead may have noted it
-            seen = (one.n_bytes, one.mtime_ns)
-            unsettled[one.name] = _Unsettled(seen=seen, seen_s=-math.inf, refused_at_s=refused_at_s)
-        return cls(unsettled=unsettled, mark=mark)
-
-    def is_done_with(self, mtime_ns: int, now_s: float) -> bool:
-        """Whether a folder with this mtime need not be listed now."""
-        if self.mark is not None and self.mark.mtime_ns == mtime_ns:
-            return True
-        if self.listed is not None and self.listed.mtime_ns == mtime_ns:
-            return self.listed.again_s is None or now_s < self.listed.again_s
-        return self.aside is not None
-
-    def see(self, mtime_ns: int, now_s: float) -> Sight:
-        """Notes its mtime; with another one than before, its last listing is void."""
-        if self.sight is None or self.sight.mtime_ns != mtime_ns:
-            if self.restless_from_s is None:
-                self.restless_from_s = now_s
-            self.sight = Sight(mtime_ns=mtime_ns, first_seen_s=now_s, restless_from_s=self.restless_from_s)
-            self.listed = None
-        return self.sight
-
-    def queue(self, listed: _Listed, waiting: list[str]) -> None:
-        """Takes over a listing: what waits, but for what is looked at on its own; retries stay first."""
-        again = set(waiting)
-        for name, source in list(self.unsettled.items()):
-            if source.is_queued or (source.refused_at_s is not None and name in again):
-                del self.unsettled[name]  # the backlog it was in is replaced; what failed has become another file
-        retried = [name for name in self.backlog if name in self.retried]
-        known = {*self.unsettled, *retried}
-        self.backlog = [*retried, *(name for name in waiting if name not in known)]
-        self.listed = listed
-
-    def remember(self) -> None:
-        """Marks it where all sources of the last listing are recorded or known to be unsettled."""
-        if self.listed is not None and self.listed.is_final and not self.backlog:
-            self.mark, self.listed = Mark(mtime_ns=self.listed.mtime_ns), None
-        if self.mark is not None and (self.unsettled or self.mark.pending or self.mark.refused):
-            self.mark = _marked(self.mark.mtime_ns, self.unsettled)
-
-    def changes(self) -> FolderChanges | None:
-        """Its backlog for a run; None where there is none, or its listing is not final and the run's to make."""
-        if not self.backlog:
-            return None
-        if self.listed is not None:
-            mtime_ns = self.listed.mtime_ns if self.listed.is_final else None
-        else:  # they were pending, and stand still now
-            mtime_ns = self.mark.mtime_ns if self.mark is not None else None
-        return None if mtime_ns is None else FolderChanges(mtime_ns=mtime_ns, is_final=True, names=self.backlog)
 
 
 @dataclass(slots=True)
@@ -158,7 +42,7 @@ class Watch:
     timelapses: set[str] = field(default_factory=set)
     trouble: dict[str, str] = field(default_factory=dict)
     is_behind: bool = False
-    _folders: dict[str, _Folder] = field(default_factory=dict)
+    _folders: dict[str, Folder] = field(default_factory=dict)
     _written: dict[str, Mark] = field(default_factory=dict)
     _goes_on_at: str = ""
     _retries: DueRetries = field(default_factory=DueRetries)
@@ -167,7 +51,7 @@ class Watch:
     def begin(cls, library: Library, live_runs: Callable[[], Collection[str]]) -> "Watch":
         """A watch that knows what the last one remembered."""
         marks, now_s = read_marks(library), time.monotonic()
-        folders = {key: _Folder.remembered(mark, now_s) for key, mark in marks.items()}
+        folders = {key: Folder.remembered(mark, now_s) for key, mark in marks.items()}
         return cls(live_runs, _folders=folders, _written=dict(marks))
 
     @property
@@ -199,7 +83,7 @@ class Watch:
         claimed: pl.DataFrame | None = None
         self.is_behind = False
         for key, mtime_ns in beginning_at(self._goes_on_at, found.mtimes_ns.items()):
-            folder = self._folders.setdefault(key, _Folder())
+            folder = self._folders.setdefault(key, Folder())
             if mtime_ns is None or folder.is_done_with(mtime_ns, now_s):
                 continue
             sight = folder.see(mtime_ns, now_s)
@@ -209,7 +93,7 @@ class Watch:
                 break
             if turn.is_due:
                 claimed = work_orders.claimed(library, self.live_runs()) if claimed is None else claimed
-                listed = _Listed(mtime_ns=mtime_ns, is_final=turn.is_final, again_s=turn.again_s)
+                listed = Listed(mtime_ns=mtime_ns, is_final=turn.is_final, again_s=turn.again_s)
                 self._list(library, key, listed, claimed, now_s)
         self._look_at_unsettled(library, now_s)
         self._queue_retries(library)
@@ -233,7 +117,7 @@ class Watch:
         now_s = time.monotonic()
         for key, names in batch.items():
             self._settle_retries(key, names)
-            unsettled = self._folders.setdefault(key, _Folder()).unsettled
+            unsettled = self._folders.setdefault(key, Folder()).unsettled
             try:
                 found = look_at(library.frames(key), names)
                 left = set(unrecorded(library, key, found, names)["source_name"])
@@ -245,7 +129,7 @@ class Watch:
             for name, n_bytes, mtime_ns in zip(found.names, found.n_bytes, found.mtimes_ns, strict=True):
                 is_refused, was = name in failed, before[name]
                 if is_refused or name in left:
-                    unsettled[name] = _Unsettled(
+                    unsettled[name] = Unsettled(
                         seen=(n_bytes, mtime_ns),
                         seen_s=now_s,
                         tries=was.tries if was else 0,
@@ -257,9 +141,9 @@ class Watch:
         """Leaves a timelapse alone for a minute; then its folder is listed again."""
         self.trouble[key] = reason
         self._retries.forget(key)
-        before = self._folders.get(key, _Folder())
-        aside = _Aside(reason=reason, until_s=time.monotonic() + _TROUBLE_AGAIN_S)
-        self._folders[key] = _Folder(sight=before.sight, restless_from_s=before.restless_from_s, aside=aside)
+        before = self._folders.get(key, Folder())
+        aside = Aside(reason=reason, until_s=time.monotonic() + _TROUBLE_AGAIN_S)
+        self._folders[key] = Folder(sight=before.sight, restless_from_s=before.restless_from_s, aside=aside)
 
     def changes(self) -> dict[str, FolderChanges]:
         """The backlog as a list for a run; folders whose listing is not final are left out, for it to list."""
@@ -269,10 +153,10 @@ class Watch:
     def receive(self, changes: dict[str, FolderChanges]) -> None:
         """Begins with a list that another process made, instead of listing those folders once more."""
         for key, found in changes.items():
-            folder = self._folders.setdefault(key, _Folder())
+            folder = self._folders.setdefault(key, Folder())
             folder.mark, folder.backlog = None, list(found.names)
             folder.sight = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf, restless_from_s=math.inf)
-            folder.listed = _Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
+            folder.listed = Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
 
     def _left_alone(self, now_s: float) -> dict[str, str]:
         """The timelapses that are set aside, with the reason; the time of others is over."""
@@ -284,7 +168,7 @@ class Watch:
                 found[key] = folder.aside.reason
         return found
 
-    def _list(self, library: Library, key: str, listed: _Listed, claimed: pl.DataFrame, now_s: float) -> None:
+    def _list(self, library: Library, key: str, listed: Listed, claimed: pl.DataFrame, now_s: float) -> None:
         """Lists one folder; what others are about to render is theirs, and looked at again when they are done."""
         began_s = time.monotonic()
         try:
@@ -307,7 +191,7 @@ class Watch:
         """Queues refused sources whose time has come, before all that is newer."""
         now_s = time.time()
         for key in self._retries.timelapses(library, self.timelapses, now_s=now_s):
-            folder = self._folders.setdefault(key, _Folder())
+            folder = self._folders.setdefault(key, Folder())
             if folder.aside is not None:
                 continue
             try:
@@ -326,8 +210,9 @@ class Watch:
             self._retries.tried(key)
 
     def _look_at_unsettled(self, library: Library, now_s: float) -> None:
+        interval_s = library.settings.settle_interval_s
         for key, folder in self._folders.items():
-            due = [name for name, source in folder.unsettled.items() if _is_due(source, library, now_s)]
+            due = [name for name, source in folder.unsettled.items() if source.is_due(interval_s, now_s)]
             if not due:
                 continue
             try:
@@ -336,7 +221,7 @@ class Watch:
                 self.trouble[key] = str(error)
                 continue
             stats = zip(found.n_bytes, found.mtimes_ns, strict=True)
-            _take_up(folder, due, dict(zip(found.names, stats, strict=True)), now_s)
+            folder.take_up(due, dict(zip(found.names, stats, strict=True)), now_s)
 
     def _remember(self, library: Library) -> None:
         """Writes down which folders hold nothing new, where that has changed."""
@@ -346,38 +231,3 @@ class Watch:
         if marks != self._written:
             write_marks(library, marks)
             self._written = marks
-
-
-def _take_up(folder: _Folder, due: list[str], now: dict[str, tuple[int, int]], now_s: float) -> None:
-    """Queues those that stood still since they were last seen."""
-    for name in due:
-        source, stat = folder.unsettled[name], now.get(name)
-        if stat is None:
-            del folder.unsettled[name]
-        elif stat == source.seen and source.refused_at_s is not None:
-            source.seen_s = now_s
-            if time.time() - source.refused_at_s > _REFUSED_FOR_S:
-                del folder.unsettled[name]
-        elif stat == source.seen:
-            source.tries, source.is_queued = source.tries + 1, True
-            folder.backlog.append(name)
-        else:
-            folder.unsettled[name] = _Unsettled(seen=stat, seen_s=now_s)
-
-
-def _marked(mtime_ns: int, unsettled: dict[str, _Unsettled]) -> Mark:
-    refused = [
-        RefusedSource(name=name, n_bytes=source.seen[0], mtime_ns=source.seen[1], refused_at_s=source.refused_at_s)
-        for name, source in sorted(unsettled.items())
-        if source.refused_at_s is not None and source.seen is not None
-    ]
-    known = {source.name for source in refused}
-    return Mark(mtime_ns=mtime_ns, pending=tuple(sorted(set(unsettled) - known)), refused=tuple(refused))
-
-
-def _is_due(source: _Unsettled, library: Library, now_s: float) -> bool:
-    """What keeps still and yet is not rendered is tried less and less often; so is a look at what failed."""
-    patience_s = library.settings.settle_interval_s * 2 ** min(source.tries, 16)
-    if source.refused_at_s is not None:
-        patience_s = max(patience_s, (time.time() - source.refused_at_s) / 2)
-    return not source.is_queued and now_s - source.seen_s >= min(max(patience_s, 0.05), _LONGEST_PATIENCE_S)
