@@ -15,6 +15,11 @@ _CANONICAL = r"^(timelapse-[A-Za-z0-9.-]+)_((?:[0-9]{8}|day[0-9]{3,6})_[0-9]{6})
 _LONGEST_PLAIN_BYTES = 200  # leaves room for any tag and extension; longer names are rare and go one by one
 
 
+def folder_of(path: str = "variant_path") -> pl.Expr:
+    """The variant folder in a column of variant paths."""
+    return pl.col(path).str.extract("^([^/]+)/").alias("folder")
+
+
 def expected_variants(sources: pl.LazyFrame, specs: Sequence[VariantSpec]) -> pl.LazyFrame:
     """One row a (source, variant).
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from thumb_pipeline.analytics.expected import is_source_name
+from thumb_pipeline.analytics.expected import folder_of, is_source_name
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, is_camera_folder, timelapse_key
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library.library import Library
@@ -196,7 +196,7 @@ def list_variants(library: Library, keys: Sequence[str], folder: str) -> Variant
 
 def look_at_variants(library: Library, paths: pl.DataFrame) -> VariantListing:
     """The same confined to some paths (timelapse, variant_path); costs by their number."""
-    split = paths.drop_nulls().unique().with_columns(folder=pl.col("variant_path").str.split("/").list.first())
+    split = paths.drop_nulls().unique().with_columns(folder_of())
     parts = [_as_variants(pl.DataFrame(schema=LISTED), "")]
     for (key, folder), wanted in split.partition_by("timelapse", "folder", as_dict=True).items():
         files = wanted["variant_path"].str.strip_prefix(f"{folder}/").to_list()

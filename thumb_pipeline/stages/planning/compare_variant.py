@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from thumb_pipeline.analytics.expected import variant_path
+from thumb_pipeline.analytics.expected import folder_of, variant_path
 from thumb_pipeline.analytics.states import variant_states
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain.plans import State
@@ -140,8 +140,9 @@ def compare_whole(library: Library, found: Survey, selection: Selection, *, keep
 
 def folder_usage(files: pl.DataFrame) -> pl.DataFrame:
     """Files and bytes of listed variant folders: timelapse, folder, n_files, n_bytes."""
-    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
-    return files.group_by("timelapse", folder).agg(n_files=pl.len().cast(pl.Int64), n_bytes=pl.col("n_bytes").sum())
+    return files.group_by("timelapse", folder_of()).agg(
+        n_files=pl.len().cast(pl.Int64), n_bytes=pl.col("n_bytes").sum()
+    )
 
 
 def _presence(states: pl.DataFrame, recorded: pl.DataFrame) -> pl.DataFrame:
@@ -180,9 +181,10 @@ def _listed(
             library, pl.concat([expected, recorded.select("timelapse", variant_path="r_variant_path")])
         )
     folders = {spec.folder: list(keys)}
-    folder = pl.col("r_variant_path").str.extract("^([^/]+)/").alias("folder")
     # Where one timelapse had its variants, another may have a folder that is none of ours.
-    for key, name in recorded.select("timelapse", folder).unique().drop_nulls().sort(pl.all()).iter_rows():
+    for key, name in (
+        recorded.select("timelapse", folder_of("r_variant_path")).unique().drop_nulls().sort(pl.all()).iter_rows()
+    ):
         if name != spec.folder:
             folders.setdefault(name, []).append(key)
     listings = [list_variants(library, mine, name) for name, mine in sorted(folders.items())]

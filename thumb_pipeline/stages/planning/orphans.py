@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.analytics.orphans import explained
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
@@ -79,7 +80,7 @@ def _claimed_by_none(compared: Sequence[Comparison]) -> pl.DataFrame:
     files = pl.concat([part.unclaimed for part in compared])
     columns = files.columns
     return (
-        files.with_columns(folder=pl.col("variant_path").str.extract("^([^/]+)/"))
+        files.with_columns(folder_of())
         .group_by(*columns, "folder")
         .agg(n_unclaimed=pl.len())
         .join(listings, on=on)
@@ -105,9 +106,8 @@ def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame
 
 def _folders_of_others(library: Library, keys: list[str], names: tuple[str, ...]) -> pl.DataFrame:
     """timelapse, folder of the records of all but the named variants."""
-    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
     others = ~pl.col("variant").is_in(names)
-    return library.manifest.query(keys, lambda rows: rows.filter(others).select("timelapse", folder).unique())
+    return library.manifest.query(keys, lambda rows: rows.filter(others).select("timelapse", folder_of()).unique())
 
 
 def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
@@ -107,7 +108,7 @@ def refuse_other_file_systems(library: Library, removal: Removal) -> None:
         return
     if os.path.islink(library.trash):
         raise Refused(f"{library.trash} is a link; remove it, as removed files must stay on their own disk")
-    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
+    folder = folder_of()
     try:
         here = place_of(library.trash if os.path.isdir(library.trash) else library.variants_root)
     except OSError as error:

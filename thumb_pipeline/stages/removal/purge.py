@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from thumb_pipeline.analytics.expected import variant_path
+from thumb_pipeline.analytics.expected import folder_of, variant_path
 from thumb_pipeline.analytics.orphans import TOLD, told_by_name
 from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
@@ -80,8 +80,7 @@ def _variant_files(
     for spec in specs:
         expected = sources.select(*SOURCE_KEY, variant_path=variant_path(spec), variant=pl.lit(spec.name))
         claims.append(expected.select(_CLAIM).with_columns(evidence=pl.lit("expected")))
-    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
-    folders = {*(spec.folder for spec in specs), *recorded.select(folder)["folder"].drop_nulls()}
+    folders = {*(spec.folder for spec in specs), *recorded.select(folder_of())["folder"].drop_nulls()}
     ours = sorted(name for name in folders if name.casefold() not in RESERVED_FOLDERS)
     keys = [listing.key for listing in listings]
     lying = [pl.DataFrame(schema={name: ORPHANS[name] for name in (*FILE_KEY, "n_bytes", "mtime_ns")})]

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
@@ -116,8 +117,9 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
     waiting, result = in_trash(library, run_id), Restored(run_id=run_id)
     records = journal.records(library, run_id)
     _count_lost(library, run_id, waiting, result)
-    folder = pl.col("variant_path").str.extract("^([^/]+)/").alias("folder")
-    for (key, name), rows in waiting.with_columns(folder).partition_by("timelapse", "folder", as_dict=True).items():
+    for (key, name), rows in (
+        waiting.with_columns(folder_of()).partition_by("timelapse", "folder", as_dict=True).items()
+    ):
         _restore_folder(library, run_id, str(key), str(name), rows.to_dicts(), result)
     for key, rows in by_timelapse(records).items():
         _remember(library, key, rows)

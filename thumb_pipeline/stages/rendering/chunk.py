@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.failures import Failure
@@ -217,7 +218,7 @@ def _superseded_file(library: Library, key: str, path: str | None) -> bytes | No
 
 def _folders(rows: pl.DataFrame) -> list[clean_up.Place]:
     """The variant folders that some plan rows write to."""
-    return rows.select("timelapse", pl.col("variant_path").str.split("/").list.first()).unique().rows()
+    return rows.select("timelapse", folder_of()).unique().rows()
 
 
 class _Recorder:

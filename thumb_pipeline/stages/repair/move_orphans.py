@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY, INSTANT, MANIFEST, VARIANT_KEY
 from thumb_pipeline.domain.variants import RENDER_REVISION
@@ -103,8 +104,7 @@ def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
     """Both folders of each move must be what they should be; that nobody swaps them meanwhile, `moving` sees to."""
     here = moves.select(*FILE_KEY)
     there = moves.select(timelapse="to_timelapse", variant_path="to_path")
-    folder = pl.col("variant_path").str.split("/").list.first()
-    for key, name in pl.concat([here, there]).select("timelapse", folder).unique().iter_rows():
+    for key, name in pl.concat([here, there]).select("timelapse", folder_of()).unique().iter_rows():
         variant_folder(library, key, name)
 
 
