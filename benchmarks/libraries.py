@@ -12,7 +12,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.schemas import INVENTORY, MANIFEST
-from thumb_pipeline.domain.captures import Basis
+from thumb_pipeline.domain.capture_times import Basis
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.demo.sky import sky_jpeg

@@ -1,7 +1,7 @@
 """Matches files that nothing expects with the sources they were made from: joins only, best evidence first.
 
 What files say of themselves is read in `stages.examining.unclaimed`, what their names could mean in
-`domain.telling_names`; moving them is `stages.repair.repair`'s.
+`domain.name_hints`; moving them is `stages.repair.repair`'s.
 """
 
 import polars as pl

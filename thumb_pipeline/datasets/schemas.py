@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from thumb_pipeline.domain.captures import Basis
+from thumb_pipeline.domain.capture_times import Basis
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.domain.plans import Reason

@@ -1,7 +1,7 @@
 """File names: bytes on disk, a reversible text everywhere else, and the variant name that follows from a source's.
 
 Names are bytes because cameras write any bytes. Where the files lie is in `layout`, what a name says about time in
-`captures`.
+`capture_times`.
 """
 
 import hashlib

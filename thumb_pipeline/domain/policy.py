@@ -1,6 +1,6 @@
 """Which variants a timelapse asks for: the rule of each variant, since when it holds, and the captures left out.
 
-What the settings say is read in `settings`; applying the rules to a table of sources is `analytics.required`.
+What the settings say is read in `settings`; applying the rules to a table of sources is `analytics.policy`.
 """
 
 from collections.abc import Mapping

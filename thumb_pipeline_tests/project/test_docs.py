@@ -23,7 +23,7 @@ from thumb_pipeline.cli.console import ExitCode
 from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE, WORKSPACE
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.domain import names
-from thumb_pipeline.domain.captures import Basis
+from thumb_pipeline.domain.capture_times import Basis
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason

@@ -6,7 +6,7 @@ from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from thumb_pipeline.domain.captures import Clock
+from thumb_pipeline.domain.capture_times import Clock
 from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.domain.policy import Era, Mode, Policy, Retention, Rule
 from thumb_pipeline.domain.settings.policy_tables import CameraTable, PolicyTable, RetentionTable, TimelapseTable

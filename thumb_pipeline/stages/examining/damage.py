@@ -1,6 +1,6 @@
 """Remembers which files were opened and found wrong, though they look as recorded, so that plans believe it.
 
-A disproof holds for one file: the path with this size and mtime. It is never believed without a second look, as the
+Damage holds for one file: the path with this size and mtime. It is never believed without a second look, as the
 file may have been restored as it was; and it goes when the variant is made again. Finding it is done in `deep`.
 """
 
@@ -17,11 +17,11 @@ from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
 VOUCHED = (State.VALID.value, ADOPTED)
-"""States of variants that were not opened to their end: what a disproof can overturn."""
+"""States of variants that were not opened to their end: what damage can overturn."""
 
 
 def marked(library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Sequence[str] | None) -> pl.DataFrame:
-    """States of one variant with `is_disproved`: whether its file still is the one that was found wrong.
+    """States of one variant with `is_damaged`: whether its file still is the one that was found wrong.
 
     Such a file is not what a source that was only touched may keep.
 
@@ -35,14 +35,14 @@ def marked(library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Se
     file = ["timelapse", "variant_path", "n_bytes", "mtime_ns"]
     found = library.damage.query(keys, lambda rows: rows.select("source_name", *file), names=only) if keys else None
     if found is None or found.is_empty():
-        return states.with_columns(is_disproved=pl.lit(False))
+        return states.with_columns(is_damaged=pl.lit(False))
     standing = found.join(files, on=file, how="semi").select(*SOURCE_KEY, "variant_path")
-    told = standing.with_columns(is_disproved=pl.lit(True))
+    told = standing.with_columns(is_damaged=pl.lit(True))
     return states.join(
         told, on=["timelapse", "source_name", "variant_path"], how="left", maintain_order="left"
     ).with_columns(
-        is_disproved=pl.col("is_disproved").fill_null(False),
-        known_digest=pl.when(pl.col("is_disproved").is_null()).then("known_digest"),
+        is_damaged=pl.col("is_damaged").fill_null(False),
+        known_digest=pl.when(pl.col("is_damaged").is_null()).then("known_digest"),
     )
 
 
@@ -58,18 +58,18 @@ def of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
 def reconsidered(
     library: Library, decided: pl.DataFrame, adopted: pl.DataFrame, lease: Lease
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A plan's states and adoptions after a second look at the disproved files that it would leave alone."""
-    if not decided["is_disproved"].any():
+    """A plan's states and adoptions after a second look at the damaged files that it would leave alone."""
+    if not decided["is_damaged"].any():
         return decided, adopted
-    decided = decided.with_columns(known_digest=pl.when(~pl.col("is_disproved")).then("known_digest"))
-    doubtful = decided.filter(pl.col("is_disproved") & pl.col("state").is_in(VOUCHED))
+    decided = decided.with_columns(known_digest=pl.when(~pl.col("is_damaged")).then("known_digest"))
+    doubtful = decided.filter(pl.col("is_damaged") & pl.col("state").is_in(VOUCHED))
     with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
         proven = prove(library, pool, files_of_variants(library, doubtful, adopted))
     return proven.applied(decided), adopted.join(proven.wrong, on=VARIANT_KEY, how="anti")
 
 
 def remember(library: Library, wrong: pl.DataFrame, forgotten: pl.DataFrame) -> None:
-    """Writes disproofs down (`DAMAGE` columns), and takes others out."""
+    """Writes damage down (`DAMAGE` columns), and takes others out."""
     new = by_timelapse(wrong)
     gone = by_timelapse(forgotten)
     for key in sorted({*new, *gone}):
@@ -78,7 +78,7 @@ def remember(library: Library, wrong: pl.DataFrame, forgotten: pl.DataFrame) -> 
 
 
 def forget_made(library: Library, key: str, made: pl.DataFrame) -> None:
-    """Takes out the disproofs of variants that were made again (timelapse, source_name, variant)."""
+    """Takes out the damage of variants that were made again (timelapse, source_name, variant)."""
     if not library.damage.holds(key):
         return
     known = library.damage.read([key], names=made["source_name"].unique().to_list())
@@ -98,21 +98,21 @@ def forget_sources(library: Library, key: str, names: Sequence[str]) -> None:
 
 
 def outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
-    """Disproofs (timelapse, source_name, variant) that a verification of whole timelapses does not confirm.
+    """Damage (timelapse, source_name, variant) that a verification of whole timelapses does not confirm.
 
-    Where a source or a file is not there, its disproof stays: the disk may not be mounted.
+    Where a source or a file is not there, its damage stays: the disk may not be mounted.
 
     Args:
         library: the library.
         sources: the verified sources, as listed.
         decided: their variants' states as they were before proving.
-        wrong: what was disproved now.
+        wrong: what was damaged now.
     """
     held = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not held:
         return wrong.head(0).select(VARIANT_KEY)
     reasons = [reason.value for reason in Reason]
-    unproved = (pl.col("is_disproved") & pl.col("state").is_in(reasons)) | (pl.col("state") == Reason.MISSING.value)
+    unproved = (pl.col("is_damaged") & pl.col("state").is_in(reasons)) | (pl.col("state") == Reason.MISSING.value)
     confirmed = pl.concat([wrong.select(VARIANT_KEY), decided.filter(unproved).select(VARIANT_KEY)])
     known = library.damage.read(held).select(VARIANT_KEY)
     return known.join(sources, on=SOURCE_KEY, how="semi").join(confirmed, on=VARIANT_KEY, how="anti")

@@ -53,7 +53,7 @@ class Proven:
     """What opening files came to.
 
     Attributes:
-        wrong: the disproved ones (`DAMAGE` columns).
+        wrong: the damaged ones (`DAMAGE` columns).
         moved: timelapse, source_name, variant of those that were not there as recorded: nothing is known of them.
         n_files: how many were asked about.
         n_bytes: how many bytes were read.
@@ -65,7 +65,7 @@ class Proven:
     n_bytes: int
 
     def applied(self, states: pl.DataFrame) -> pl.DataFrame:
-        """Rows with timelapse, source_name, variant, state, known_digest; the disproved ones with their new state."""
+        """Rows with timelapse, source_name, variant, state, known_digest; the damaged ones with their new state."""
         if self.wrong.is_empty():
             return states
         told = self.wrong.select(*VARIANT_KEY, told="state")

@@ -1,6 +1,6 @@
 """Tells when sources were captured, for whole tables: by name, by EXIF, by mtime, by the start date EXIF implies.
 
-The rules for one source are in `domain.captures`.
+The rules for one source are in `domain.capture_times`.
 """
 
 from datetime import date
@@ -9,7 +9,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY
 from thumb_pipeline.datasets.slices import Table
-from thumb_pipeline.domain.captures import Basis, Clock, capture, exif_instant, implied_start
+from thumb_pipeline.domain.capture_times import Basis, Clock, capture, exif_instant, implied_start
 
 
 def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFrame:

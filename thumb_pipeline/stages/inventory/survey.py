@@ -13,7 +13,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
-from thumb_pipeline.domain.captures import time_in_name
+from thumb_pipeline.domain.capture_times import time_in_name
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.capture_times import apply_implied_start, dated, implied_by_exif

@@ -41,7 +41,7 @@ class Comparison:
 
     Attributes:
         others: rows of `analytics.states.variant_states` that are not valid (with `keep_valid`, all), with their
-            variant and spec_fingerprint; valid ones too where `is_disproved`, until somebody has looked into them.
+            variant and spec_fingerprint; valid ones too where `is_damaged`, until somebody has looked into them.
         n_valid: timelapse, n of the valid ones.
         temporaries: unfinished files met in its folder, by folder.
         cost: what recorded ones took.
@@ -100,7 +100,7 @@ def compare(
     ).collect()
     states = with_predecessors(library, states, recorded, listing.files, found.vanished, spec)
     states = marked(library, states, listing.files, only)
-    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_disproved") & pl.lit(not keep_valid)
+    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_damaged") & pl.lit(not keep_valid)
     return Comparison(
         others=states.filter(~is_valid).with_columns(
             variant=pl.lit(spec.name), spec_fingerprint=pl.lit(spec.fingerprint)

@@ -1,7 +1,7 @@
 """Finds out which sources of which timelapses must have a variant: policy, applied to what exists.
 
 Most timelapses ask for everything, and nothing needs to be known for that. The others' captures are dated and ordered
-here; the rules are `analytics.required`.
+here; the rules are `analytics.policy`.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from thumb_pipeline.analytics.expected import expected_variants
-from thumb_pipeline.analytics.required import in_order, required
+from thumb_pipeline.analytics.policy import in_order, required
 from thumb_pipeline.analytics.retries import latest_retry_at
 from thumb_pipeline.analytics.states import records
 from thumb_pipeline.datasets.rows import by_timelapse

@@ -12,12 +12,12 @@ import polars as pl
 from thumb_pipeline.analytics.matching import NO_PAIRS, SOURCE, by_name, by_provenance, of_sources
 from thumb_pipeline.datasets.schemas import FILE_KEY, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain import names
-from thumb_pipeline.domain.captures import Basis, capture
+from thumb_pipeline.domain.capture_times import Basis, capture
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.geometry import variant_size
 from thumb_pipeline.domain.layout import parse_key
+from thumb_pipeline.domain.name_hints import hints
 from thumb_pipeline.domain.settings import for_timelapse
-from thumb_pipeline.domain.telling_names import hints
 from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.examining.unclaimed import read_digests, read_evidence
 from thumb_pipeline.stages.inventory.capture_times import implied_by_exif

@@ -162,7 +162,7 @@ def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
     checked = checked_sources(sources, read, datetime.now(UTC))
     variants = _vouched(library, sources.join(checked, on=SOURCE_KEY, how="semi"))  # of sources gone they are orphans
     proven = together([read, prove(library, pool, files_of_variants(library, variants, MANIFEST.empty()))])
-    known = _known_disproofs(library, sources)
+    known = _known_damage(library, sources)
     damage.remember(library, proven.wrong, known.head(0))
     verdicts.remember_checked(library, checked)
     touched = {*proven.wrong["timelapse"], *known["timelapse"]}
@@ -187,7 +187,7 @@ def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).join(recorded, on=[*same, "n_bytes", "mtime_ns"], how="semi")
 
 
-def _known_disproofs(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+def _known_damage(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     known = library.damage.read(keys, names=sources["source_name"].unique().to_list())
     return known.join(sources, on=SOURCE_KEY, how="semi").select(VARIANT_KEY)

@@ -40,8 +40,8 @@ class VerifiedPart:
         findings: one row for each variant, file and source that is not right (`FINDINGS` columns), pending ones too.
         orphans: the files that nothing expects.
         adoptable: manifest rows (`MANIFEST` columns) for the unrecorded variants.
-        proven: what opening files that look right came to: all of them in deep mode, else those disproved before.
-        outdated: timelapse, source_name, variant of earlier disproofs that do not hold any more.
+        proven: what opening files that look right came to: all of them in deep mode, else those damaged before.
+        outdated: timelapse, source_name, variant of earlier damage that do not hold any more.
         checked: `CHECKED` rows of the sources that were opened with their variants.
         touched: rows of `analytics.states.variant_states` of the stale ones whose sources differ in nothing but the
             mtime, as far as a listing tells; if their bytes have `known_digest`, they are right.
@@ -182,11 +182,11 @@ def _timelapses(found: Survey, orphans: Orphans, wrong: pl.DataFrame, now: datet
 
 
 def _findings(
-    library: Library, found: Survey, decided: pl.DataFrame, orphans: Orphans, disproved: pl.DataFrame, now: datetime
+    library: Library, found: Survey, decided: pl.DataFrame, orphans: Orphans, damaged: pl.DataFrame, now: datetime
 ) -> pl.DataFrame:
     wrong = decided.filter(pl.col("state") != VariantState.VALID.value)
     refused = wrong.filter(pl.col("state") == VariantState.FAILED.value)
-    told = disproved.select(*VARIANT_KEY, "n_bytes", "mtime_ns", words="detail")
+    told = damaged.select(*VARIANT_KEY, "n_bytes", "mtime_ns", words="detail")
     variants = (
         wrong.select(*VARIANT_KEY, "variant_path", "state")
         .join(_refusals(library, refused), on=VARIANT_KEY, how="left")
@@ -194,7 +194,7 @@ def _findings(
         .with_columns(detail=pl.coalesce("detail", "words"))
         .drop("words")
     )
-    rotten = disproved.filter(pl.col("variant") == "").drop("found_at")
+    rotten = damaged.filter(pl.col("variant") == "").drop("found_at")
     files = orphans.files.select(
         *("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns"),
         state=pl.lit(VariantState.ORPHAN.value),

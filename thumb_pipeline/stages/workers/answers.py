@@ -33,9 +33,9 @@ from thumb_pipeline.stages.workers.answer_values import (
 from thumb_pipeline.stages.workers.messages import (
     Answer,
     Broken,
+    Damage,
     DigestAnswer,
     DigestTask,
-    Disproof,
     Evidence,
     EvidenceAnswer,
     EvidenceTask,
@@ -111,8 +111,8 @@ def _digest(_task: DigestTask, fields: Any) -> DigestAnswer:
 def _proof(task: ProveTask | ReadTask, fields: Any) -> ProofAnswer:
     """An answer that speaks of each file of the task at most once."""
     place, states = integer(0, len(task.files) - 1), _SOURCE_STATES if isinstance(task, ReadTask) else _VARIANT_STATES
-    disproof = fields_of(Disproof, {"index": place, "state": states, "detail": words})
-    checks = {"wrong": each(disproof), "moved": each(place), "n_bytes": integer(0, _LARGEST)}
+    damage = fields_of(Damage, {"index": place, "state": states, "detail": words})
+    checks = {"wrong": each(damage), "moved": each(place), "n_bytes": integer(0, _LARGEST)}
     answer = fields_of(ProofAnswer, checks)(fields)
     places = [*(one.index for one in answer.wrong), *answer.moved]
     if len(set(places)) < len(places):

@@ -15,7 +15,7 @@ from thumb_pipeline.domain.plans import Examined, Expectation, Reason, fits_box,
 from thumb_pipeline.imaging.variants.inspect import Inspection, inspect_to_the_end
 from thumb_pipeline.stages.workers.memory_turn import Room
 from thumb_pipeline.stages.workers.messages import (
-    Disproof,
+    Damage,
     KnownSource,
     ProofAnswer,
     ProveTask,
@@ -46,13 +46,13 @@ def prove(task: ProveTask, orders: WorkerOrders) -> ProofAnswer:
             continue
         except OSError as error:
             detail = f"it cannot be read ({error.strerror})"
-            answer.wrong.append(Disproof(index=index, state=Reason.CORRUPT, detail=detail))
+            answer.wrong.append(Damage(index=index, state=Reason.CORRUPT, detail=detail))
             continue
         answer.n_bytes += len(data)
         found = inspect_to_the_end(data, max_pixels=_max_pixels(recorded, orders), admit=room.admit)
         room.leave()
-        if (said := _disproof(data, found, expected, recorded)) is not None:
-            answer.wrong.append(Disproof(index=index, state=said[0], detail=said[1]))
+        if (said := _damage(data, found, expected, recorded)) is not None:
+            answer.wrong.append(Damage(index=index, state=said[0], detail=said[1]))
     return answer
 
 
@@ -67,16 +67,16 @@ def read(task: ReadTask, orders: WorkerOrders) -> ProofAnswer:
             continue
         except OSError as error:
             detail = f"it cannot be read to its end ({error.strerror})"
-            answer.wrong.append(Disproof(index=index, state=SourceFinding.UNREADABLE, detail=detail))
+            answer.wrong.append(Damage(index=index, state=SourceFinding.UNREADABLE, detail=detail))
             continue
         answer.n_bytes += source.n_bytes
         if source.digest is not None and digest != source.digest:
             detail = f"its bytes have the digest {digest} and had {source.digest}, at the same size and mtime"
-            answer.wrong.append(Disproof(index=index, state=SourceFinding.BIT_ROT, detail=detail))
+            answer.wrong.append(Damage(index=index, state=SourceFinding.BIT_ROT, detail=detail))
     return answer
 
 
-def _disproof(
+def _damage(
     data: bytes, found: Inspection | Failure, expected: Expectation, recorded: RecordedFile
 ) -> tuple[Reason, str] | None:
     if isinstance(found, Failure):

@@ -263,7 +263,7 @@ class Broken:
 
 
 @dataclass(slots=True, kw_only=True)
-class Disproof:
+class Damage:
     """What is wrong with one file of a `ProveTask` or `ReadTask`: a `Reason` or a `SourceFinding`, and words."""
 
     index: int
@@ -276,12 +276,12 @@ class ProofAnswer:
     """What opening the files of a task came to; those that are not named are right.
 
     Attributes:
-        wrong: the disproved ones.
+        wrong: the damaged ones.
         moved: indices of those that are not there, or not as recorded (any more): nothing is said of them.
         n_bytes: how many bytes were read.
     """
 
-    wrong: list[Disproof]
+    wrong: list[Damage]
     moved: list[int]
     n_bytes: int
 

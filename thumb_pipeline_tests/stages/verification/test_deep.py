@@ -182,7 +182,7 @@ def test_a_source_that_was_only_touched_keeps_its_variants_valid(done: Archive) 
     assert counts(verified(done, deep=True)) == {"valid": 2}
 
 
-def test_a_disproved_variant_stays_corrupt_at_normal_depth_until_it_is_made_again(archive: Archive) -> None:
+def test_a_damaged_variant_stays_corrupt_at_normal_depth_until_it_is_made_again(archive: Archive) -> None:
     textured(archive, "a.jpg")
     archive.run()
     flip(archive.variant("a.jpg"))
@@ -194,7 +194,7 @@ def test_a_disproved_variant_stays_corrupt_at_normal_depth_until_it_is_made_agai
     assert counts(verified(archive, deep=False)) == counts(verified(archive, deep=True)) == {"valid": 1}
 
 
-def test_a_disproved_variant_is_made_again_although_its_source_was_only_touched(archive: Archive) -> None:
+def test_a_damaged_variant_is_made_again_although_its_source_was_only_touched(archive: Archive) -> None:
     textured(archive, "a.jpg")
     archive.run()
     flip(archive.variant("a.jpg"))
@@ -204,7 +204,7 @@ def test_a_disproved_variant_is_made_again_although_its_source_was_only_touched(
     assert counts(verified(archive, deep=True)) == {"valid": 1}
 
 
-def test_a_disproved_variant_is_made_again_although_its_record_was_lost(archive: Archive) -> None:
+def test_a_damaged_variant_is_made_again_although_its_record_was_lost(archive: Archive) -> None:
     textured(archive, "a.jpg")
     archive.run()
     flip(archive.variant("a.jpg"))

@@ -109,7 +109,7 @@ def test_earlier_findings_about_other_files_stay(archive: Archive) -> None:
     assert archive.library.findings.read([OTHER])["state"].to_list() == ["missing"]
 
 
-def test_a_disproof_that_does_not_hold_any_more_is_taken_back(archive: Archive) -> None:
+def test_damage_that_does_not_hold_any_more_is_taken_back(archive: Archive) -> None:
     textured(archive, "a.jpg")
     archive.run()
     path = archive.variant("a.jpg")

@@ -25,9 +25,9 @@ from thumb_pipeline.stages.workers.messages import (
     LENGTH,
     Answer,
     Broken,
+    Damage,
     DigestAnswer,
     DigestTask,
-    Disproof,
     Evidence,
     EvidenceAnswer,
     EvidenceTask,
@@ -90,11 +90,11 @@ ANSWERS: dict[str, tuple[Task, Answer]] = {
     "on a sheet": (SHEET, SheetAnswer(n_pictures=2, base64="AAAA/+8=")),
     "proved": (
         ProveTask(files=((b"/a", EXPECTED, RECORDED), (b"/b", EXPECTED, RECORDED), (b"/c", EXPECTED, RECORDED))),
-        ProofAnswer(wrong=[Disproof(index=1, state="corrupt", detail="it does not open")], moved=[2], n_bytes=9),
+        ProofAnswer(wrong=[Damage(index=1, state="corrupt", detail="it does not open")], moved=[2], n_bytes=9),
     ),
     "read": (
         ReadTask(files=(SOURCE, SOURCE)),
-        ProofAnswer(wrong=[Disproof(index=0, state="bit_rot", detail="other bytes")], moved=[], n_bytes=2),
+        ProofAnswer(wrong=[Damage(index=0, state="bit_rot", detail="other bytes")], moved=[], n_bytes=2),
     ),
     "asked": (
         EvidenceTask(files=(b"/a", b"/b")),

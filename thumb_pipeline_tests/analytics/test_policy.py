@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from thumb_pipeline.analytics.required import required
+from thumb_pipeline.analytics.policy import required
 from thumb_pipeline.datasets.schemas import INSTANT
 from thumb_pipeline.domain.policy import Era, Mode, Policy, Retention, Rule
 

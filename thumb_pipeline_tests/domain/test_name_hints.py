@@ -1,7 +1,7 @@
 import pytest
 
+from thumb_pipeline.domain.name_hints import hints
 from thumb_pipeline.domain.settings import Settings
-from thumb_pipeline.domain.telling_names import hints
 
 SPECS = tuple(Settings().specs.values())
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thumb_pipeline.domain.captures import (
+from thumb_pipeline.domain.capture_times import (
     Basis,
     Capture,
     Clock,
