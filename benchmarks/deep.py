@@ -26,7 +26,6 @@ from PIL import Image  # noqa: E402
 
 from thumb_pipeline.analytics.expected import expected_variants  # noqa: E402
 from thumb_pipeline.domain.settings import for_timelapse  # noqa: E402
-from thumb_pipeline.stages.examining.adopt import worker_orders  # noqa: E402
 from thumb_pipeline.stages.examining.deep import files_of_variants, prove  # noqa: E402
 from thumb_pipeline.stages.inventory.selection import Selection  # noqa: E402
 from thumb_pipeline.stages.library.library import Library  # noqa: E402
@@ -35,7 +34,7 @@ from thumb_pipeline.stages.planning.plan import make_plan  # noqa: E402
 from thumb_pipeline.stages.rendering import accept_plan  # noqa: E402
 from thumb_pipeline.stages.rendering.chunk import render_chunk  # noqa: E402
 from thumb_pipeline.stages.verification.verify import verify  # noqa: E402
-from thumb_pipeline.stages.workers.pool import WorkerPool  # noqa: E402
+from thumb_pipeline.stages.workers.pool import open_pool  # noqa: E402
 
 KEY = "camera-1/timelapse-1"
 _LEAST_BYTES, _MOST_BYTES = 50_000, 8_000_000
@@ -126,7 +125,7 @@ def _variants_proved(library: Library) -> None:
     sources = library.inventory.read([KEY])
     expected = expected_variants(sources.lazy(), for_timelapse(library.settings, KEY).specs).collect()
     files = files_of_variants(library, expected, library.manifest.schema.empty())
-    with library.lease() as lease, WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with library.lease() as lease, open_pool(library, lease) as pool:
         proven = prove(library, pool, files)
     assert (proven.n_files, proven.wrong.height, proven.moved.height) == (expected.height, 0, 0)
 

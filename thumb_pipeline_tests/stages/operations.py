@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from thumb_pipeline.domain import removals
-from thumb_pipeline.stages.inventory.selection import Selection
+from thumb_pipeline.stages.inventory.selection import Selection, find_timelapses
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import open_library
@@ -34,7 +34,7 @@ from thumb_pipeline.stages.rendering.after_killed import clean_up_after_killed
 from thumb_pipeline.stages.rendering.chunk import render_chunk
 from thumb_pipeline.stages.repair.repair import repair
 from thumb_pipeline.stages.verification import verdicts
-from thumb_pipeline.stages.verification.verify import VerifiedPart, verified_timelapses
+from thumb_pipeline.stages.verification.verify import VerifiedPart
 from thumb_pipeline.stages.verification.verify import verify as verify_timelapses
 from thumb_pipeline_tests.stages.naive_checker import Checked
 
@@ -110,7 +110,7 @@ def _generate(**selection: Any) -> Callable[[Library], None]:
 def verify(library: Library, *, deep: bool = False) -> VerifiedPart | None:
     """Verifies a small library, and keeps the verdict; None of one without timelapses."""
     with library.lease() as lease:
-        parts = list(verify_timelapses(library, verified_timelapses(library, ()), lease, deep=deep))
+        parts = list(verify_timelapses(library, find_timelapses(library, ()), lease, deep=deep))
     for part in parts:
         verdicts.keep(library, part)
     assert len(parts) <= 1
@@ -127,7 +127,7 @@ def _verify_deep(library: Library) -> None:
 
 def _repair(library: Library) -> None:
     with library.lease() as lease:
-        repair(library, verified_timelapses(library, ()), lease, apply=True, accept_shrink=True)
+        repair(library, find_timelapses(library, ()), lease, apply=True, accept_shrink=True)
 
 
 def _remove(removal: removals.Operation, **wish: Any) -> Callable[[Library], None]:

@@ -23,11 +23,11 @@ from thumb_pipeline.cli.console import (
 from thumb_pipeline.cli.selection import AcceptShrinkOption, TimelapsesOption
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.stages.removal.run import plan_removal
 from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 
 _PROMISED = (
     *("orphaned_files_found", "files_matched", "files_unmatched"),
@@ -62,7 +62,7 @@ def repair(
 
 
 def _dry_run(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
-    keys = verified_timelapses(library, chosen)
+    keys = find_timelapses(library, chosen)
     with library.lease() as lease, gauge("examining") as progress:
         done = repair_timelapses(
             library, keys, lease, apply=False, accept_shrink=accept_shrink, on_progress=progress.show
@@ -85,7 +85,7 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 
 def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
     """How many unmatched files went, or would go; a brake keeps them and says so."""
-    keys = verified_timelapses(library, chosen)
+    keys = find_timelapses(library, chosen)
     with library.lease() as lease:
         unmatched = repair_timelapses(library, keys, lease, apply=False, accept_shrink=accept_shrink).unmatched
         planned = plan_removal(library, Operation.SWEEP, RemovalWish(timelapses=tuple(chosen), force=force))

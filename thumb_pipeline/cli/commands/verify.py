@@ -21,9 +21,9 @@ from thumb_pipeline.cli.console import (
 from thumb_pipeline.cli.selection import TimelapsesOption
 from thumb_pipeline.domain.layout import FRAMES_FOLDER
 from thumb_pipeline.domain.quantities import counted
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.verification import verdicts, words
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 from thumb_pipeline.stages.verification.verify import verify as verify_timelapses
 
 _SHOWN_TIMELAPSES = 20
@@ -51,7 +51,7 @@ def verify(
 
 def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
     """Verdicts and timelapses of the chosen part, which are kept as well, and the keys that lost too many sources."""
-    keys = verified_timelapses(library, chosen)
+    keys = find_timelapses(library, chosen)
     counts, timelapses = [library.verdicts.schema.empty()], [library.verified.schema.empty()]
     n_told, shrunken = 0, set[str]()
     with library.lease() as lease, gauge("opening" if deep else "examining") as progress:

@@ -9,9 +9,8 @@ from thumb_pipeline.defs.runs.backfills import enter_lane
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.runs.lanes import RENDER_POOL
 from thumb_pipeline.defs.shown.reporting import inventory_metadata
-from thumb_pipeline.stages.inventory.selection import refuse_shrunken
+from thumb_pipeline.stages.inventory.selection import refuse_shrunken, surveys
 from thumb_pipeline.stages.inventory.survey import accept
-from thumb_pipeline.stages.planning.plan import surveys
 
 
 @dg.asset(

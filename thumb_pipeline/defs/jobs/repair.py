@@ -12,10 +12,10 @@ from thumb_pipeline.defs.runs import lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.shown.reporting import Metadata, table
 from thumb_pipeline.defs.verification import evaluations
-from thumb_pipeline.stages.removal.carry_out import renew_verdicts
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.repair.repair import Repaired
 from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
-from thumb_pipeline.stages.verification.verify import verified_timelapses
+from thumb_pipeline.stages.verification.verdicts import renew_verdicts
 
 
 class RepairConfig(RunConfig):
@@ -45,7 +45,7 @@ def repair_library(
     config = RepairConfig.of(context)
     opened = library.open_to_remove(context.instance) if config.apply else library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
-        keys = verified_timelapses(opened, config.timelapses)
+        keys = find_timelapses(opened, config.timelapses)
         done = repair_timelapses(opened, keys, lease, apply=config.apply, accept_shrink=config.accept_shrink)
         if config.apply:
             renew_verdicts(opened, done.timelapses, lease)

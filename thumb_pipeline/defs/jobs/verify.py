@@ -15,10 +15,10 @@ from thumb_pipeline.defs.shown.report_metadata import unknown_folder_metadata
 from thumb_pipeline.defs.shown.reporting import table
 from thumb_pipeline.defs.verification import evaluations, never_shown, reported
 from thumb_pipeline.stages.inventory.listing import discover
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.verification import verdicts, words
 from thumb_pipeline.stages.verification.rolling import Budget, budget_of, roll
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 from thumb_pipeline.stages.verification.verify import verify as verify_library
 from thumb_pipeline.storage import stopping
 
@@ -30,7 +30,7 @@ def verify_timelapses(
     """Verifies the chosen timelapses one batch after the other; what is found is kept and reported as it is found."""
     config, opened = VerifyConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
-        keys = verified_timelapses(opened, config.timelapses)
+        keys = find_timelapses(opened, config.timelapses)
         register_timelapses(context.instance, keys)
         totals = yield from _verified(context, opened, keys, deep=config.deep)
         totals["retired"] = len(retire_timelapses(opened, context.instance, context.run_id, context.log))

@@ -20,9 +20,10 @@ from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import Plan
 from thumb_pipeline.stages.planning.plan_apart import plan_apart
 from thumb_pipeline.stages.rendering import accept_plan, work_orders
-from thumb_pipeline.stages.rendering.chunk import ChunkResult, rendering_pool
+from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.stages.rendering.latest_only import render_rows
 from thumb_pipeline.stages.rendering.work_orders import FoundCounts, found_counts
+from thumb_pipeline.stages.workers.pool import open_pool
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.publishing import FolderClosed
 
@@ -70,7 +71,7 @@ class Follower:
         self._lease = lease
         self._run_id = run_id
         self._settings_seen: tuple[int, ...] | None = ()  # the file may have changed since the library was opened
-        self._pool = rendering_pool(self.library, lease)
+        self._pool = open_pool(self.library, lease)
         self._pool.warm_up(watch.n_waiting)
         self._limit = _FIRST_BATCH
 
@@ -150,7 +151,7 @@ class Follower:
 
     def _renew_pool(self) -> None:
         self._pool.__exit__(None, None, None)
-        self._pool = rendering_pool(self.library, self._lease)
+        self._pool = open_pool(self.library, self._lease)
 
     def _plan(self, batch: dict[str, list[str]]) -> tuple[Plan, dict[str, str]]:
         names = tuple(dict.fromkeys(name for names in batch.values() for name in names))

@@ -3,7 +3,7 @@
 Which files are doubtful follows from `analytics.states`; the rule for one file is `domain.plans.judge`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -16,11 +16,9 @@ from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining.digests import with_known_digest
 from thumb_pipeline.stages.library.library import Lease, Library
-from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, ExamineTask, WorkerOrders
-from thumb_pipeline.stages.workers.pool import WorkerPool, in_batches
-
-Progress = Callable[[int, int], None]
-"""Told how many of how many are done."""
+from thumb_pipeline.stages.library.progress import Progress, of_part
+from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, ExamineTask
+from thumb_pipeline.stages.workers.pool import in_batches, open_pool
 
 ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
@@ -40,20 +38,6 @@ _VERDICT = {
     "source_digest": pl.String,
     "frame_at": pl.String,
 }
-
-
-def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
-    """What the settings allow a worker."""
-    rendering = library.settings.rendering
-    return WorkerOrders(
-        writer=lease.id,
-        cameras=library.cameras,
-        deadline_s=rendering.deadline_s,
-        max_pixels=int(rendering.max_megapixels * 1_000_000),
-        max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
-        frame_at=library.settings.frame_at,
-        is_yielding=not library.is_urgent,
-    )
 
 
 def examine(
@@ -81,7 +65,7 @@ def examine(
             doubtful.slice(first, _ROWS_AT_ONCE),
             lease,
             trust_existing=trust_existing,
-            on_progress=_from(on_progress, first, doubtful.height),
+            on_progress=of_part(on_progress, first, doubtful.height),
         )
         for first in range(0, doubtful.height, _ROWS_AT_ONCE)
     )
@@ -95,17 +79,12 @@ def examine(
     return pl.concat([rest, decided.select(rest.columns)]), adopted
 
 
-def _from(on_progress: Progress | None, first: int, n_all: int) -> Progress | None:
-    """Progress of a part, told as that of the whole."""
-    return None if on_progress is None else lambda n_done, _: on_progress(first + n_done, n_all)
-
-
 def _verdicts(
     library: Library, doubtful: pl.DataFrame, lease: Lease, *, trust_existing: bool, on_progress: Progress | None
 ) -> pl.DataFrame:
     """One row a doubtful row, in their order; a file that a worker dies over is corrupt."""
     verdicts: dict[int, Examination] = {}
-    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with open_pool(library, lease) as pool:
         for places, answer in pool.run_batches(_batches(library, doubtful, trust_existing=trust_existing)):
             found = answer.files if isinstance(answer, ExamineAnswer) else [Examination(reason=Reason.CORRUPT)]
             verdicts |= dict(zip(places, found, strict=True))

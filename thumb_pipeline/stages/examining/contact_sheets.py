@@ -5,11 +5,10 @@ import os
 import polars as pl
 
 from thumb_pipeline.domain.paths import inside
-from thumb_pipeline.stages.examining.adopt import worker_orders
 from thumb_pipeline.stages.inventory.capture_times import in_capture_order
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.messages import SheetAnswer, SheetTask
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.pool import WorkerPool, worker_orders
 
 _UI_PICTURES = 12  # an event with more than 20 KB makes the UI slow
 _UI_CELL = (128, 96)

@@ -11,10 +11,10 @@ import polars as pl
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.plans import Reason, State
-from thumb_pipeline.stages.examining.adopt import ADOPTED, worker_orders
+from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.examining.deep import files_of_variants, prove
 from thumb_pipeline.stages.library.library import Lease, Library
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.pool import open_pool
 
 VOUCHED = (State.VALID.value, ADOPTED)
 """States of variants that were not opened to their end: what damage can overturn."""
@@ -63,7 +63,7 @@ def reconsidered(
         return decided, adopted
     decided = decided.with_columns(known_digest=pl.when(~pl.col("is_damaged")).then("known_digest"))
     doubtful = decided.filter(pl.col("is_damaged") & pl.col("state").is_in(VOUCHED))
-    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with open_pool(library, lease) as pool:
         proven = prove(library, pool, files_of_variants(library, doubtful, adopted))
     return proven.applied(decided), adopted.join(proven.wrong, on=VARIANT_KEY, how="anti")
 

@@ -17,9 +17,9 @@ from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.findings import SourceFinding
 from thumb_pipeline.domain.plans import Expectation, Reason
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.examining.digests import with_known_digest
 from thumb_pipeline.stages.library.library import Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.workers.messages import KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
 from thumb_pipeline.stages.workers.pool import WorkerPool
 

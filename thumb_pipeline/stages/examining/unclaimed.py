@@ -12,10 +12,10 @@ from thumb_pipeline.datasets.schemas import FILE_KEY, SOURCE_KEY
 from thumb_pipeline.domain.plans import Examined, Expectation, judge
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.workers.messages import DigestAnswer, DigestTask, Evidence, EvidenceAnswer, EvidenceTask
-from thumb_pipeline.stages.workers.pool import WorkerPool, in_batches
+from thumb_pipeline.stages.workers.pool import in_batches, open_pool
 
 _FILES_A_TASK = 64
 _ROWS_A_TABLE = 20_000
@@ -71,7 +71,7 @@ def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tupl
     batches = (
         (places, EvidenceTask(files=tuple(paths[places.start : places.stop]))) for places in in_batches(len(paths))
     )
-    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with open_pool(library, lease) as pool:
         for places, answer in pool.run_batches(batches):
             found = answer.files if isinstance(answer, EvidenceAnswer) else [_NONE]
             yield from zip([listed[place] for place in places], found, strict=True)
@@ -142,7 +142,7 @@ def read_digests(
         (number, DigestTask(path=library.source_file(key, name), n_bytes=n_bytes, mtime_ns=mtime_ns))
         for number, (key, name, n_bytes, mtime_ns) in enumerate(listed.iter_rows())
     )
-    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with open_pool(library, lease) as pool:
         for n_done, (number, answer) in enumerate(pool.run_for(tasks), 1):
             digests[number] = answer.digest if isinstance(answer, DigestAnswer) else None
             if on_progress is not None:

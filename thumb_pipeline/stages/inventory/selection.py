@@ -12,8 +12,8 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
-from thumb_pipeline.stages.inventory.listing import SourceListing, discover_apart, list_sources
-from thumb_pipeline.stages.inventory.survey import Shrinkage
+from thumb_pipeline.stages.inventory.listing import SourceListing, discover, discover_apart, list_sources
+from thumb_pipeline.stages.inventory.survey import Shrinkage, Survey, survey
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
 
@@ -146,3 +146,23 @@ def complaint_about(shrunken: Sequence[Shrinkage], option: str) -> str:
             f"check that the disk is mounted; if the frames are really gone, repeat with {option}",
         )
     )
+
+
+def find_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
+    """Keys of the chosen timelapses, or of all: on the disk, in the inventory, or among the variants only.
+
+    Raises:
+        Refused: one of the chosen is none of these.
+        ArchiveUnavailable: a folder cannot be listed.
+    """
+    found = discover(library)
+    known = sorted({*found.keys, *found.vanished, *found.stray})
+    for key in chosen:
+        refuse_unknown("timelapse", key, known)
+    return sorted(set(chosen)) if chosen else known
+
+
+def surveys(library: Library, keys: Sequence[str]) -> Iterator[Survey]:
+    """Surveys timelapses whole, in the batches that a plan would take; nothing is planned."""
+    for batch in batches(library, keys, None):
+        yield survey(library, batch)

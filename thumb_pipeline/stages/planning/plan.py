@@ -4,7 +4,6 @@ A plan is a value; nothing is written here. `rendering.chunk` carries it out, `r
 found to be right.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -13,7 +12,7 @@ from thumb_pipeline.datasets.schemas import PLAN, SOURCE_KEY
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
-from thumb_pipeline.stages.examining.adopt import Progress, examine
+from thumb_pipeline.stages.examining.adopt import examine
 from thumb_pipeline.stages.examining.damage import reconsidered
 from thumb_pipeline.stages.inventory.listing import SourceListing
 from thumb_pipeline.stages.inventory.selection import (
@@ -25,6 +24,7 @@ from thumb_pipeline.stages.inventory.selection import (
 )
 from thumb_pipeline.stages.inventory.survey import Survey, survey
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.compare_variant import Comparison, Cost, compare
 from thumb_pipeline.stages.planning.policy import expected_paths
@@ -122,12 +122,6 @@ def make_plan(library: Library, selection: Selection, lease: Lease, *, on_progre
     refuse_shrunken(selection, [shrinkage for part in parts for shrinkage in part.survey.shrunken])
     refuse_absent_variants(library, selection, sum((part.cost for part in parts), Cost()).n)
     return Plan(parts=parts, unmatched=unmatched)
-
-
-def surveys(library: Library, keys: Sequence[str]) -> Iterator[Survey]:
-    """Surveys timelapses whole, in the batches that a plan would take; nothing is planned."""
-    for batch in batches(library, keys, None):
-        yield survey(library, batch)
 
 
 def _plan_part(

@@ -6,7 +6,7 @@ the operation goes on, `restore` undoes what was moved.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,8 +30,7 @@ from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.removal.journal import Journal
 from thumb_pipeline.stages.removal.planned import Removal
 from thumb_pipeline.stages.removal.sweep import Look, accept_untouched, is_source_there, look_again
-from thumb_pipeline.stages.verification import verdicts
-from thumb_pipeline.stages.verification.verify import verify
+from thumb_pipeline.stages.verification.verdicts import renew_verdicts
 from thumb_pipeline.storage.removing import (
     WrongFolder,
     own_folder,
@@ -143,16 +142,6 @@ def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
         _carry_out_timelapse(library, written, key, rows, mine, result)
     _conclude(library, written, touched, result, lease)
     return result
-
-
-def renew_verdicts(library: Library, keys: Sequence[str], lease: Lease) -> bool:
-    """Verifies timelapses again, so that the kept verdicts speak of what is there now; False where that failed."""
-    try:
-        for part in verify(library, keys, lease):
-            verdicts.keep(library, part)
-    except REFUSALS:
-        return False
-    return True
 
 
 def _carry_out_timelapse(

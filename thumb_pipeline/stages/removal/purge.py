@@ -14,12 +14,17 @@ from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.inventory.listing import SourceListing, list_variants
-from thumb_pipeline.stages.inventory.selection import Selection, batches, refuse_absent_variants, refuse_unknown
+from thumb_pipeline.stages.inventory.selection import (
+    Selection,
+    batches,
+    find_timelapses,
+    refuse_absent_variants,
+    refuse_unknown,
+)
 from thumb_pipeline.stages.inventory.survey import Shrinkage, survey
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.planning.orphans import ORPHANS
 from thumb_pipeline.stages.removal.planned import Removal, RemovalWish, objections_to
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 
 PURGED = "purged"
 """The kind of every file of a purge."""
@@ -34,7 +39,7 @@ def plan_purge(library: Library, wish: RemovalWish) -> Removal:
         Refused: a timelapse or variant is unknown, or the disk of the variants is not there.
         ArchiveUnavailable: a folder cannot be listed.
     """
-    keys = verified_timelapses(library, wish.timelapses)
+    keys = find_timelapses(library, wish.timelapses)
     chosen = _chosen_variants(library, keys, wish.variants)
     files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
     shrunken: list[Shrinkage] = []

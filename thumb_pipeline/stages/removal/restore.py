@@ -26,7 +26,8 @@ from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal
-from thumb_pipeline.stages.removal.carry_out import renew_verdicts, tidy
+from thumb_pipeline.stages.removal.carry_out import tidy
+from thumb_pipeline.stages.verification.verdicts import renew_verdicts
 from thumb_pipeline.storage.removing import (
     WrongFolder,
     make_folder,

@@ -19,7 +19,7 @@ from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation, Share
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import SourceListing, discover, list_sources
-from thumb_pipeline.stages.inventory.selection import Selection, batches
+from thumb_pipeline.stages.inventory.selection import Selection, batches, find_timelapses
 from thumb_pipeline.stages.inventory.survey import Shrinkage, Survey, accept, survey
 from thumb_pipeline.stages.library import clock
 from thumb_pipeline.stages.library.library import Library
@@ -27,7 +27,6 @@ from thumb_pipeline.stages.planning.compare_variant import compare_whole
 from thumb_pipeline.stages.planning.orphans import ORPHANS, Orphans, find_orphans
 from thumb_pipeline.stages.planning.policy import expected_paths
 from thumb_pipeline.stages.removal.planned import FORCE, Removal, RemovalWish, objections_to
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 from thumb_pipeline.storage.folders import ArchiveUnavailable, count_files
 
 
@@ -53,7 +52,7 @@ def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
         Refused: a timelapse is unknown, or the disk of the variants is not there.
         ArchiveUnavailable: a folder cannot be listed; no force overrules that, as there is nothing to decide on.
     """
-    keys = verified_timelapses(library, wish.timelapses)
+    keys = find_timelapses(library, wish.timelapses)
     files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
     shrunken: list[Shrinkage] = []
     n_by_policy = n_foreign = 0

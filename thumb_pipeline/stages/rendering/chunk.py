@@ -19,14 +19,13 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.sources.decoders import decoder_version
-from thumb_pipeline.stages.examining.adopt import worker_orders
 from thumb_pipeline.stages.examining.damage import forget_made
 from thumb_pipeline.stages.inventory.survey import fill_in
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.rendering.retries import merge_outcomes
 from thumb_pipeline.stages.workers.messages import Outcome, RenderAnswer, RenderTask, VariantAnswer, VariantOrder
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.pool import WorkerPool, open_pool
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.publishing import settle_on_disk
@@ -90,11 +89,6 @@ class ChunkResult:
     duration_s: float = 0.0
 
 
-def rendering_pool(library: Library, lease: Lease) -> WorkerPool:
-    """As many workers as the settings say; a context that ends with them."""
-    return WorkerPool(library.workers, lease, worker_orders(library, lease))
-
-
 def render_chunk(
     library: Library,
     rows: pl.DataFrame,
@@ -131,7 +125,7 @@ def render_chunk(
     jobs = list(_jobs(library, rows))
     n_done = 0
     try:
-        with nullcontext(pool) if pool else rendering_pool(library, lease) as workers:
+        with nullcontext(pool) if pool else open_pool(library, lease) as workers:
             for n_done, (job, answer) in enumerate(workers.run_for((job, job.task) for job in jobs), 1):
                 recorder.take(job, answer)
                 if on_source is not None:

@@ -13,10 +13,10 @@ from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.domain.settings import for_timelapse
-from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.inventory.listing import discover_apart
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_unknown
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.plan import DEFAULT_VARIANT_BYTES, Plan, PlanPart, make_plan
 from thumb_pipeline.stages.rendering import work_orders

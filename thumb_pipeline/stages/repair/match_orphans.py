@@ -18,11 +18,11 @@ from thumb_pipeline.domain.geometry import variant_size
 from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.domain.name_hints import hints
 from thumb_pipeline.domain.settings import for_timelapse
-from thumb_pipeline.stages.examining.adopt import Progress
 from thumb_pipeline.stages.examining.unclaimed import read_digests, read_evidence
 from thumb_pipeline.stages.inventory.capture_times import implied_by_exif
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.storage import moving
 
 MOVES = {

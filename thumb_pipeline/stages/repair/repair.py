@@ -14,12 +14,13 @@ from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.findings import OrphanKind, VariantState
 from thumb_pipeline.domain.plans import State
-from thumb_pipeline.stages.examining.adopt import ADOPTED, Progress, examine
+from thumb_pipeline.stages.examining.adopt import ADOPTED, examine
 from thumb_pipeline.stages.examining.unclaimed import read_digests
 from thumb_pipeline.stages.inventory.listing import look_at_variants
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_shrunken
 from thumb_pipeline.stages.inventory.survey import Survey, accept, fill_in
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.planning.orphans import ORPHANS
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.repair.match_orphans import MOVES, NO_DIGESTS, match

@@ -9,12 +9,12 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.stages.examining import damage
-from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
 from thumb_pipeline.stages.examining.deep import Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.inventory.survey import Survey
 from thumb_pipeline.stages.library.library import Lease, Library
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.library.progress import Progress, of_part
+from thumb_pipeline.stages.workers.pool import open_pool
 
 _SOURCES_AT_ONCE = 50_000
 
@@ -49,18 +49,12 @@ def opened(
         return together([])
     n_files = sources.height + variants.height
     parts: list[Proven] = []
-    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with open_pool(library, lease) as pool:
         for slice_of in chosen.iter_slices(_SOURCES_AT_ONCE):
-            on = ["timelapse", "source_name"]
             files = [
-                files_of_sources(library, sources.join(slice_of, on=on, how="semi")),
-                files_of_variants(library, variants.join(slice_of, on=on, how="semi"), adoptable),
+                files_of_sources(library, sources.join(slice_of, on=SOURCE_KEY, how="semi")),
+                files_of_variants(library, variants.join(slice_of, on=SOURCE_KEY, how="semi"), adoptable),
             ]
             n_before = sum(part.n_files for part in parts)
-            told = None if on_progress is None else _further(on_progress, n_before, n_files)
-            parts.append(prove(library, pool, pl.concat(files), told))
+            parts.append(prove(library, pool, pl.concat(files), of_part(on_progress, n_before, n_files)))
     return together(parts)
-
-
-def _further(on_progress: Progress, n_before: int, n_files: int) -> Progress:
-    return lambda n_done, _: on_progress(n_before + n_done, n_files)

@@ -17,15 +17,15 @@ from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining import damage
-from thumb_pipeline.stages.examining.adopt import Progress, worker_orders
 from thumb_pipeline.stages.examining.deep import Proven, files_of_sources, files_of_variants, prove, together
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.stages.verification.choose_files import checked_sources
 from thumb_pipeline.stages.verification.verify import verify
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.pool import WorkerPool, open_pool
 
 _SOURCES_A_STEP = 500
 
@@ -100,7 +100,7 @@ def roll(library: Library, lease: Lease, *, budget: Budget, on_progress: Progres
     n_likely = _within(queue, budget.n_bytes).height
     steps: list[_Step] = []
     n_done, n_bytes = 0, 0
-    with WorkerPool(library.workers, lease, worker_orders(library, lease)) as pool:
+    with open_pool(library, lease) as pool:
         while n_done < queue.height and n_bytes < budget.n_bytes:
             # By what was read, not by what was expected: sources that are gone must not keep the others waiting.
             step = _taken(library, pool, _within(queue.slice(n_done, _SOURCES_A_STEP), budget.n_bytes - n_bytes))

@@ -10,8 +10,9 @@ import polars as pl
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import REPORTED, WHOLE_LIBRARY
 from thumb_pipeline.stages.examining import damage
-from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.verification.verify import VerifiedPart
+from thumb_pipeline.stages.library.errors import REFUSALS
+from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 
 _NO_NEWS = ("found_at", "verified_at", "is_deep")
 """Columns that differ from one verification to the next although nothing else does."""
@@ -65,3 +66,13 @@ def _fingerprints(part: VerifiedPart) -> pl.DataFrame:
         for number, rows in enumerate((part.verdicts, part.timelapses, part.findings))
     ]
     return pl.concat(hashes).group_by("timelapse").agg(pl.col("verdict").bitwise_xor())
+
+
+def renew_verdicts(library: Library, keys: Sequence[str], lease: Lease) -> bool:
+    """Verifies timelapses again, so that the kept verdicts speak of what is there now; False where that failed."""
+    try:
+        for part in verify(library, keys, lease):
+            keep(library, part)
+    except REFUSALS:
+        return False
+    return True

@@ -15,12 +15,13 @@ from thumb_pipeline.analytics.verification import counted, doubted, variant_stat
 from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VARIANT_KEY, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.stages.examining import damage
-from thumb_pipeline.stages.examining.adopt import ADOPTED, Progress, examine
+from thumb_pipeline.stages.examining.adopt import ADOPTED, examine
 from thumb_pipeline.stages.examining.deep import Proven
-from thumb_pipeline.stages.inventory.listing import SourceListing, discover
-from thumb_pipeline.stages.inventory.selection import Selection, batches, refuse_unknown
+from thumb_pipeline.stages.inventory.listing import SourceListing
+from thumb_pipeline.stages.inventory.selection import Selection, batches
 from thumb_pipeline.stages.inventory.survey import Survey, survey
 from thumb_pipeline.stages.library.library import Lease, Library
+from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.planning.compare_variant import Comparison, compare_whole
 from thumb_pipeline.stages.planning.orphans import Orphans, find_orphans
 from thumb_pipeline.stages.planning.plan import without_wanted
@@ -57,20 +58,6 @@ class VerifiedPart:
     outdated: pl.DataFrame
     checked: pl.DataFrame
     touched: pl.DataFrame
-
-
-def verified_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
-    """Keys of the chosen timelapses, or of all: on the disk, in the inventory, or among the variants only.
-
-    Raises:
-        Refused: one of the chosen is none of these.
-        ArchiveUnavailable: a folder cannot be listed.
-    """
-    found = discover(library)
-    known = sorted({*found.keys, *found.vanished, *found.stray})
-    for key in chosen:
-        refuse_unknown("timelapse", key, known)
-    return sorted(set(chosen)) if chosen else known
 
 
 def verify(

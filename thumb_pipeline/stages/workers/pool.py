@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
-from thumb_pipeline.stages.library.library import Lease
+from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.answers import NoAnswer, read_answer
 from thumb_pipeline.stages.workers.memory_turn import make_room
 from thumb_pipeline.stages.workers.messages import LENGTH, Answer, Batch, Broken, Task, WorkerOrders
@@ -65,6 +65,25 @@ class _Killed:
     """A worker ended from outside, and what that is recorded as if it happens again."""
 
     failure: Failure
+
+
+def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
+    """What the settings allow a worker of a library."""
+    rendering = library.settings.rendering
+    return WorkerOrders(
+        writer=lease.id,
+        cameras=library.cameras,
+        deadline_s=rendering.deadline_s,
+        max_pixels=int(rendering.max_megapixels * 1_000_000),
+        max_memory_bytes=rendering.max_memory_mb * 1024 * 1024,
+        frame_at=library.settings.frame_at,
+        is_yielding=not library.is_urgent,
+    )
+
+
+def open_pool(library: Library, lease: Lease) -> "WorkerPool":
+    """A pool of as many workers as the settings say; a context that ends with them."""
+    return WorkerPool(library.workers, lease, worker_orders(library, lease))
 
 
 class WorkerPool:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.repair.repair import Repaired, repair
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 from thumb_pipeline_tests.stages.verification.test_verify import counts, verified
 
@@ -21,7 +21,7 @@ def repaired(archive: Archive, *keys: str, apply: bool = True, accept_shrink: bo
     library = archive.library
     before, sources = states(archive.root / "cameras"), source_states(archive)
     with library.lease() as lease:
-        found = verified_timelapses(library, keys)
+        found = find_timelapses(library, keys)
         planned = repair(library, found, lease, apply=False, accept_shrink=accept_shrink)
         assert states(archive.root / "cameras") == before
         if not apply:
@@ -343,7 +343,7 @@ def test_a_listing_that_is_not_believed_refuses_everything(done: Archive, apply:
     before, rows = states(done.root / "cameras"), done.inventory()
     library = done.library
     with library.lease() as lease, pytest.raises(Refused, match="--accept-shrink"):
-        repair(library, verified_timelapses(library, ()), lease, apply=apply)
+        repair(library, find_timelapses(library, ()), lease, apply=apply)
     assert states(done.root / "cameras") == before
     assert done.inventory().equals(rows)
 

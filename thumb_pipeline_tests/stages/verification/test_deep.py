@@ -12,12 +12,12 @@ from PIL import Image
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
 from thumb_pipeline.domain.provenance import EMPTY_CHECKSUM
 from thumb_pipeline.imaging.variants.provenance import read_provenance, seal
-from thumb_pipeline.stages.examining.adopt import worker_orders
 from thumb_pipeline.stages.examining.deep import files_of_sources, prove
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.verification import verdicts
-from thumb_pipeline.stages.verification.verify import VerifiedPart, verified_timelapses, verify
+from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 from thumb_pipeline.stages.workers.messages import KnownSource, ProofAnswer, ReadTask
-from thumb_pipeline.stages.workers.pool import WorkerPool
+from thumb_pipeline.stages.workers.pool import WorkerPool, worker_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 from thumb_pipeline_tests.stages.workers.pools import pool_in
 
@@ -25,7 +25,7 @@ from thumb_pipeline_tests.stages.workers.pools import pool_in
 def verified(archive: Archive, *, deep: bool) -> VerifiedPart:
     library = archive.library
     with library.lease() as lease:
-        (part,) = verify(library, verified_timelapses(library, ()), lease, deep=deep)
+        (part,) = verify(library, find_timelapses(library, ()), lease, deep=deep)
     verdicts.keep(library, part)
     return part
 

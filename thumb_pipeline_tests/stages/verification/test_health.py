@@ -4,10 +4,11 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.verification import health, verdicts
 from thumb_pipeline.stages.verification.health import Answer, Question
-from thumb_pipeline.stages.verification.verify import verified_timelapses, verify
+from thumb_pipeline.stages.verification.verify import verify
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
 OTHER = "camera-2/timelapse-2"
@@ -16,7 +17,7 @@ OTHER = "camera-2/timelapse-2"
 def verified(archive: Archive, *keys: str) -> None:
     library = archive.library
     with library.lease() as lease:
-        for part in verify(library, verified_timelapses(library, keys), lease):
+        for part in verify(library, find_timelapses(library, keys), lease):
             verdicts.keep(library, part)
 
 

@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from thumb_pipeline.domain.findings import OrphanKind, SourceFinding, VariantState
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.verification import verdicts
-from thumb_pipeline.stages.verification.verify import VerifiedPart, verified_timelapses, verify
+from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 
 
@@ -17,7 +18,7 @@ def verified(archive: Archive, *keys: str) -> VerifiedPart:
     """Verifies a library that fits one batch, and keeps the verdict."""
     library = archive.library
     with library.lease() as lease:
-        (part,) = verify(library, verified_timelapses(library, keys), lease)
+        (part,) = verify(library, find_timelapses(library, keys), lease)
     verdicts.keep(library, part)
     return part
 
