@@ -26,7 +26,7 @@ from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.jobs.new_captures import new_captures
 from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
-from thumb_pipeline.stages.captures.folders import folders_on_disk
+from thumb_pipeline.stages.captures.folders import look_at_folders
 from thumb_pipeline.stages.captures.watch import Watch
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.open import open_library
@@ -93,7 +93,7 @@ def _tick(library: Library, *, says: str) -> float:
     settings.write_text(settings.read_text().replace("keep_warm = true", "keep_warm = false"))
     sensors._TICK_S = -1.0  # noqa: SLF001 -- no setting: nobody else wants a tick that does not wait
     with dg.DagsterInstance.get() as instance:
-        register_timelapses(instance, sorted(folders_on_disk(library).mtimes_ns))
+        register_timelapses(instance, sorted(look_at_folders(library).mtimes_ns))
         if says == "a run attends":
             instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTED)
         resources = {"library": LibraryResource(root=library.root)}

@@ -51,7 +51,7 @@ LibraryOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 
 
-def chosen_library(path: str | None) -> Library:
+def open_chosen_library(path: str | None) -> Library:
     """The library that --library or the environment names.
 
     Raises:
@@ -62,7 +62,7 @@ def chosen_library(path: str | None) -> Library:
     return library
 
 
-def library_in_force(path: str | None) -> Library:
+def open_in_force_library(path: str | None) -> Library:
     """The same for commands that must work whatever its settings say: with the last ones that could be used.
 
     Raises:

@@ -11,7 +11,7 @@ import dagster as dg
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.settings_trouble import CHECK_DESCRIPTION, SETTINGS_CHECK
-from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluations
+from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluate_checks
 from thumb_pipeline.stages.verification.health import Question
 
 _OF_ALL = (
@@ -33,7 +33,7 @@ def library_checks(context: dg.AssetCheckExecutionContext, library: LibraryResou
     """Answers every question that is asked, from one reading of the kept verdicts."""
     asked = {key.name for key in context.op_execution_context.selected_asset_check_keys}
     with refusals_as_failures():
-        found = list(evaluations(library.open(context.instance)))
+        found = list(evaluate_checks(library.open(context.instance)))
     for one in found:
         if one.check_name in asked:
             yield dg.AssetCheckResult(

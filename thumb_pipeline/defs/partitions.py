@@ -14,7 +14,7 @@ from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.removal.retire_timelapses import forget, gone_timelapses
+from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses, forget
 
 timelapse_partitions = dg.DynamicPartitionsDefinition(name="timelapse")
 
@@ -69,7 +69,7 @@ def retire_timelapses(
     """
     partitions = instance.get_dynamic_partitions("timelapse")
     try:
-        gone = [*gone_timelapses(library, partitions), *(key for key in partitions if not is_key(key))]
+        gone = [*find_gone_timelapses(library, partitions), *(key for key in partitions if not is_key(key))]
         if not gone:
             return []
         others = [

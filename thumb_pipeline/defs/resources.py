@@ -151,7 +151,7 @@ def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> 
 
 def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> None:
     """Whoever runs Dagster's own commands on our instance file is as safe from mixing two libraries as with `up`."""
-    address = run_database.chosen_address()
+    address = run_database.read_address()
     if address is None or not type(instance.event_log_storage).__module__.startswith("dagster_postgres"):
         return
     try:

@@ -29,7 +29,7 @@ from thumb_pipeline.stages.inventory.listing import discover_apart
 from thumb_pipeline.stages.library import settings_in_force
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.removal.retire_timelapses import with_sources
+from thumb_pipeline.stages.removal.retire_timelapses import find_with_sources
 from thumb_pipeline.storage.leases import LockTimeout
 
 _TICK_S = 25.0
@@ -55,12 +55,12 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     deadline_s = time.monotonic() + _TICK_S
     try:
         opened = library.open(context.instance)
-        before = settings_in_force.file_state(opened)
+        before = settings_in_force.look_at_file(opened)
         ask_again_for_lost_retries(context.instance)
         while ages_s := attending_for_s(context.instance, opened):
             if is_successor_due(list(ages_s.values())):
                 return dg.SensorResult(run_requests=[_successor(*ages_s)], cursor=context.cursor)
-            if time.monotonic() > deadline_s or settings_in_force.file_state(opened) != before:
+            if time.monotonic() > deadline_s or settings_in_force.look_at_file(opened) != before:
                 return _beside_a_run(context, opened)
             time.sleep(_ASK_AGAIN_S)
         with memory.watching(opened):
@@ -82,7 +82,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = _Partitions(context.instance, library)
     cursor = _cursor(context, library)
-    before = settings_in_force.file_state(library)
+    before = settings_in_force.look_at_file(library)
     while True:
         looked_s = time.monotonic()
         watch.look(library)
@@ -99,7 +99,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         )
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
-        is_changed = settings_in_force.file_state(library) != before  # the next tick opens the library afresh
+        is_changed = settings_in_force.look_at_file(library) != before  # the next tick opens the library afresh
         if decision.is_run_due or is_changed or now_s >= deadline_s:
             return _ask(context, library, watch, decision, cursor)
         if not watch.is_behind:
@@ -135,7 +135,7 @@ class _Partitions:
         gone = self._keys - timelapses
         if gone != self._gone:
             self._gone = gone
-            self._forgotten = gone - with_sources(self._library, gone - self._strange)
+            self._forgotten = gone - find_with_sources(self._library, gone - self._strange)
         return Known(partitions=self._keys, forgotten=self._forgotten if is_sure else self._strange)
 
     def in_flight(self, known: Known) -> InFlight:
@@ -191,7 +191,7 @@ def _told(
         run_requests=list(runs),
         dynamic_partitions_requests=changes,
         skip_reason=None if runs else reason,
-        cursor=settings_trouble.noted(library, cursor),
+        cursor=settings_trouble.with_note(library, cursor),
         asset_events=_news(context, library),
     )
 

@@ -53,7 +53,7 @@ def is_news(library: Library, cursor: str | None) -> bool:
     return read_cursor(cursor).get(_NOTE) != _fingerprint(library)
 
 
-def noted(library: Library, cursor: str | None) -> str:
+def with_note(library: Library, cursor: str | None) -> str:
     """A sensor's cursor with what the check says now."""
     known = {name: value for name, value in read_cursor(cursor).items() if name in _OTHERS}
     return json.dumps({**known, _NOTE: _fingerprint(library)})

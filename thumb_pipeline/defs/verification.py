@@ -20,7 +20,7 @@ VERIFICATION = "verification_report"
 ORPHANS = "orphan_report"
 
 
-def verified_report(library: Library, keys: Sequence[str], *, mark: bool) -> Report:
+def verify_and_report(library: Library, keys: Sequence[str], *, mark: bool) -> Report:
     """Verifies timelapses, keeps the verdicts and returns one report of them all.
 
     Args:
@@ -38,7 +38,7 @@ def verified_report(library: Library, keys: Sequence[str], *, mark: bool) -> Rep
     return together(parts)
 
 
-def reported(library: Library, part: VerifiedPart, never_shown: set[str]) -> Iterator[dg.AssetMaterialization]:
+def materialize_news(library: Library, part: VerifiedPart, never_shown: set[str]) -> Iterator[dg.AssetMaterialization]:
     """Materializations of both reports for those timelapses of a verification whose reports would be others.
 
     One that is as it was when it was reported last is left out: recording two materializations takes 30 ms to 60 ms,
@@ -49,23 +49,23 @@ def reported(library: Library, part: VerifiedPart, never_shown: set[str]) -> Ite
         part: what was verified, and is kept.
         never_shown: timelapses to report in any case.
     """
-    news = {*verdicts.unreported(library, part), *(never_shown & {*part.timelapses["timelapse"]})}
+    news = {*verdicts.find_unreported(library, part), *(never_shown & {*part.timelapses["timelapse"]})}
     for key, mine in reports(part, sorted(news)):
         yield dg.AssetMaterialization(VERIFICATION, partition=key, metadata=verification_metadata(library, mine))
         yield dg.AssetMaterialization(ORPHANS, partition=key, metadata=orphan_metadata(mine))
     verdicts.mark_reported(library, part, sorted(news))
 
 
-def never_shown(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
+def find_never_shown(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
     """Timelapses that lack a report in this instance, whatever was reported to another one."""
     verified, orphans = (instance.get_materialized_partitions(dg.AssetKey(name)) for name in (VERIFICATION, ORPHANS))
     return set(keys) - (verified & orphans)
 
 
-def evaluations(library: Library) -> Iterator[dg.AssetCheckEvaluation]:
+def evaluate_checks(library: Library) -> Iterator[dg.AssetCheckEvaluation]:
     """Every check over the whole library, from the kept verdicts, and the one of its settings."""
     yield settings_trouble.evaluation(library, VERIFICATION)
-    for answer in health.answers(library, health.kept(library), datetime.now(UTC)):
+    for answer in health.answer(library, health.read_verdicts(library), datetime.now(UTC)):
         yield dg.AssetCheckEvaluation(
             asset_key=dg.AssetKey(VERIFICATION),
             check_name=answer.question.value,

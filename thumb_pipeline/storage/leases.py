@@ -106,7 +106,7 @@ def note(folder: str, lease_id: str, text: str) -> None:
         file.write(text + "\n")
 
 
-def abandoned(folder: str) -> dict[str, list[str]]:
+def find_abandoned(folder: str) -> dict[str, list[str]]:
     """Leases whose holders are gone without having given them back, with the lines noted in each."""
     found = {}
     for lease_id in _lease_ids(folder):
@@ -137,7 +137,7 @@ def die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str, *, timeout_s: float = 60.0) -> Iterator[None]:
+def lock(path: str, *, timeout_s: float = 60.0) -> Iterator[None]:
     """Holds an exclusive lock on the file `path`, made if needed, as is its folder.
 
     Raises:

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 from PIL import Image
 
-from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE, chosen_address, driver_address
+from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE, driver_address, read_address
 from thumb_pipeline_tests.cli.command_server import CommandServer
 
 QUICK_DAEMON = str(Path(__file__).parents[1] / "quick_daemon")
@@ -82,7 +82,7 @@ def clean_environment() -> dict[str, str]:
 
 def dagster_environment() -> dict[str, str]:
     """The same for Dagster's own programs, which need the driver named in the address."""
-    address = chosen_address()
+    address = read_address()
     return clean_environment() | ({} if address is None else {POSTGRES_VARIABLE: driver_address(address)})
 
 

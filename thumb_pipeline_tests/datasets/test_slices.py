@@ -35,7 +35,7 @@ def put(target: bytes, data: bytes) -> object:
 
 
 def lock(path: str) -> AbstractContextManager[None]:
-    return leases.locked(path)
+    return leases.lock(path)
 
 
 def table(root: Path) -> Table:

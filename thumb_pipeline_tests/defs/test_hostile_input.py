@@ -13,7 +13,7 @@ from thumb_pipeline.cli.dagster import runs
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs import sensors
 from thumb_pipeline.defs.runs.lost_runs import end_lost_runs, lease_of
-from thumb_pipeline.defs.settings_trouble import noted, read_cursor
+from thumb_pipeline.defs.settings_trouble import read_cursor, with_note
 from thumb_pipeline.stages.captures import memory
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.open import open_library
@@ -114,7 +114,7 @@ def test_a_cursor_of_any_text_is_read_as_far_as_it_is_ours(cursor: str, tmp_path
     with dg.build_sensor_context(cursor=cursor) as context:
         found = sensors._cursor(context, library)
     assert 1 <= found.attempts < 1_000_000
-    assert set(json.loads(noted(library, cursor))) <= {"settings", "attempts", "asked_at_s"}
+    assert set(json.loads(with_note(library, cursor))) <= {"settings", "attempts", "asked_at_s"}
 
 
 JSON = st.recursive(

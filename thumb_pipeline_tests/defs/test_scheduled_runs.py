@@ -86,8 +86,8 @@ def test_the_trash_is_emptied_of_what_is_older_than_it_is_kept(located: Located)
     archive, instance = located.archive, located.instance
     located.job("purge", apply=True)
     carried_out(archive, instance, "nightly_trash")
-    assert len(trash.entries(archive.library)) == 1
+    assert len(trash.list_entries(archive.library)) == 1
     archive.settings(more="[trash]\nkeep_days = 0.0")
     done = carried_out(archive, instance, "nightly_trash")
     assert done.output_for_node("empty_expired")["n_files"] == 12
-    assert trash.entries(archive.library) == []
+    assert trash.list_entries(archive.library) == []

@@ -37,7 +37,7 @@ def test_the_nightly_run_makes_the_others_and_names_the_camera_at_its_end(unreac
     assert "check the disk" in said
     assert unreachable.archive.inventory(KEYS[0]).height == 2
     assert unreachable.partitions() == set(KEYS)
-    assert work_orders.placed(unreachable.archive.library) == []
+    assert work_orders.list_placed(unreachable.archive.library) == []
 
 
 def test_a_whole_run_that_was_not_told_to_go_on_is_refused(unreachable: Located) -> None:

@@ -37,7 +37,7 @@ _MOST = {**dict.fromkeys(_FORMS, 2**31 - 1), "source_n_bytes": 2**63 - 1, "sourc
 
 
 def judged(data: bytes, source_name: bytes, source: File, spec: VariantSpec, source_digest: str | None) -> str:
-    """What a file says of itself: `unrecorded` if it is right in all."""
+    """What a file says of itself: `find_unrecorded` if it is right in all."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             size, note, is_marked = picture.size, note_in(picture), is_ours_or_was(picture)

@@ -140,8 +140,8 @@ def _remove(removal: removals.Operation, **wish: Any) -> Callable[[Library], Non
 
 
 def _restore_last(library: Library) -> None:
-    with library.lease() as lease, journal.alone(library):
-        runs = [journal.read(library, run_id) for run_id in journal.run_ids(library)]
+    with library.lease() as lease, journal.lock_removals(library):
+        runs = [journal.read(library, run_id) for run_id in journal.list_run_ids(library)]
         if runs:
             restore(library, max(runs, key=lambda run: run.began_at).run_id, lease)
 

@@ -35,7 +35,7 @@ def purged(archive: Archive, **wish: object) -> Removed:
 def written_down(archive: Archive, operation: Operation = Operation.SWEEP, **wish: object) -> str:
     """Plans and writes down; what a test does next happens between the report and the deletion."""
     library, run_id = archive.library, str(uuid.uuid4())
-    with library.lease() as lease, journal.alone(library):
+    with library.lease() as lease, journal.lock_removals(library):
         run.write_down(library, planned(archive, operation, **wish), run_id, lease)
     return run_id
 
@@ -50,7 +50,7 @@ def carried_out(archive: Archive, run_id: str) -> Removed:
 
 def restored(archive: Archive, run_id: str) -> Restored:
     library = archive.library
-    with library.lease() as lease, journal.alone(library):
+    with library.lease() as lease, journal.lock_removals(library):
         return restore(library, run_id, lease)
 
 

@@ -166,7 +166,7 @@ class AnySequence(RuleBasedStateMachine):
         assert self._valid() >= valid
 
     def _runs(self) -> set[str]:
-        return set(journal.run_ids(open_library(str(self.world.root))))
+        return set(journal.list_run_ids(open_library(str(self.world.root))))
 
     def _valid(self) -> set[tuple[str, str, str]]:
         return {who for who, word in self._checked().states.items() if word == "valid"}

@@ -60,22 +60,22 @@ def library(done: Archive) -> Library:
 def read_orders(library: Library) -> None:
     with suppress(FileNotFoundError):
         work_orders.read(library, ORDER)
-    work_orders.placed(library)
-    work_orders.unfinished(library, "all")
-    work_orders.claimed(library, {ORDER})
+    work_orders.list_placed(library)
+    work_orders.list_unfinished(library, "all")
+    work_orders.read_claimed(library, {ORDER})
     work_orders.is_given_up(library, ORDER)
 
 
 def read_journals(library: Library) -> None:
-    for one in journal.run_ids(library):
+    for one in journal.list_run_ids(library):
         with suppress(SliceDamaged):
             journal.read(library, one)
-        journal.kept_by_reason(library, one)
-    trash.entries(library)
+        journal.read_kept_by_reason(library, one)
+    trash.list_entries(library)
 
 
 def read_leases(library: Library) -> None:
-    for lease_id in clean_up.dead_leases(library):
+    for lease_id in clean_up.find_dead_leases(library):
         clean_up.holder(library, lease_id)
     clean_up.clean_up(library)
 
@@ -179,4 +179,4 @@ def test_what_is_no_file_in_the_place_of_an_orders_rows_is_named_and_not_waited_
     rows.unlink()
     make(rows)
     with pytest.raises(SliceDamaged, match=r"rows\.parquet"):
-        work_orders.chunk_rows(library, ORDER, 0)
+        work_orders.read_chunk(library, ORDER, 0)

@@ -41,7 +41,11 @@ def verified(archive: Archive, *, deep: bool = False) -> None:
 def red(archive: Archive, *, later_h: float = 0) -> set[str]:
     library = archive.library
     now = datetime.now(UTC) + timedelta(hours=later_h)
-    return {answer.question.value for answer in health.answers(library, health.kept(library), now) if not answer.passed}
+    return {
+        answer.question.value
+        for answer in health.answer(library, health.read_verdicts(library), now)
+        if not answer.passed
+    }
 
 
 def is_ahead(rows: pl.DataFrame, column: str) -> list[bool]:
@@ -136,8 +140,8 @@ def test_a_watcher_comes_back_at_once_for_a_retry_from_the_future(archive: Archi
     archive.frame("a.jpg")
     with clock_ahead(days=FUTURE_DAYS):
         try_in_vain(archive)
-        assert retries.noted_s(archive.library, KEY) > datetime.now(UTC).timestamp()
-    assert retries.noted_s(archive.library, KEY) == 0.0
+        assert retries.read_due_s(archive.library, KEY) > datetime.now(UTC).timestamp()
+    assert retries.read_due_s(archive.library, KEY) == 0.0
     watch = Watch.begin(archive.library, set)
     watch.look(archive.library)
     assert watch.backlog[KEY] == ["a.jpg"]

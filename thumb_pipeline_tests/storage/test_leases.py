@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.storage import leases
-from thumb_pipeline.storage.leases import LockTimeout, hold_lease, is_free, locked
+from thumb_pipeline.storage.leases import LockTimeout, hold_lease, is_free, lock
 
 HOLDER = """
 import subprocess, sys
@@ -55,7 +55,7 @@ def eventually_free(folder: Path, lease_id: str) -> bool:
 def test_a_lease_is_held_inside_its_block(tmp_path: Path) -> None:
     with hold_lease(str(tmp_path)) as lease:
         assert not is_free(str(tmp_path), lease.id)
-        assert leases.abandoned(str(tmp_path)) == {}
+        assert leases.find_abandoned(str(tmp_path)) == {}
 
 
 def test_a_lease_given_back_leaves_nothing(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_leases_differ(tmp_path: Path) -> None:
 
 def test_a_lease_nobody_ever_had_is_free(tmp_path: Path) -> None:
     assert is_free(str(tmp_path), "0" * 8)
-    assert leases.abandoned(str(tmp_path / "absent")) == {}
+    assert leases.find_abandoned(str(tmp_path / "absent")) == {}
 
 
 def test_another_process_holds_its_lease_until_it_ends(tmp_path: Path) -> None:
@@ -86,13 +86,13 @@ def test_another_process_holds_its_lease_until_it_ends(tmp_path: Path) -> None:
     assert not is_free(str(tmp_path), holder.lease_id)
     holder.end()
     assert is_free(str(tmp_path), holder.lease_id)
-    assert leases.abandoned(str(tmp_path)) == {}
+    assert leases.find_abandoned(str(tmp_path)) == {}
 
 
 def test_a_killed_process_leaves_its_lease_abandoned_with_its_notes(tmp_path: Path) -> None:
     holder = Holder(tmp_path)
     holder.end(signal.SIGKILL)
-    assert leases.abandoned(str(tmp_path)) == {holder.lease_id: ["one", "two"]}
+    assert leases.find_abandoned(str(tmp_path)) == {holder.lease_id: ["one", "two"]}
 
 
 def test_a_lease_is_held_until_the_last_process_that_inherited_it_has_ended(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_lease_is_held_until_the_last_process_that_inherited_it_has_ended(tmp_
         os.kill(holder.process.pid, signal.SIGKILL)
         holder.process.wait()
         assert not is_free(str(tmp_path), holder.lease_id)
-        assert leases.abandoned(str(tmp_path)) == {}
+        assert leases.find_abandoned(str(tmp_path)) == {}
     finally:
         os.kill(holder.child, signal.SIGKILL)
     assert eventually_free(tmp_path, holder.lease_id)
@@ -121,7 +121,7 @@ def test_notes_keep_names_that_are_not_utf8(tmp_path: Path) -> None:
         leases.note(str(tmp_path), lease.id, os.fsdecode(b"/library/\xff"))
         fcntl_free = os.path.join(tmp_path, "0badf00d.lease")
         os.link(os.path.join(tmp_path, f"{lease.id}.lease"), fcntl_free)
-    assert leases.abandoned(str(tmp_path)) == {"0badf00d": [os.fsdecode(b"/library/\xff")]}
+    assert leases.find_abandoned(str(tmp_path)) == {"0badf00d": [os.fsdecode(b"/library/\xff")]}
 
 
 def test_nobody_ever_sees_a_living_lease_as_abandoned(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_nobody_ever_sees_a_living_lease_as_abandoned(tmp_path: Path) -> None:
 
     def watch() -> None:
         while not stop.is_set():
-            seen.extend(leases.abandoned(str(tmp_path)))
+            seen.extend(leases.find_abandoned(str(tmp_path)))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -144,9 +144,9 @@ def test_nobody_ever_sees_a_living_lease_as_abandoned(tmp_path: Path) -> None:
 
 def test_a_lock_keeps_others_out_until_its_block_ends(tmp_path: Path) -> None:
     path = str(tmp_path / ".lock")
-    with locked(path), pytest.raises(LockTimeout, match="end it, then repeat"), locked(path, timeout_s=0.02):
+    with lock(path), pytest.raises(LockTimeout, match="end it, then repeat"), lock(path, timeout_s=0.02):
         pass
-    with locked(path, timeout_s=0):
+    with lock(path, timeout_s=0):
         pass
 
 
@@ -154,10 +154,10 @@ def test_a_lock_waits_for_its_turn(tmp_path: Path) -> None:
     path, order = str(tmp_path / ".lock"), []
 
     def later() -> None:
-        with locked(path):
+        with lock(path):
             order.append("second")
 
-    with locked(path):
+    with lock(path):
         waiter = threading.Thread(target=later)
         waiter.start()
         time.sleep(0.03)
@@ -177,9 +177,9 @@ def test_a_killed_process_gives_its_lock_back(tmp_path: Path) -> None:
     )
     assert holder.stdout is not None
     holder.stdout.readline()
-    with pytest.raises(LockTimeout), locked(path, timeout_s=0):
+    with pytest.raises(LockTimeout), lock(path, timeout_s=0):
         pass
     holder.kill()
     holder.communicate()
-    with locked(path, timeout_s=1):
+    with lock(path, timeout_s=1):
         pass

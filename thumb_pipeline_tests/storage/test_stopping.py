@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.storage import stopping
-from thumb_pipeline.storage.leases import locked
+from thumb_pipeline.storage.leases import lock
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +69,10 @@ def test_recording_is_not_interrupted() -> None:
 
 def test_who_waits_for_a_lock_stops(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    with stopping.orderly(), locked(path):
+    with stopping.orderly(), lock(path):
         stopping.listen()
         threading.Timer(0.1, ask).start()
-        with pytest.raises(stopping.Stopped), locked(path):
+        with pytest.raises(stopping.Stopped), lock(path):
             pytest.fail("somebody else holds it")
 
 

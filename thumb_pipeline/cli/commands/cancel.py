@@ -8,7 +8,7 @@ from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
     LibraryOption,
-    library_in_force,
+    open_in_force_library,
     print_json,
     say,
     say_trouble,
@@ -32,7 +32,7 @@ def cancel(
     json: JsonOption = False,
 ) -> None:
     """Stop runs and backfills; what they finished is kept."""
-    opened = library_in_force(library)
+    opened = open_in_force_library(library)
     say_trouble(opened)
     if bool(run_id) == everything:
         raise Refused("say which run or backfill: its id as status shows it, or --all, and not both")

@@ -13,8 +13,8 @@ from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
     LibraryOption,
-    chosen_library,
     gauge,
+    open_chosen_library,
     print_json,
     say,
     where_frames_go,
@@ -68,7 +68,7 @@ def generate(
     json: JsonOption = False,
 ) -> None:
     """Make every variant that is missing, stale or corrupt."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)
     conclude(opened, *generate_library(opened, selection), json=json)
 
@@ -169,9 +169,9 @@ def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
 
 def _is_something_to_retire(library: Library, selection: Selection) -> bool:
     """Nothing of a timelapse is left only after its last sources were accepted as gone; runs retire its partition."""
-    from thumb_pipeline.stages.removal.retire_timelapses import gone_timelapses
+    from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses
 
-    return selection.accept_shrink and bool(gone_timelapses(library))
+    return selection.accept_shrink and bool(find_gone_timelapses(library))
 
 
 def put_right_after_killed(library: Library) -> None:

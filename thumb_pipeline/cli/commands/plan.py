@@ -5,8 +5,8 @@ import typer
 from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
-    chosen_library,
     gauge,
+    open_chosen_library,
     print_json,
     print_table,
     say,
@@ -42,7 +42,7 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Say what generate would make, and why; nothing is changed."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     selection = selection_of(timelapse, source, variant, force, retry_failed, trust_existing, accept_shrink)
     with opened.lease() as lease, gauge("examining") as progress:
         made = make_plan(opened, selection, lease, on_progress=progress.show)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.commands import removal
-from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm
+from thumb_pipeline.cli.console import JsonOption, LibraryOption, confirm, open_chosen_library
 from thumb_pipeline.cli.selection import TimelapsesOption, VariantsOption
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.domain.removals import Operation
@@ -26,7 +26,7 @@ def purge(
     json: JsonOption = False,
 ) -> None:
     """Remove all variants and their records, into a trash."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     wish = RemovalWish(
         timelapses=tuple(timelapse or ()), variants=tuple(variant or ()), force=force, use_trash=not no_trash
     )
@@ -40,4 +40,4 @@ def purge(
     if not yes and not planned.files.is_empty():
         confirm(f"remove {counted(planned.files.height, 'variant file')} ({human_bytes(planned.n_bytes)})")
     with opened.lease() as lease:
-        removal.carry_out(opened, planned, lease, json=json)
+        removal.carry_out_and_say(opened, planned, lease, json=json)

@@ -13,8 +13,8 @@ from thumb_pipeline.cli.commands.generate import Summary, carry_out, conclude, p
 from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
-    chosen_library,
     gauge,
+    open_chosen_library,
     say,
     source_text,
 )
@@ -60,7 +60,7 @@ def regenerate(
     json: JsonOption = False,
 ) -> None:
     """Render again what is right already; resumable."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     wanted = Regeneration(
         timelapses=tuple(timelapse or ()),
         cameras=tuple(camera or ()),
@@ -110,7 +110,7 @@ def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[
 
 def _resumed(library: Library, wanted: Regeneration, run_id: str) -> tuple[WorkOrder, int] | None:
     """The order of the last time the same was asked for, if that was stopped, and how many sources are done of it."""
-    earlier = work_orders.unfinished(library, wanted.asked)
+    earlier = work_orders.list_unfinished(library, wanted.asked)
     if earlier is None:
         return None
     _refuse_under_way(library, earlier)

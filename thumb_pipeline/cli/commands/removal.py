@@ -87,9 +87,9 @@ def say_dry_run(library: Library, removal: Removal) -> None:
         say(f"{counted(removal.files.height, 'file')} ({size}) to be removed: {_where_they_go(library, removal)}")
 
 
-def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:
+def carry_out_and_say(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:
     """Carries the plan out, and ends with the exit code that tells how."""
-    done = carried_out(library, removal, lease)
+    done = run_removal(library, removal, lease)
     if json:
         print_json({name: value for name, value in done.items() if name not in _SAID})
     else:
@@ -100,14 +100,14 @@ def carry_out(library: Library, removal: Removal, lease: Lease, *, json: bool) -
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def carried_out(library: Library, removal: Removal, lease: Lease) -> dict[str, Any]:
+def run_removal(library: Library, removal: Removal, lease: Lease) -> dict[str, Any]:
     """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
     from thumb_pipeline.cli.dagster import runs
 
     refuse_long_path(library)
     run_id = runs.new_run_id()
     wish = replace(removal.wish, expected_files=removal.files.height)  # it was shown, and is this very plan
-    with journal.alone(library):
+    with journal.lock_removals(library):
         run.write_down(library, replace(removal, wish=wish), run_id, lease)
     config = {
         "apply": True,

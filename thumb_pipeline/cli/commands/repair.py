@@ -13,10 +13,10 @@ from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
     LibraryOption,
-    chosen_library,
     command_line,
     complain,
     gauge,
+    open_chosen_library,
     print_json,
     say,
 )
@@ -49,7 +49,7 @@ def repair(
     json: JsonOption = False,
 ) -> None:
     """Bring files back to their sources, and records to the files."""
-    opened, keys = chosen_library(library), timelapse or []
+    opened, keys = open_chosen_library(library), timelapse or []
     done = _applied(opened, keys, accept_shrink) if apply else _dry_run(opened, keys, accept_shrink)
     if sweep:
         done["files_deleted"] = _swept(opened, keys, accept_shrink, force=force, apply=apply)
@@ -98,7 +98,7 @@ def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: b
             return 0
         if planned.files.is_empty():
             return 0
-        done = removal.carried_out(library, planned, lease)
+        done = removal.run_removal(library, planned, lease)
     removal.say_what_was_kept(done["kept_by_reason"])
     removal.say_what_expired(done)
     say(f"{counted(done['removed'], 'file')} moved to the trash; to undo: {command_line('restore', done['run_id'])}")

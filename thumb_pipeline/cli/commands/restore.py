@@ -5,7 +5,14 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.commands.removal import output_of, say_what_was_kept
-from thumb_pipeline.cli.console import ExitCode, JsonOption, LibraryOption, chosen_library, command_line, print_json
+from thumb_pipeline.cli.console import (
+    ExitCode,
+    JsonOption,
+    LibraryOption,
+    command_line,
+    open_chosen_library,
+    print_json,
+)
 from thumb_pipeline.cli.dagster import runs
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.removal.restore import in_trash
@@ -15,7 +22,7 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN_ID", help="The run of t
 
 def restore(run_id: RunArgument, library: LibraryOption = None, json: JsonOption = False) -> None:
     """Bring back what a sweep or purge removed."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     in_trash(opened, run_id)  # refuses before Dagster is started
 
     with opened.lease() as lease:

@@ -6,7 +6,7 @@ import typer
 from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
-    chosen_library,
+    open_chosen_library,
     print_json,
     print_table,
 )
@@ -16,7 +16,7 @@ from thumb_pipeline.stages.verification.statistics import Measurement, measure
 
 def stats(library: LibraryOption = None, json: JsonOption = False) -> None:
     """Count how complete the library is and what it takes on disk."""
-    measured = measure(chosen_library(library))
+    measured = measure(open_chosen_library(library))
     if json:
         print_json(
             {

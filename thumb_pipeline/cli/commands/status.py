@@ -11,7 +11,7 @@ from thumb_pipeline.cli.console import (
     LibraryOption,
     command_line,
     complain,
-    library_in_force,
+    open_in_force_library,
     print_json,
 )
 from thumb_pipeline.cli.dagster import runs
@@ -64,7 +64,7 @@ class _Seen:
 
 def status(library: LibraryOption = None, json: JsonOption = False) -> None:
     """Say what runs and waits, how far it is, and what failed."""
-    opened = library_in_force(library)
+    opened = open_in_force_library(library)
     now = datetime.now(UTC)
     settle_run_database(opened)
     seen = _seen(opened, now)

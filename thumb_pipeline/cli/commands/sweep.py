@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from thumb_pipeline.cli.commands import removal
-from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library
+from thumb_pipeline.cli.console import JsonOption, LibraryOption, open_chosen_library
 from thumb_pipeline.cli.selection import TimelapsesOption
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.removal.planned import RemovalWish
@@ -24,7 +24,7 @@ def sweep(
     json: JsonOption = False,
 ) -> None:
     """Remove files that nothing expects, into a trash."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     wish = RemovalWish(timelapses=tuple(timelapse or ()), force=force, use_trash=not no_trash, by_policy=policy)
     planned = plan_removal(opened, Operation.SWEEP, wish)
     if not apply:
@@ -34,4 +34,4 @@ def sweep(
     if not json:
         removal.show(opened, planned)
     with opened.lease() as lease:
-        removal.carry_out(opened, planned, lease, json=json)
+        removal.carry_out_and_say(opened, planned, lease, json=json)

@@ -6,14 +6,22 @@ from typing import Annotated, Any
 import typer
 
 from thumb_pipeline.cli.commands.purge import YesOption
-from thumb_pipeline.cli.console import JsonOption, LibraryOption, chosen_library, confirm, print_json, print_table, say
+from thumb_pipeline.cli.console import (
+    JsonOption,
+    LibraryOption,
+    confirm,
+    open_chosen_library,
+    print_json,
+    print_table,
+    say,
+)
 from thumb_pipeline.domain.quantities import counted, human_bytes
 from thumb_pipeline.stages.inventory.selection import refuse_unknown
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.removal import trash as trashed
-from thumb_pipeline.stages.removal.trash import Entry, entries, reason_not_to_expire
+from thumb_pipeline.stages.removal.trash import Entry, list_entries, reason_not_to_expire
 
 EmptyOption = Annotated[bool, typer.Option("--empty", help="Delete the named runs for good, or all of them.")]
 ExpiredOption = Annotated[bool, typer.Option("--expired", help="Delete the runs that have passed their age.")]
@@ -29,7 +37,7 @@ def trash(
     json: JsonOption = False,
 ) -> None:
     """List what was removed and can be restored; empty it."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     if run_id and not empty:
         raise Refused("runs are named with --empty; to bring one back: thumb-pipeline restore RUN_ID")
     if empty and expired:
@@ -42,24 +50,24 @@ def trash(
 def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> list[Entry]:
 
     if expired:
-        with journal.alone(library):
+        with journal.lock_removals(library):
             return trashed.empty_expired(library)
     if not empty:
         return []
-    present = trashed.entries(library)
+    present = trashed.list_entries(library)
     for run_id in run_ids:
         refuse_unknown("run in the trash", run_id, [entry.run_id for entry in present])
     chosen = [entry for entry in present if not run_ids or entry.run_id in run_ids]
     if chosen and not yes:
         n_files, n_bytes = sum(entry.n_files for entry in chosen), sum(entry.n_bytes for entry in chosen)
         confirm(f"delete {counted(n_files, 'file')} ({human_bytes(n_bytes)}) for good")
-    with journal.alone(library):
+    with journal.lock_removals(library):
         return trashed.empty(library, [entry.run_id for entry in chosen]) if chosen else []
 
 
 def _show(library: Library, emptied: list[Entry], *, json: bool) -> None:
 
-    found = entries(library)
+    found = list_entries(library)
     if json:
         print_json(
             {

@@ -21,7 +21,7 @@ from thumb_pipeline.cli.console import (
     JsonOption,
     LibraryOption,
     complain,
-    library_in_force,
+    open_in_force_library,
     print_json,
     say,
     say_trouble,
@@ -47,7 +47,7 @@ def up(
     json: JsonOption = False,
 ) -> None:
     """Start a library's web UI and daemon; Ctrl-C stops both."""
-    opened = library_in_force(library)
+    opened = open_in_force_library(library)
     say_trouble(opened)
     refuse_long_path(opened)
     with _only_one(opened):

@@ -12,9 +12,9 @@ from thumb_pipeline.cli.console import (
     ExitCode,
     JsonOption,
     LibraryOption,
-    chosen_library,
     command_line,
     gauge,
+    open_chosen_library,
     print_json,
     say,
 )
@@ -39,7 +39,7 @@ def verify(
     json: JsonOption = False,
 ) -> None:
     """Compare every variant with what should be there; read-only."""
-    opened = chosen_library(library)
+    opened = open_chosen_library(library)
     counts, timelapses, shrunken = _verified(opened, timelapse or [], deep=deep)
     if json:
         print_json(_document(counts, timelapses, list(opened.settings.specs)))

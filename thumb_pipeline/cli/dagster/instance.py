@@ -120,7 +120,7 @@ def refuse_long_path(library: Library) -> None:
     Raises:
         Refused: SQLite keeps the runs, and could not open a run's file in the state folder.
     """
-    if run_database.chosen_address() is not None:
+    if run_database.read_address() is not None:
         return
     run_file = inside(library.dagster_home, "history", "runs", f"{uuid.UUID(int=0)}.db")
     n_over = len(os.fsencode(run_file)) - _SQLITE_PATH_BYTES
@@ -140,7 +140,7 @@ def settle_run_database(library: Library) -> None:
         Refused: it cannot, it is another library's, or it is not the one that a running `up` works with.
     """
     refuse_long_path(library)
-    if run_database.chosen_address() is not None and _is_served_from_sqlite(library):
+    if run_database.read_address() is not None and _is_served_from_sqlite(library):
         raise Refused(
             f"up serves {library.root} with its runs in SQLite, and {run_database.POSTGRES_VARIABLE} is set here; "
             "stop up and start it with that variable, or unset it here"
@@ -150,7 +150,7 @@ def settle_run_database(library: Library) -> None:
 
 def _settle(library: Library) -> bool:
     """Whether PostgreSQL keeps the runs; the database is then this library's, and our processes know its address."""
-    address = run_database.chosen_address()
+    address = run_database.read_address()
     if address is None:
         if _is_on_postgres(library):
             raise Refused(

@@ -107,7 +107,7 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
 
 def _storage_errors() -> tuple[type[Exception], ...]:
     """What Dagster's storage raises when it cannot be used; asked for only when something was raised."""
-    if run_database.chosen_address() is None:
+    if run_database.read_address() is None:
         return (OperationalError,)
     from dagster_postgres.utils import DagsterPostgresException
 
@@ -115,7 +115,7 @@ def _storage_errors() -> tuple[type[Exception], ...]:
 
 
 def _why_unusable(library: Library, error: Exception) -> str:
-    address = run_database.chosen_address()
+    address = run_database.read_address()
     if address is None:
         said = getattr(error, "orig", error)
         cause = f"the records in {library.dagster_home} cannot be used ({said}); if that disk is full, free space"
@@ -136,7 +136,7 @@ def _opened(library: Library) -> dg.DagsterInstance:
         try:
             return _complete_instance()
         except dg.DagsterInvalidInvocationError:  # a table is not there
-            if run_database.chosen_address() is not None or not discard_half_made(library):
+            if run_database.read_address() is not None or not discard_half_made(library):
                 raise
             return _complete_instance()
 

@@ -12,7 +12,7 @@ from thumb_pipeline.defs.runs.backfills import enter_lane
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.runs.lanes import RENDER_POOL
 from thumb_pipeline.defs.shown.report_metadata import orphan_metadata, unknown_folder_metadata, verification_metadata
-from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluations, verified_report
+from thumb_pipeline.defs.verification import ORPHANS, VERIFICATION, evaluate_checks, verify_and_report
 from thumb_pipeline.stages.inventory.listing import discover
 
 
@@ -50,14 +50,14 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
     enter_lane(context)
     asked_for = {key.to_user_string() for key in context.selected_asset_keys}
     with refusals_as_failures():
-        found = verified_report(opened, timelapses_of(context), mark=asked_for == {VERIFICATION, ORPHANS})
+        found = verify_and_report(opened, timelapses_of(context), mark=asked_for == {VERIFICATION, ORPHANS})
     if VERIFICATION in asked_for:
         yield dg.MaterializeResult(asset_key=VERIFICATION, metadata=verification_metadata(opened, found))
     if ORPHANS in asked_for:
         yield dg.MaterializeResult(asset_key=ORPHANS, metadata=orphan_metadata(found))
     if VERIFICATION not in asked_for:  # its checks are not part of this run, and what they rest on has changed
         with refusals_as_failures():
-            for answer in evaluations(opened):
+            for answer in evaluate_checks(opened):
                 context.log_event(answer)
 
 

@@ -89,7 +89,7 @@ def reason_to_wait(library: Library, *, now_s: float) -> str | None:
 
 def needed_runs(instance: dg.DagsterInstance, library: Library, before_s: float) -> set[str]:
     """Runs from before that moment which must stay: something that is shown now, or still to be done, hangs on them."""
-    needed = {order.id for order in work_orders.placed(library)}
+    needed = {order.id for order in work_orders.list_placed(library)}
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         needed |= {run_id for run_id in (run.root_run_id, run.parent_run_id) if run_id}
     for backfill in instance.get_backfills():

@@ -83,7 +83,7 @@ def cut_plan(context: dg.OpExecutionContext, library: LibraryResource) -> Iterat
     config, opened = PlanConfig.of(context), library.open(context.instance)
     backfills.enter_lane(context)
     keys = timelapses_of(context)
-    selection, resumed = config.selection(keys), backfills.resumed(context, keys)
+    selection, resumed = config.selection(keys), backfills.read_resumed(context, keys)
     yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=len(keys) > 1, resumed=resumed))
 
 
@@ -149,7 +149,7 @@ def _carried_out(
 ) -> dict[str, Any]:
     with refusals_as_failures():
         opened = work_orders.library_of(opened, order_id)
-        rows = work_orders.chunk_rows(opened, order_id, chunk)
+        rows = work_orders.read_chunk(opened, order_id, chunk)
     n_sources = rows.select(*SOURCE_KEY).n_unique()
     with refusals_as_failures(delays_s=opened.settings.retries.delays_s), opened.lease() as lease:
         done = render_rows(

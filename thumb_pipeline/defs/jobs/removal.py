@@ -18,7 +18,7 @@ from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.runs import lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.shown.reporting import table
-from thumb_pipeline.defs.verification import evaluations
+from thumb_pipeline.defs.verification import evaluate_checks
 from thumb_pipeline.domain.removals import Operation
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.removal import journal, run
@@ -114,14 +114,14 @@ def restore_removed(context: dg.OpExecutionContext, library: LibraryResource) ->
     with refusals_as_failures():
         waiting = restoring.in_trash(opened, config.run_id)
         if config.apply:
-            with opened.lease() as lease, journal.alone(opened):
+            with opened.lease() as lease, journal.lock_removals(opened):
                 done = restoring.restore(opened, config.run_id, lease)
         else:
             done = restoring.Restored(run_id=config.run_id)
     _report(context, "restore_report", done.document(), waiting, dict(done.kept))
     if config.apply:
         with refusals_as_failures():
-            yield from evaluations(opened)
+            yield from evaluate_checks(opened)
     yield dg.Output({**done.document(), "kept_by_reason": dict(done.kept)})
 
 
@@ -129,10 +129,10 @@ def restore_removed(context: dg.OpExecutionContext, library: LibraryResource) ->
 def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> dict[str, int]:
     """Deletes for good what was removed longer ago than trash.keep_days, and frees its space."""
     opened = library.open_to_remove(context.instance)
-    with refusals_as_failures(), journal.alone(opened):
+    with refusals_as_failures(), journal.lock_removals(opened):
         emptied = trash_can.empty_expired(opened)
         kept = trash_can.reason_not_to_expire(opened)
-    _tell_of_trash(context, trash_can.announcements(emptied), kept)
+    _tell_of_trash(context, trash_can.announce_expired(emptied), kept)
     done = {
         "emptied": len(emptied),
         "n_files": sum(entry.n_files for entry in emptied),
@@ -168,7 +168,7 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
     _report(context, f"{operation.value}_report", done.document(), done.files, done.kept_by_reason())
     _tell_of_trash(context, done.trash_emptied, done.trash_kept)
     with refusals_as_failures():
-        yield from evaluations(library)
+        yield from evaluate_checks(library)
     told = {"trash_emptied": done.trash_emptied, "trash_kept": done.trash_kept}
     yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason(), **told})
 

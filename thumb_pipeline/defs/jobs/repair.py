@@ -11,7 +11,7 @@ from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.runs import lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.shown.reporting import Metadata, table
-from thumb_pipeline.defs.verification import evaluations
+from thumb_pipeline.defs.verification import evaluate_checks
 from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.repair.repair import Repaired
 from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
@@ -52,7 +52,7 @@ def repair_library(
     yield dg.AssetMaterialization("repair_report", metadata=_metadata(done))
     if config.apply:
         with refusals_as_failures():
-            yield from evaluations(opened)
+            yield from evaluate_checks(opened)
     yield dg.Output({**done.document(), **done.left()})
 
 

@@ -13,7 +13,7 @@ from thumb_pipeline.defs.runs import lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
 from thumb_pipeline.defs.shown.report_metadata import unknown_folder_metadata
 from thumb_pipeline.defs.shown.reporting import table
-from thumb_pipeline.defs.verification import evaluations, never_shown, reported
+from thumb_pipeline.defs.verification import evaluate_checks, find_never_shown, materialize_news
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.library import Library
@@ -35,7 +35,7 @@ def verify_timelapses(
         totals = yield from _verified(context, opened, keys, deep=config.deep)
         totals["retired"] = len(retire_timelapses(opened, context.instance, context.run_id, context.log))
         yield dg.AssetMaterialization("unknown_folders", metadata=unknown_folder_metadata(discover(opened)))
-        yield from evaluations(opened)
+        yield from evaluate_checks(opened)
     yield dg.Output(totals)
 
 
@@ -49,7 +49,7 @@ def verify_oldest(
     budget = Budget(n_bytes=config.n_bytes or allowed.n_bytes, seconds=config.seconds or allowed.seconds)
     with refusals_as_failures(), opened.lease() as lease:
         done = roll(opened, lease, budget=budget)
-        yield from evaluations(opened)
+        yield from evaluate_checks(opened)
     numbers = {
         "sources": done.n_sources,
         "variants": done.n_variants,
@@ -67,11 +67,11 @@ def _verified(
     context: dg.OpExecutionContext, library: Library, keys: list[str], *, deep: bool
 ) -> Generator[dg.AssetMaterialization, None, dict[str, int]]:
     totals: dict[str, int] = {"sources": 0}
-    unseen = never_shown(context.instance, keys)
+    unseen = find_never_shown(context.instance, keys)
     with library.lease() as lease:
         for part in verify_library(library, keys, lease, deep=deep):
             verdicts.keep(library, part)
-            yield from reported(library, part, unseen)
+            yield from materialize_news(library, part, unseen)
             stopping.listen()  # Dagster took the signals back when it was given something
             counts = {"sources": int(part.timelapses["sources"].sum()), **words.states(part.verdicts)}
             totals = {name: totals.get(name, 0) + n for name, n in counts.items()}

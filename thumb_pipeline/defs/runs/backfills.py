@@ -11,7 +11,7 @@ import dagster as dg
 from thumb_pipeline.defs.runs.lanes import LANE_TAG, REGENERATION
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.planning.plan import Plan
-from thumb_pipeline.stages.rendering.work_left import left_of
+from thumb_pipeline.stages.rendering.work_left import find_left
 
 _BACKFILL = "dagster/backfill"
 _ROOT_BACKFILL = "dagster/root_backfill_id"
@@ -26,7 +26,7 @@ class Resumed:
 
     def left_of(self, library: Library, plan: Plan) -> Plan:
         """A plan without what those runs made."""
-        return left_of(library, plan, self.keys, self.run_ids)
+        return find_left(library, plan, self.keys, self.run_ids)
 
 
 def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> None:
@@ -39,7 +39,7 @@ def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Non
         context.instance.add_run_tags(context.run.run_id, {LANE_TAG: REGENERATION[LANE_TAG]})
 
 
-def resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resumed | None:
+def read_resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resumed | None:
     """What a run of a repeated backfill, or a repeated run of a backfill, goes on with; None for any other run.
 
     A timelapse that an earlier run of the same backfill materialized is finished. If it is among the run's all the

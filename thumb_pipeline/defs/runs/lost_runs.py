@@ -107,7 +107,7 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
         if not clean_up.is_abandoned(library, lease_id):
             return False
         # The lease of a command outlasts its run: one that goes on without has lost its process for sure.
-        is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in clean_up.dead_leases(library)
+        is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in clean_up.find_dead_leases(library)
         return is_certain or _is_silent(instance, record)
     if LANE_TAG not in run.tags:
         return False

@@ -10,7 +10,7 @@ from datetime import datetime
 from thumb_pipeline.analytics.retries import latest_retry_at
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.rendering.retries import discard_note, noted_s, notes, retries_of
+from thumb_pipeline.stages.rendering.retries import discard_note, list_notes, read_due_s, retries_of
 
 _ASK_AGAIN_S = 60.0
 
@@ -30,9 +30,9 @@ class DueRetries:
 
     def timelapses(self, library: Library, on_disk: AbstractSet[str], *, now_s: float) -> list[str]:
         """The timelapses to `take` from now, in order; costs a listing of the notes, and there are few."""
-        for key, written_ns in notes(library).items():
+        for key, written_ns in list_notes(library).items():
             if self._written_ns.get(key) != written_ns:
-                self._written_ns[key], self._ask_at_s[key] = written_ns, noted_s(library, key)
+                self._written_ns[key], self._ask_at_s[key] = written_ns, read_due_s(library, key)
         latest_s = latest_retry_at(moment(now_s), library.settings.retries.delays_s).timestamp()
         return sorted(key for key, at_s in self._ask_at_s.items() if not now_s < at_s <= latest_s and key in on_disk)
 

@@ -16,7 +16,7 @@ from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import SourceListing, sources_of
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.planning.policy import required_sources
+from thumb_pipeline.stages.planning.policy import find_required_sources
 from thumb_pipeline.storage.folders import ArchiveUnavailable, FolderListing, list_subfolders, unavailable
 
 _STAT = ["source_name", "n_bytes", "mtime_ns"]
@@ -36,7 +36,7 @@ class OnDiskFolders:
     trouble: dict[str, str]
 
 
-def folders_on_disk(library: Library) -> OnDiskFolders:
+def look_at_folders(library: Library) -> OnDiskFolders:
     """Looks at the folders of all timelapses, without listing any of them.
 
     Raises:
@@ -78,7 +78,7 @@ def _folder_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None
         return None
 
 
-def unrecorded(library: Library, key: str, found: FolderListing, names: list[str] | None = None) -> pl.DataFrame:
+def find_unrecorded(library: Library, key: str, found: FolderListing, names: list[str] | None = None) -> pl.DataFrame:
     """Listed sources (`LISTED` columns), oldest file first, of which no variant is recorded as made or refused.
 
     The manifest is asked, not the inventory: a source that was listed and whose run was then killed is in the one and
@@ -104,7 +104,7 @@ def unrecorded(library: Library, key: str, found: FolderListing, names: list[str
     return new.sort("mtime_ns", "source_name")
 
 
-def refused(library: Library, key: str, found: FolderListing) -> set[str]:
+def find_refused(library: Library, key: str, found: FolderListing) -> set[str]:
     """Names of listed sources that are recorded as refused in some variant, as they are now."""
     listed = sources_of([SourceListing(key=key, found=found, looked_at=datetime.now(UTC))])
     stat = (pl.col("source_n_bytes").alias("n_bytes"), pl.col("source_mtime_ns").alias("mtime_ns"))
@@ -121,5 +121,5 @@ def _asked_for(
 ) -> pl.DataFrame:
     """Those of some new sources of which the policy asks for any variant."""
     specs = for_timelapse(library.settings, key).specs
-    asked = [required_sources(library, [key], listed, spec, only=only).select("source_name") for spec in specs]
+    asked = [find_required_sources(library, [key], listed, spec, only=only).select("source_name") for spec in specs]
     return new.join(pl.concat(asked).unique(), on="source_name", how="semi")

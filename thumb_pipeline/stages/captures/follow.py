@@ -166,7 +166,7 @@ class Follower:
 
     def _take_up_settings(self) -> bool:
         """Whether the file changed: its settings hold from the next batch on, or the last ones that could be used."""
-        seen = settings_in_force.file_state(self.library)
+        seen = settings_in_force.look_at_file(self.library)
         if seen == self._settings_seen:
             return False
         self._settings_seen = seen

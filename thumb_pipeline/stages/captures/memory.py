@@ -90,7 +90,7 @@ def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager
             f"{library.state} cannot be written ({error.strerror}); let this user write there, "
             "or name another folder as storage.state in thumbs.toml"
         ) from error
-    return leases.locked(inside(library.watch, ".lock"), timeout_s=wait_s)
+    return leases.lock(inside(library.watch, ".lock"), timeout_s=wait_s)
 
 
 def read_marks(library: Library) -> dict[str, Mark]:

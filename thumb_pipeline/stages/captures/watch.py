@@ -16,7 +16,7 @@ from thumb_pipeline.datasets.slices import SliceDamaged
 from thumb_pipeline.domain.watching import Sight, beginning_at, next_batch, restless_again_s, turn_of
 from thumb_pipeline.stages.captures.due_retries import DueRetries
 from thumb_pipeline.stages.captures.folder_state import Aside, Folder, Listed, Unsettled
-from thumb_pipeline.stages.captures.folders import folders_on_disk, refused, unrecorded
+from thumb_pipeline.stages.captures.folders import find_refused, find_unrecorded, look_at_folders
 from thumb_pipeline.stages.captures.memory import FolderChanges, Mark, read_marks, write_marks
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.rendering import work_orders
@@ -77,7 +77,7 @@ class Watch:
             ArchiveUnavailable: the folder of all cameras cannot be listed.
         """
         now_s = time.monotonic()
-        found = folders_on_disk(library)
+        found = look_at_folders(library)
         self.timelapses = set(found.mtimes_ns)
         self.trouble = {**self._left_alone(now_s), **found.trouble}
         claimed: pl.DataFrame | None = None
@@ -92,7 +92,7 @@ class Watch:
                 self.is_behind, self._goes_on_at = True, key  # one folder at least was listed
                 break
             if turn.is_due:
-                claimed = work_orders.claimed(library, self.live_runs()) if claimed is None else claimed
+                claimed = work_orders.read_claimed(library, self.live_runs()) if claimed is None else claimed
                 listed = Listed(mtime_ns=mtime_ns, is_final=turn.is_final, again_s=turn.again_s)
                 self._list(library, key, listed, claimed, now_s)
         self._look_at_unsettled(library, now_s)
@@ -120,8 +120,8 @@ class Watch:
             unsettled = self._folders.setdefault(key, Folder()).unsettled
             try:
                 found = look_at(library.frames(key), names)
-                left = set(unrecorded(library, key, found, names)["source_name"])
-                failed = refused(library, key, found) if key in refused_in else set()
+                left = set(find_unrecorded(library, key, found, names)["source_name"])
+                failed = find_refused(library, key, found) if key in refused_in else set()
             except (ArchiveUnavailable, SliceDamaged) as error:
                 self.set_aside(key, str(error))
                 continue
@@ -172,7 +172,7 @@ class Watch:
         """Lists one folder; what others are about to render is theirs, and looked at again when they are done."""
         began_s = time.monotonic()
         try:
-            new = unrecorded(library, key, list_files(library.frames(key)))
+            new = find_unrecorded(library, key, list_files(library.frames(key)))
         except (ArchiveUnavailable, SliceDamaged) as error:
             self.set_aside(key, str(error))
             return

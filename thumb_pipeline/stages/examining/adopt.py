@@ -14,7 +14,7 @@ from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
-from thumb_pipeline.stages.examining.digests import with_known_digest
+from thumb_pipeline.stages.examining.digests import add_known_digests
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.progress import Progress, of_part
 from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, ExamineTask
@@ -97,7 +97,7 @@ def _batches(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) 
     specs = library.settings.specs
     files: list[tuple[bytes, Expectation]] = []
     columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
-    rows = with_known_digest(library, doubtful)
+    rows = add_known_digests(library, doubtful)
     if "source_digest" in rows.columns:  # somebody has just read them
         rows = rows.with_columns(digest=pl.coalesce("source_digest", "digest"))
     for key, source, variant, path, n_bytes, mtime_ns, digest in rows.select(columns).iter_rows():

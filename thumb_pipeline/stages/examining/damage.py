@@ -20,7 +20,9 @@ VOUCHED = (State.VALID.value, ADOPTED)
 """States of variants that were not opened to their end: what damage can overturn."""
 
 
-def marked(library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Sequence[str] | None) -> pl.DataFrame:
+def mark_damaged(
+    library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Sequence[str] | None
+) -> pl.DataFrame:
     """States of one variant with `is_damaged`: whether its file still is the one that was found wrong.
 
     Such a file is not what a source that was only touched may keep.
@@ -46,7 +48,7 @@ def marked(library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Se
     )
 
 
-def of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+def read_damaged_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """Those of some sources (as listed) that were found wrong and have not changed since."""
     keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not keys:
@@ -55,7 +57,7 @@ def of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     return sources.join(found, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="semi")
 
 
-def reconsidered(
+def reconsider_damaged(
     library: Library, decided: pl.DataFrame, adopted: pl.DataFrame, lease: Lease
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A plan's states and adoptions after a second look at the damaged files that it would leave alone."""
@@ -97,7 +99,7 @@ def forget_sources(library: Library, key: str, names: Sequence[str]) -> None:
             table.merge(key, table.schema.empty(), removed=known)
 
 
-def outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
+def find_outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame, wrong: pl.DataFrame) -> pl.DataFrame:
     """Damage (timelapse, source_name, variant) that a verification of whole timelapses does not confirm.
 
     Where a source or a file is not there, its damage stays: the disk may not be mounted.

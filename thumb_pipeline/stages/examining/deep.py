@@ -17,7 +17,7 @@ from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.findings import SourceFinding
 from thumb_pipeline.domain.plans import Expectation, Reason
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.stages.examining.digests import with_known_digest
+from thumb_pipeline.stages.examining.digests import add_known_digests
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.workers.messages import KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
@@ -97,7 +97,7 @@ def files_of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
         sources: timelapse, source_name, n_bytes, mtime_ns as listed.
     """
     rows = sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
-    return _completed(with_known_digest(library, rows).with_columns(variant=pl.lit(""), variant_path=pl.lit("")))
+    return _completed(add_known_digests(library, rows).with_columns(variant=pl.lit(""), variant_path=pl.lit("")))
 
 
 def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFrame) -> pl.DataFrame:
@@ -115,7 +115,7 @@ def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFr
         keys, lambda known: known.filter(pl.col("state") == "made").select(*columns), names=sources
     ).join(adoptable.select(VARIANT_KEY), on=VARIANT_KEY, how="anti")
     known = pl.concat([recorded, adoptable.select(*columns)])
-    asked = with_known_digest(library, rows.select(*VARIANT_KEY, "variant_path", "n_bytes", "mtime_ns")).rename(
+    asked = add_known_digests(library, rows.select(*VARIANT_KEY, "variant_path", "n_bytes", "mtime_ns")).rename(
         {"n_bytes": "source_n_bytes", "mtime_ns": "source_mtime_ns"}
     )
     return _completed(asked.join(known, on=[*VARIANT_KEY, "variant_path"], how="inner"))

@@ -11,7 +11,7 @@ from thumb_pipeline.stages.library.library import Library
 _STAT = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
 
 
-def with_known_digest(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
+def add_known_digests(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows about sources with their `digest`; null where none was taken, or where records disagree.
 
     The inventory's is the first that was taken. It has none of sources whose variants were adopted: there the

@@ -18,7 +18,7 @@ def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFram
     Args:
         rows: with source_name, exif_captured_at, mtime_ns; other columns are kept.
         clock: the timelapse's.
-        implied: see `implied_by_exif`.
+        implied: see `read_implied_dates`.
     """
     told = [
         capture(name, exif, mtime_ns, clock, implied)
@@ -33,7 +33,7 @@ def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFram
     ).select(list(INVENTORY.columns))
 
 
-def implied_by_exif(inventory: Table, key: str, clock: Clock) -> date | None:
+def read_implied_dates(inventory: Table, key: str, clock: Clock) -> date | None:
     """The start date most frames with both a day number and an EXIF time agree on; None where none has both."""
     has_both = pl.col("exif_captured_at").is_not_null() & pl.col("day_number").is_not_null()
     both = inventory.query([key], lambda rows: rows.filter(has_both).select("day_number", "exif_captured_at"))
@@ -45,7 +45,7 @@ def implied_by_exif(inventory: Table, key: str, clock: Clock) -> date | None:
 
 def apply_implied_start(inventory: Table, key: str, clock: Clock) -> None:
     """Dates the numbered frames that have no EXIF of their own by those that have."""
-    implied = implied_by_exif(inventory, key, clock) if clock.start_date is None else None
+    implied = read_implied_dates(inventory, key, clock) if clock.start_date is None else None
     if implied is None:
         return
     has_none = (pl.col("captured_at_basis") != Basis.EXIF.value) & pl.col("day_number").is_not_null()

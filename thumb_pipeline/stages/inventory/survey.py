@@ -16,7 +16,7 @@ from thumb_pipeline.datasets.schemas import INSTANT, INVENTORY, SOURCE_KEY
 from thumb_pipeline.domain.capture_times import time_in_name
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.settings import for_timelapse
-from thumb_pipeline.stages.inventory.capture_times import apply_implied_start, dated, implied_by_exif
+from thumb_pipeline.stages.inventory.capture_times import apply_implied_start, dated, read_implied_dates
 from thumb_pipeline.stages.inventory.listing import LISTED, SourceListing, sources_of
 from thumb_pipeline.stages.inventory.settling import PENDING, SETTLED, settle
 from thumb_pipeline.stages.library.library import Library
@@ -203,7 +203,7 @@ def _rows_to_write(
             other_clock = pl.col("clock") != clocks[key].name
             retold = library.inventory.read([key], names=only, where=other_clock)
             rows = pl.concat([rows, retold.join(rows, on="source_name", how="anti")])
-        parts.append(dated(rows, clocks[key], implied_by_exif(library.inventory, key, clocks[key])))
+        parts.append(dated(rows, clocks[key], read_implied_dates(library.inventory, key, clocks[key])))
     return pl.concat(parts)
 
 

@@ -44,9 +44,9 @@ def announce(library: Library, lease: leases.Lease, folders: Sequence[Place]) ->
     leases.note(library.lease_folder, lease.id, "\n".join(lines))
 
 
-def dead_leases(library: Library) -> list[str]:
+def find_dead_leases(library: Library) -> list[str]:
     """Ids of the leases whose processes were killed."""
-    return sorted(leases.abandoned(library.lease_folder))
+    return sorted(leases.find_abandoned(library.lease_folder))
 
 
 def is_abandoned(library: Library, lease_id: str) -> bool:
@@ -66,7 +66,7 @@ def clean_up(library: Library) -> int:
     `forget` is called: what else hangs on them is corrected in between.
     """
     n_removed = 0
-    for lines in leases.abandoned(library.lease_folder).values():
+    for lines in leases.find_abandoned(library.lease_folder).values():
         for path in _announced(library, lines):
             with contextlib.suppress(ArchiveUnavailable):
                 n_removed += clean_folder(library, path, _temporaries(path))
@@ -83,16 +83,16 @@ def discard_own(library: Library, lease: leases.Lease, folders: Sequence[Place])
 
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
     """Removes those unfinished files of one folder whose writers were killed, whatever their age."""
-    free = abandoned_files(library, temporaries)
+    free = find_abandoned_files(library, temporaries)
     return _remove(folder, free) if free else 0
 
 
-def abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
+def find_abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
     """Those of some unfinished files whose writers are known to this library, and were killed."""
     return [name for name in temporaries if _state(library, name) is LeaseState.ABANDONED]
 
 
-def foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
+def find_foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
     """Those that only look like unfinished files of ours: no process that this library knows has written them.
 
     Somebody else has, on another machine perhaps, and may be about to finish them.
@@ -123,7 +123,7 @@ def forget(library: Library, lease_ids: list[str]) -> None:
 
     One stays for the next time while a folder that it names cannot be read: what lies there is not known.
     """
-    announced = leases.abandoned(library.lease_folder)
+    announced = leases.find_abandoned(library.lease_folder)
     for lease_id in lease_ids:
         if all(_is_readable(folder) for folder in _announced(library, announced.get(lease_id, []))):
             leases.forget(library.lease_folder, lease_id)

@@ -275,7 +275,7 @@ class Library:
         self.claim_state()
         with ExitStack() as held:
             try:
-                held.enter_context(leases.locked(path))
+                held.enter_context(leases.lock(path))
             except OSError as error:
                 raise publishing.cannot_write(path, error) from error
             yield

@@ -21,7 +21,7 @@ def open_library(root: str, *, is_own: bool = True) -> Library:
 
     Args:
         root: its folder.
-        is_own: as in `opened_with`.
+        is_own: as in `open_with`.
 
     Raises:
         SettingsUnusable: its settings cannot be used.
@@ -41,10 +41,10 @@ def open_library(root: str, *, is_own: bool = True) -> Library:
             written = file.read()
     except OSError as error:
         raise SettingsUnusable(f"{path} cannot be read ({error.strerror}); let this user read it") from error
-    return opened_with(root, written, is_own=is_own)
+    return open_with(root, written, is_own=is_own)
 
 
-def opened_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
+def open_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
     """A library as some text of settings has it, whatever its `thumbs.toml` says now.
 
     Args:
@@ -59,8 +59,8 @@ def opened_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
     settings = _parsed(written, path)
     library = Library(
         root=root,
-        state=resolved(root, settings.storage.state),
-        variants_root=resolved(root, settings.storage.variants),
+        state=resolve_folder(root, settings.storage.state),
+        variants_root=resolve_folder(root, settings.storage.variants),
         settings=settings,
         written=written,
     )
@@ -99,7 +99,7 @@ def _parsed(written: bytes, path: str) -> Settings:
         raise SettingsUnusable("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from error
 
 
-def resolved(root: str, written: str) -> str:
+def resolve_folder(root: str, written: str) -> str:
     """The folder that a path in the settings means."""
     return os.path.realpath(under(root, os.path.expanduser(written)))
 

@@ -31,7 +31,7 @@ class ForeignDatabase(Refused):
     """The database belongs to another library."""
 
 
-def chosen_address() -> "URL | None":
+def read_address() -> "URL | None":
     """The address that the environment names, or None for SQLite.
 
     Raises:

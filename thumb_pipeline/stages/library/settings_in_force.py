@@ -17,7 +17,7 @@ from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.settings import Settings
 from thumb_pipeline.stages.library.library import Library, publish_into_state
-from thumb_pipeline.stages.library.open import open_library, opened_with, resolved
+from thumb_pipeline.stages.library.open import open_library, open_with, resolve_folder
 from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble, SettingsUnusable
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.publishing import CannotWrite, NameTaken
@@ -76,7 +76,7 @@ def keep(library: Library) -> None:
         _keep(library)
 
 
-def file_state(library: Library) -> tuple[int, ...] | None:
+def look_at_file(library: Library) -> tuple[int, ...] | None:
     """What is another one whenever `thumbs.toml` was changed, its permissions included."""
     try:
         status = os.stat(inside(library.root, SETTINGS_NAME))
@@ -122,7 +122,7 @@ def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
     for state in _state_folders(root):
         path = inside(state, KEPT_NAME)
         with contextlib.suppress(OSError, SettingsUnusable):
-            library = opened_with(root, read_small(path, _MOST_N_BYTES))
+            library = open_with(root, read_small(path, _MOST_N_BYTES))
             if library.state == state:
                 since = moment(os.stat(path).st_mtime)
                 trouble = SettingsTrouble(faults=tuple(str(unusable).splitlines()), in_force_since=since)
@@ -136,11 +136,11 @@ def _state_folders(root: str) -> Iterator[str]:
         contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError),
         open(inside(root, SETTINGS_NAME), "rb") as f,
     ):
-        yield resolved(root, tomllib.load(f)["storage"]["state"])
+        yield resolve_folder(root, tomllib.load(f)["storage"]["state"])
     home = os.environ.get("DAGSTER_HOME", "")
     if os.path.basename(home) == "dagster":
         yield os.path.dirname(os.path.realpath(home))
-    yield resolved(root, Settings().storage.state)
+    yield resolve_folder(root, Settings().storage.state)
 
 
 def _kept_text(state: str) -> bytes | None:

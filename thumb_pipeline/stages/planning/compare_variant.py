@@ -15,12 +15,17 @@ from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain.plans import State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
-from thumb_pipeline.stages.examining.damage import marked
+from thumb_pipeline.stages.examining.damage import mark_damaged
 from thumb_pipeline.stages.inventory.listing import VariantListing, list_variants, look_at_variants
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_absent_variants
 from thumb_pipeline.stages.inventory.survey import Survey
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.planning.policy import keeps_latest_only, read_records, required_sources, with_predecessors
+from thumb_pipeline.stages.planning.policy import (
+    add_predecessors,
+    find_required_sources,
+    keeps_latest_only,
+    read_records,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,7 @@ def compare(
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
     """
-    sources = required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
+    sources = find_required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
     named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
     recorded = read_records(library, found.keys, spec, decoder=decoder, names=named)
     listing = _listed(library, found.keys, spec, sources, recorded, only)
@@ -98,8 +103,8 @@ def compare(
         n_timelapses=len(found.keys),
         retry_failed=retry_failed,
     ).collect()
-    states = with_predecessors(library, states, recorded, listing.files, found.vanished, spec)
-    states = marked(library, states, listing.files, only)
+    states = add_predecessors(library, states, recorded, listing.files, found.vanished, spec)
+    states = mark_damaged(library, states, listing.files, only)
     is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_damaged") & pl.lit(not keep_valid)
     return Comparison(
         others=states.filter(~is_valid).with_columns(

@@ -128,8 +128,8 @@ def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, lis
     rows = []
     for folder, found in temporaries.items():
         key = owners[os.path.dirname(folder)]
-        kinds = dict.fromkeys(clean_up.abandoned_files(library, found), OrphanKind.TEMPORARY)
-        kinds |= dict.fromkeys(clean_up.foreign_files(library, found), OrphanKind.FOREIGN_TEMPORARY)
+        kinds = dict.fromkeys(clean_up.find_abandoned_files(library, found), OrphanKind.TEMPORARY)
+        kinds |= dict.fromkeys(clean_up.find_foreign_files(library, found), OrphanKind.FOREIGN_TEMPORARY)
         for name, kind in kinds.items():
             try:
                 status = os.lstat(inside(os.fsencode(folder), name))

@@ -13,7 +13,7 @@ from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.adopt import examine
-from thumb_pipeline.stages.examining.damage import reconsidered
+from thumb_pipeline.stages.examining.damage import reconsider_damaged
 from thumb_pipeline.stages.inventory.listing import SourceListing
 from thumb_pipeline.stages.inventory.selection import (
     Selection,
@@ -27,7 +27,7 @@ from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.planning.compare_variant import Comparison, Cost, compare
-from thumb_pipeline.stages.planning.policy import expected_paths
+from thumb_pipeline.stages.planning.policy import find_expected_paths
 
 _DEFAULT_VARIANT_MS = 30.0
 DEFAULT_VARIANT_BYTES = 20_000.0
@@ -148,7 +148,7 @@ def _plan_part(
     if selection.force:
         states = _forced(states)
     decided, adopted = examine(library, states, lease, trust_existing=selection.trust_existing, on_progress=on_progress)
-    decided, adopted = reconsidered(library, decided, adopted, lease)
+    decided, adopted = reconsider_damaged(library, decided, adopted, lease)
     decided = _retried_with_others(decided)
     return PlanPart(
         survey=found,
@@ -187,7 +187,7 @@ def without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.
         return states
     keys = moved["timelapse"].unique().to_list()
     sources = found.sources.filter(pl.col("timelapse").is_in(keys))
-    wanted = expected_paths(library, sources, keys).select(
+    wanted = find_expected_paths(library, sources, keys).select(
         "timelapse", superseded_path="variant_path", is_wanted=pl.lit(True)
     )
     is_stale = pl.col("state").is_in([Reason.STALE_SOURCE.value, Reason.STALE_SPEC.value])

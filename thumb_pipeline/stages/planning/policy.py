@@ -34,7 +34,7 @@ _KNOWN = {
 }
 
 
-def required_sources(
+def find_required_sources(
     library: Library,
     keys: Sequence[str],
     sources: pl.DataFrame,
@@ -87,7 +87,7 @@ def keeps_latest_only(library: Library, keys: Sequence[str], spec: VariantSpec) 
     ]
 
 
-def without_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
+def drop_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
     """Plan rows without the variants that only the newest capture has, of captures that are the newest no more.
 
     Work that was planned long ago would make again what new captures have superseded since. A refused capture counts
@@ -106,13 +106,13 @@ def without_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
         sources = mine.select(*SOURCE_KEY, n_bytes="source_n_bytes", mtime_ns="source_mtime_ns")
         only = sources["source_name"].unique().to_list()
         for retry_failed in (False, True) if keys else ():
-            newest = required_sources(library, keys, sources, spec, only=only, retry_failed=retry_failed)
+            newest = find_required_sources(library, keys, sources, spec, only=only, retry_failed=retry_failed)
             mine = mine.join(newest, on=SOURCE_KEY, how="anti")
         superseded.append(mine)
     return rows.join(pl.concat(superseded), on=[*SOURCE_KEY, "variant"], how="anti", maintain_order="left")
 
 
-def with_predecessors(
+def add_predecessors(
     library: Library,
     states: pl.DataFrame,
     recorded: pl.DataFrame,
@@ -177,10 +177,10 @@ def read_records(
     )
 
 
-def expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+def find_expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """Every variant that must exist of some timelapses' sources: timelapse, source_name, variant, variant_path."""
     parts = [
-        expected_variants(required_sources(library, keys, sources, spec).lazy(), (spec,)).select(
+        expected_variants(find_required_sources(library, keys, sources, spec).lazy(), (spec,)).select(
             *SOURCE_KEY, "variant", "variant_path"
         )
         for spec in library.settings.specs.values()

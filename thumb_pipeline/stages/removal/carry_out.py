@@ -126,13 +126,13 @@ def refuse_other_file_systems(library: Library, removal: Removal) -> None:
 
 
 def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
-    """Carries out the removal that was written down under `run_id`; the caller works `journal.alone`.
+    """Carries out the removal that was written down under `run_id`; the caller works `journal.lock_removals`.
 
     Raises:
         CannotWrite: the disk of the state is full; what was moved is in the trash, and the journal knows it.
     """
-    written, planned = journal.read(library, run_id), journal.files(library, run_id)
-    records = journal.records(library, run_id)
+    written, planned = journal.read(library, run_id), journal.read_files(library, run_id)
+    records = journal.read_records(library, run_id)
     result = Removed(run_id=run_id, files=planned)
     by_key = by_timelapse(planned)
     forgotten = by_timelapse(records)

@@ -91,7 +91,7 @@ _JOURNALS = TypeAdapter(Annotated[Journal, BeforeValidator(_of_any_version)])
 
 
 @contextmanager
-def alone(library: Library) -> Iterator[None]:
+def lock_removals(library: Library) -> Iterator[None]:
     """Holds what only one sweep, purge, restore or repair of a library holds at a time. Rendering does not wait for it.
 
     Raises:
@@ -173,12 +173,12 @@ def read(library: Library, run_id: str) -> Journal:
         ) from error
 
 
-def files(library: Library, run_id: str) -> pl.DataFrame:
+def read_files(library: Library, run_id: str) -> pl.DataFrame:
     """The files that a removal was to take (`ORPHANS` columns)."""
     return _rows(library, run_id, _FILES, ORPHANS)
 
 
-def records(library: Library, run_id: str) -> pl.DataFrame:
+def read_records(library: Library, run_id: str) -> pl.DataFrame:
     """The manifest rows that were to go with them."""
     return _rows(library, run_id, _RECORDS, MANIFEST.columns)
 
@@ -197,7 +197,7 @@ def is_finished(library: Library, run_id: str) -> bool:
     return os.path.exists(_path(library, run_id, _RESULT))
 
 
-def kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
+def read_kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
     """How many files a removal that came to its end left where they were, by reason; none of one that did not."""
     try:
         return _RESULTS.validate_json(read_small(_path(library, run_id, _RESULT))).kept_by_reason
@@ -205,7 +205,7 @@ def kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
         return {}  # it only makes a count more exact
 
 
-def run_ids(library: Library) -> list[str]:
+def list_run_ids(library: Library) -> list[str]:
     """The ids of all journals."""
     try:
         return sorted(name for name in filter(is_run_id, os.listdir(library.journals)) if is_placed(library, name))

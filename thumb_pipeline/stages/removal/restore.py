@@ -75,13 +75,13 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
         Refused: there is no such removal, it deleted its files for good, or its trash is not there.
         SliceDamaged: its journal cannot be read.
     """
-    refuse_unknown("run in the trash", run_id, journal.run_ids(library))
+    refuse_unknown("run in the trash", run_id, journal.list_run_ids(library))
     written = journal.read(library, run_id)
     if not written.uses_trash:
         raise Refused(
             f"run {run_id} was made with --no-trash: its files were deleted, and generate can make them again"
         )
-    rows = journal.files(library, run_id)
+    rows = journal.read_files(library, run_id)
     top = library.trash_folder(run_id)
     waiting = _standing(rows, lambda key, path: library.file_in_trash(run_id, key, path))
     if not os.path.isdir(top) and (n_lost := rows.height - _standing(rows, library.variant_file).height):
@@ -100,15 +100,15 @@ def _standing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.Da
 
 def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Restored) -> None:
     """Counts files that went to the trash and are neither there nor back: somebody took them out of it."""
-    elsewhere = journal.files(library, run_id).join(waiting, on=FILE_KEY, how="anti")
+    elsewhere = journal.read_files(library, run_id).join(waiting, on=FILE_KEY, how="anti")
     n_absent = elsewhere.height - _standing(elsewhere, library.variant_file).height
-    n_never_taken = journal.kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
+    n_never_taken = journal.read_kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
     if n_absent > n_never_taken:
         result.kept[KeptReason.GONE.value] += n_absent - n_never_taken
 
 
 def restore(library: Library, run_id: str, lease: Lease) -> Restored:
-    """Undoes a removal; the caller works `journal.alone`.
+    """Undoes a removal; the caller works `journal.lock_removals`.
 
     Raises:
         Refused: there is no such removal, it deleted its files for good, or its trash is not there.
@@ -116,7 +116,7 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
         CannotWrite: the disk of the records is full; repeating goes on.
     """
     waiting, result = in_trash(library, run_id), Restored(run_id=run_id)
-    records = journal.records(library, run_id)
+    records = journal.read_records(library, run_id)
     _count_lost(library, run_id, waiting, result)
     for (key, name), rows in (
         waiting.with_columns(folder_of()).partition_by("timelapse", "folder", as_dict=True).items()
@@ -124,7 +124,7 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
         _restore_folder(library, run_id, str(key), str(name), rows.to_dicts(), result)
     for key, rows in by_timelapse(records).items():
         _remember(library, key, rows)
-    touched = sorted({*journal.files(library, run_id)["timelapse"], *records["timelapse"]})
+    touched = sorted({*journal.read_files(library, run_id)["timelapse"], *records["timelapse"]})
     result.is_verified = renew_verdicts(library, touched, lease)
     remove_empty(library.trash_folder(run_id))
     if not os.path.lexists(library.trash_folder(run_id)):

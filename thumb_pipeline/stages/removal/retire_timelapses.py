@@ -17,7 +17,7 @@ from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.storage.folders import unavailable
 
 
-def gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
+def find_gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
     """Keys of the timelapses of which nothing is left but records.
 
     Args:
@@ -32,11 +32,11 @@ def gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
         return []
     found = discover(library)
     suspected = sorted({*filter(is_key, known), *found.vanished} - set(found.keys))
-    held = with_sources(library, suspected)
+    held = find_with_sources(library, suspected)
     return [key for key in suspected if key not in held and not _holds_files(library.variants(key))]
 
 
-def with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
+def find_with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
     """Those of some timelapses that have sources by their inventory, and those whose inventory cannot be read."""
     asked = sorted(keys)
     try:
@@ -44,7 +44,7 @@ def with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
     except SliceDamaged:
         if len(asked) == 1:
             return frozenset(asked)
-        return frozenset().union(*(with_sources(library, [key]) for key in asked))
+        return frozenset().union(*(find_with_sources(library, [key]) for key in asked))
     return frozenset(held["timelapse"])
 
 

@@ -23,7 +23,7 @@ def plan_removal(library: Library, operation: Operation, wish: RemovalWish) -> R
 
 
 def write_down(library: Library, removal: Removal, run_id: str, lease: Lease) -> None:
-    """Makes a plan the one that the run with this id carries out; the caller works `journal.alone`.
+    """Makes a plan the one that the run with this id carries out; the caller works `journal.lock_removals`.
 
     Raises:
         Refused: a brake holds, it takes another number of files than was expected, the trash is on another file
@@ -49,10 +49,10 @@ def perform(library: Library, operation: Operation, wish: RemovalWish, run_id: s
         LockTimeout: another removal is at work.
         CannotWrite: the disk of the state is full; what was moved can be restored.
     """
-    with journal.alone(library):
+    with journal.lock_removals(library):
         if not journal.is_placed(library, run_id):
             write_down(library, plan_removal(library, operation, wish), run_id, lease)
         removed = carry_out(library, run_id, lease)
-        removed.trash_emptied = trash.announcements(trash.empty_expired(library))
+        removed.trash_emptied = trash.announce_expired(trash.empty_expired(library))
         removed.trash_kept = trash.reason_not_to_expire(library)
     return removed

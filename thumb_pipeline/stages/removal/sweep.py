@@ -25,7 +25,7 @@ from thumb_pipeline.stages.library import clock
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.planning.compare_variant import compare_whole
 from thumb_pipeline.stages.planning.orphans import ORPHANS, Orphans, find_orphans
-from thumb_pipeline.stages.planning.policy import expected_paths
+from thumb_pipeline.stages.planning.policy import find_expected_paths
 from thumb_pipeline.stages.removal.planned import FORCE, Removal, RemovalWish, objections_to
 from thumb_pipeline.storage.folders import ArchiveUnavailable, count_files
 
@@ -156,7 +156,7 @@ def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
 
 def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
     """Rows of variants that no policy asks for; a refusal stays while its source does, as policies go by refusals."""
-    expected = expected_paths(library, found.sources, found.keys).lazy().select(VARIANT_KEY)
+    expected = find_expected_paths(library, found.sources, found.keys).lazy().select(VARIANT_KEY)
     listed = found.sources.lazy().select(*SOURCE_KEY, is_listed=pl.lit(True))
     is_made = pl.col("state") == "made"
     is_retired = pl.col("is_listed").is_null() | ~pl.col("variant").is_in(list(library.settings.specs))

@@ -66,7 +66,7 @@ class Entry:
         return f"{counted(self.n_files, 'file')} ({human_bytes(self.n_bytes)}) of {self.operation} {self.run_id}"
 
 
-def entries(library: Library) -> list[Entry]:
+def list_entries(library: Library) -> list[Entry]:
     """Everything in the trash, oldest first.
 
     Raises:
@@ -77,7 +77,7 @@ def entries(library: Library) -> list[Entry]:
 
 def _entries(library: Library, ages: Ages) -> list[Entry]:
     try:
-        told = (_entry(library, run_id, ages) for run_id in journal.run_ids(library))
+        told = (_entry(library, run_id, ages) for run_id in journal.list_run_ids(library))
         found = {entry.run_id: entry for entry in told if entry is not None}
         found |= {name: _without_journal(library, name) for name in _folders(library) if name not in found}
     except OSError as error:
@@ -86,7 +86,7 @@ def _entries(library: Library, ages: Ages) -> list[Entry]:
 
 
 def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
-    """Deletes entries for good; all of them where none is named. The caller works `journal.alone`.
+    """Deletes entries for good; all of them where none is named. The caller works `journal.lock_removals`.
 
     Returns:
         What went.
@@ -94,7 +94,7 @@ def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
     Raises:
         Refused: one is unknown, or something in it cannot be removed.
     """
-    present = {entry.run_id: entry for entry in entries(library)}
+    present = {entry.run_id: entry for entry in list_entries(library)}
     for run_id in run_ids:
         refuse_unknown("run in the trash", run_id, list(present))
     if not is_disk_there(library):
@@ -129,7 +129,7 @@ def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
     return [_emptied(library, entry) for entry in expired]
 
 
-def announcements(emptied: Sequence[Entry]) -> list[str]:
+def announce_expired(emptied: Sequence[Entry]) -> list[str]:
     """One sentence for each that went because it had expired: nothing is deleted for good unannounced."""
     return [f"the trash was emptied of {entry}, which had expired" for entry in emptied]
 
@@ -160,7 +160,7 @@ def _kept_for(library: Library) -> timedelta:
 def _beginnings(library: Library) -> dict[str, datetime]:
     """When each removal began, by its journal; one that cannot be read tells nothing."""
     began_at = {}
-    for run_id in journal.run_ids(library):
+    for run_id in journal.list_run_ids(library):
         with suppress(SliceDamaged):
             began_at[run_id] = journal.read(library, run_id).began_at
     return began_at
@@ -202,7 +202,7 @@ def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
         SliceDamaged: the list cannot be read.
     """
     listed: dict[str, set[str]] = {}
-    for key, path in journal.files(library, run_id).select(*FILE_KEY).iter_rows():
+    for key, path in journal.read_files(library, run_id).select(*FILE_KEY).iter_rows():
         folder, name = split_variant_path(path)
         listed.setdefault(library.in_trash(run_id, key, folder), set()).add(os.fsdecode(to_bytes(name)))
     return listed

@@ -17,7 +17,7 @@ def clean_up_after_killed(library: Library, end_their_runs: Callable[[], object]
     Returns:
         How many files were removed; None where nobody was killed.
     """
-    dead = clean_up.dead_leases(library)
+    dead = clean_up.find_dead_leases(library)
     if not dead:
         return None
     n_files = clean_up.clean_up(library)

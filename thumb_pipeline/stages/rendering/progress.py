@@ -88,7 +88,7 @@ def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) ->
         begun: the orders that are worked on, and since when; the others rest.
     """
     found = []
-    for order in work_orders.placed(library):
+    for order in work_orders.list_placed(library):
         if not work_orders.is_given_up(library, order.id):
             with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
                 found.append(_progress(library, order, now, begun.get(order.id)))
@@ -96,7 +96,7 @@ def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) ->
 
 
 def _progress(library: Library, order: WorkOrder, now: datetime, begun: datetime | None) -> OrderProgress:
-    recorded_at = work_orders.rows_done(library, order.id)["recorded_at"]
+    recorded_at = work_orders.read_rows_done(library, order.id)["recorded_at"]
     n_left = order.n_variants - recorded_at.len()
     per_s = 0.0 if begun is None else _per_s(order, recorded_at, now, begun)
     return OrderProgress(

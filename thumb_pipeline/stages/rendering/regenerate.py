@@ -98,7 +98,7 @@ def forecast(plan: Plan, order: WorkOrder) -> Forecast:
 
 def forecast_left(library: Library, order: WorkOrder) -> Forecast:
     """What is left of an order that was stopped; a variant takes as long as it was planned to."""
-    rows = work_orders.rows_left(library, order.id)
+    rows = work_orders.read_rows_left(library, order.id)
     sources = rows.unique(SOURCE_KEY)
     return Forecast(
         n_variants=rows.height,

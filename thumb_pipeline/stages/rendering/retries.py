@@ -67,7 +67,7 @@ def next_retry_at(library: Library, keys: Sequence[str]) -> datetime | None:
     return found
 
 
-def notes(library: Library) -> dict[str, int]:
+def list_notes(library: Library) -> dict[str, int]:
     """The timelapses of which something was noted, and when (mtime in ns) their notes were written."""
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(_folder(library)) as entries:
@@ -79,7 +79,7 @@ def notes(library: Library) -> dict[str, int]:
     return found
 
 
-def noted_s(library: Library, key: str) -> float:
+def read_due_s(library: Library, key: str) -> float:
     """When a note says that something is due, in seconds since 1970; at once where it says nothing of use."""
     try:
         due_s = float(read_small(_path(library, key), _MOST_N_BYTES))

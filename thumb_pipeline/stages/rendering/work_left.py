@@ -47,7 +47,7 @@ def undone(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFram
     return rows.join(_recorded(library, rows, counts), on=_identity(library), how="anti", maintain_order="left")
 
 
-def left_of(library: Library, plan: Plan, keys: Collection[str], run_ids: Collection[str]) -> Plan:
+def find_left(library: Library, plan: Plan, keys: Collection[str], run_ids: Collection[str]) -> Plan:
     """A plan without what some runs made again, or tried again, in some timelapses; what is wrong now stays in it."""
     is_resumed = pl.col("timelapse").is_in(list(keys)) & pl.col("reason").is_in(_AGAIN)
     counts = made_by(run_ids)

@@ -29,10 +29,10 @@ from thumb_pipeline.domain.plans import State
 from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.library import clean_up, clock
 from thumb_pipeline.stages.library.library import Lease, Library, publish_durably
-from thumb_pipeline.stages.library.open import opened_with
+from thumb_pipeline.stages.library.open import open_with
 from thumb_pipeline.stages.library.refused import SettingsUnusable
 from thumb_pipeline.stages.planning.plan import Plan
-from thumb_pipeline.stages.planning.policy import without_superseded
+from thumb_pipeline.stages.planning.policy import drop_superseded
 from thumb_pipeline.stages.rendering import work_left
 from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.storage import moving, removing
@@ -134,7 +134,7 @@ def place(
 
     With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay until
     nobody has worked at them for a week.
-    What was `asked` is how `unfinished` finds it.
+    What was `asked` is how `list_unfinished` finds it.
     """
     order = describe(library, plan, order_id)
     order.placed_at, order.asked = datetime.now(UTC).isoformat(), asked
@@ -192,7 +192,7 @@ def library_of(library: Library, order_id: str) -> Library:
     """
     try:
         written = read_small(_file(library, order_id, SETTINGS_NAME))
-        then = library if written == library.written else opened_with(library.root, written)
+        then = library if written == library.written else open_with(library.root, written)
     except (OSError, SettingsUnusable):  # placed by another version
         return library
     if _recipes(then) == _recipes(library):
@@ -206,7 +206,7 @@ def _recipes(library: Library) -> tuple[object, ...]:
     return library.settings.specs, library.settings.frame_at, library.variants_root
 
 
-def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
+def read_chunk(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     """The plan rows of one chunk that are still to be done, for whoever does them now.
 
     What was merged into the manifest since the order was placed is done, by whichever run, and what a newer capture
@@ -214,10 +214,10 @@ def chunk_rows(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
     """
     _note_work(library, order_id)
     mine = _rows(library, order_id, where=pl.col("chunk") == chunk)
-    return without_superseded(library, work_left.undone(library, mine, _is_done(read(library, order_id))))
+    return drop_superseded(library, work_left.undone(library, mine, _is_done(read(library, order_id))))
 
 
-def rows_left(library: Library, order_id: str) -> pl.DataFrame:
+def read_rows_left(library: Library, order_id: str) -> pl.DataFrame:
     """The plan rows of an order that are still to be done.
 
     Raises:
@@ -226,14 +226,14 @@ def rows_left(library: Library, order_id: str) -> pl.DataFrame:
     return work_left.undone(library, _rows(library, order_id), _is_done(read(library, order_id)))
 
 
-def rows_done(library: Library, order_id: str) -> pl.DataFrame:
+def read_rows_done(library: Library, order_id: str) -> pl.DataFrame:
     """The plan rows of an order that are done, with `recorded_at`; raises as `rows_left`."""
     return work_left.done(library, _rows(library, order_id), _is_done(read(library, order_id)))
 
 
-def n_left(library: Library, order_id: str) -> int:
+def count_left(library: Library, order_id: str) -> int:
     """How many variants of an order are still to be made; raises as `rows_left`."""
-    return rows_left(library, order_id).height
+    return read_rows_left(library, order_id).height
 
 
 def is_given_up(library: Library, order_id: str) -> bool:
@@ -242,13 +242,13 @@ def is_given_up(library: Library, order_id: str) -> bool:
     return has_process and not is_held(library, order_id)
 
 
-def unfinished(library: Library, asked: str) -> str | None:
+def list_unfinished(library: Library, asked: str) -> str | None:
     """The id of the latest order that was placed for this, by today's recipes, and not carried out to its end."""
-    same = (order.id for order in placed(library) if order.asked == asked)
+    same = (order.id for order in list_placed(library) if order.asked == asked)
     return next((order_id for order_id in same if library_of(library, order_id) is library), None)
 
 
-def placed(library: Library) -> list[WorkOrder]:
+def list_placed(library: Library) -> list[WorkOrder]:
     """The orders that are being carried out or were stopped, the latest first."""
     orders = []
     for name in _names(library):
@@ -309,7 +309,7 @@ def discard_abandoned(library: Library) -> None:
             discard(library, name)
 
 
-def claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
+def read_claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
     """What orders under way will render, as it was when they were placed (`CLAIMED` columns).
 
     Orders under way are those of living commands, and of `live_runs`.

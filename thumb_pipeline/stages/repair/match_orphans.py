@@ -19,7 +19,7 @@ from thumb_pipeline.domain.layout import parse_key
 from thumb_pipeline.domain.name_hints import hints
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.examining.unclaimed import read_digests, read_evidence
-from thumb_pipeline.stages.inventory.capture_times import implied_by_exif
+from thumb_pipeline.stages.inventory.capture_times import read_implied_dates
 from thumb_pipeline.stages.inventory.settling import SETTLED
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.progress import Progress
@@ -222,7 +222,7 @@ def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterat
                 yield key, path, hint.variant, target, "stem", source
             clock = for_timelapse(library.settings, target).clock
             if target not in implied:
-                implied[target] = implied_by_exif(library.inventory, target, clock)
+                implied[target] = read_implied_dates(library.inventory, target, clock)
             when = capture(hint.when, None, 0, clock, implied[target])
             if when.basis in (Basis.NAME, Basis.DAY_NUMBER):
                 yield key, path, hint.variant, target, "instant", str((when.captured_at - _EPOCH) // _MICROSECOND)

@@ -73,10 +73,10 @@ def manifest_rows(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
         **{name: pl.lit(None) for name in ("reason", "detail", "attempts", "retry_at", *_LEARNED)},
     }
     rows = moves.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())
-    return with_what_was_known(library, rows, moves["timelapse"].unique().to_list())
+    return add_what_was_known(library, rows, moves["timelapse"].unique().to_list())
 
 
-def with_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+def add_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     """Manifest rows with what earlier records of the same files (equal checksums) knew of their making."""
     wanted = rows.lazy().select("checksum").unique()
     known = library.manifest.query(

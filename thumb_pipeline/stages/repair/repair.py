@@ -24,7 +24,7 @@ from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.planning.orphans import ORPHANS
 from thumb_pipeline.stages.removal import journal
 from thumb_pipeline.stages.repair.match_orphans import MOVES, NO_DIGESTS, match
-from thumb_pipeline.stages.repair.move_orphans import relocate, with_what_was_known
+from thumb_pipeline.stages.repair.move_orphans import add_what_was_known, relocate
 from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 
 _FOR_GENERATE = [
@@ -130,7 +130,7 @@ def repair(
         ArchiveUnavailable: a folder cannot be listed.
         CannotWrite: the disk takes no changes; what was done is kept.
     """
-    with journal.alone(library) if apply else nullcontext():
+    with journal.lock_removals(library) if apply else nullcontext():
         found = _Found()
         for part in verify(library, keys, lease, accept_shrink=accept_shrink, on_progress=on_progress):
             found.take(part)
@@ -222,7 +222,7 @@ def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted
     for key, mine in by_timelapse(facts).items():
         fill_in(library, key, mine.drop("timelapse"))
     for key, rows in by_timelapse(adopted).items():
-        library.manifest.merge(key, with_what_was_known(library, rows, [key]))
+        library.manifest.merge(key, add_what_was_known(library, rows, [key]))
 
 
 def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:

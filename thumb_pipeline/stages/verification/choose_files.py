@@ -31,7 +31,7 @@ def to_open(library: Library, found: Survey, decided: pl.DataFrame, *, deep: boo
     vouched = decided.filter(pl.col("state").is_in(damage.VOUCHED))
     if deep:
         return settled, vouched
-    return damage.of_sources(library, settled), vouched.filter("is_damaged")
+    return damage.read_damaged_sources(library, settled), vouched.filter("is_damaged")
 
 
 def opened(

@@ -97,7 +97,7 @@ class Answer:
     remedies: list[str]
 
 
-def kept(library: Library) -> Kept:
+def read_verdicts(library: Library) -> Kept:
     """What verifications found, without timelapses of which nothing is left.
 
     Raises:
@@ -120,7 +120,7 @@ def kept(library: Library) -> Kept:
     )
 
 
-def answers(library: Library, known: Kept, now: datetime) -> list[Answer]:
+def answer(library: Library, known: Kept, now: datetime) -> list[Answer]:
     """The answer to every question, in the order of `Question`."""
     limits = library.settings.checks
     waits_h = (pl.lit(now) - pl.col("oldest_without_at")).dt.total_seconds() / 3600

@@ -13,7 +13,7 @@ from thumb_pipeline.analytics.usage import variant_usage
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.stages.inventory.listing import discover, list_sources, list_variants, sources_of
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.planning.policy import expected_paths
+from thumb_pipeline.stages.planning.policy import find_expected_paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def summarise(
 def _tally(library: Library, sources: pl.DataFrame, files: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     stands = files.select(*FILE_KEY, is_present=pl.lit(True))
     return (
-        expected_paths(library, sources, keys)
+        find_expected_paths(library, sources, keys)
         .join(stands, on=FILE_KEY, how="left")
         .group_by("timelapse", "variant", pl.col("is_present").fill_null(False))
         .agg(n=pl.len().cast(pl.Int64))

@@ -47,7 +47,7 @@ def forget(library: Library, keys: Sequence[str]) -> None:
         library.findings.drop(key)
 
 
-def unreported(library: Library, part: VerifiedPart) -> list[str]:
+def find_unreported(library: Library, part: VerifiedPart) -> list[str]:
     """Timelapses whose verdict or findings are others than `mark_reported` was told last."""
     shown = library.reported.read([WHOLE_LIBRARY])
     news = _fingerprints(part).join(shown, on=list(REPORTED.columns), how="anti")

@@ -109,7 +109,7 @@ def _verified(
     orphans = find_orphans(library, found, compared)
     sources, vouched = to_open(library, found, decided, deep=deep)
     proven = opened(library, lease, sources, vouched, adoptable, on_progress)
-    outdated = damage.outdated(library, found.sources, decided, proven.wrong)
+    outdated = damage.find_outdated(library, found.sources, decided, proven.wrong)
     decided = proven.applied(decided).with_columns(state=variant_state(ADOPTED))
     now = datetime.now(UTC)
     return VerifiedPart(

@@ -94,7 +94,7 @@ def test_a_refused_timelapse_fails_the_run_and_stops_no_other(located: Located, 
     run = located.instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags["dagster/max_retries"] == "0"
-    assert work_orders.placed(library) == []
+    assert work_orders.list_placed(library) == []
 
 
 def test_a_repeated_backfill_plans_only_what_its_earlier_runs_did_not_make(library: Library) -> None:
@@ -102,7 +102,7 @@ def test_a_repeated_backfill_plans_only_what_its_earlier_runs_did_not_make(libra
     force = Selection(timelapses=(done,), force=True)
     with library.lease() as lease:
         order = place_order(library, force, id_of("one"))
-        rows = work_orders.chunk_rows(library, order.id, 0)
+        rows = work_orders.read_chunk(library, order.id, 0)
         render_chunk(library, rows, lease, run_id=id_of("one"))
     everything = Selection(timelapses=tuple(KEYS), force=True)
     assert place_order(library, everything, id_of("anew")).n_variants == 12

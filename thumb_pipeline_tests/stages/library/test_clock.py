@@ -64,7 +64,7 @@ def test_only_a_look_that_may_write_does(done: Archive) -> None:
     with clock_ahead(days=FUTURE_DAYS):
         clock.peek(state)
         planned(done, by_policy=True)
-        trash.entries(done.library)
+        trash.list_entries(done.library)
         assert note_path(done).read_bytes() == before
         clock.look(state)
         assert note_path(done).read_bytes() != before
@@ -168,7 +168,7 @@ def test_a_clock_that_ran_ahead_empties_nothing_and_a_sweep_says_why(done: Archi
         assert "would have expired: the clock went ahead by 400 days since it was looked at last" in found.trash_kept
         assert f"to empty the trash now: thumb-pipeline trash --empty {run_id}" in found.trash_kept
         assert len(in_trash(done)) == 4
-        [first, second] = trash.entries(done.library)
+        [first, second] = trash.list_entries(done.library)
         assert first.expires_at is not None
         assert second.expires_at is not None
         assert abs(second.expires_at - first.expires_at) < timedelta(minutes=1)
@@ -205,7 +205,7 @@ def test_a_time_from_the_future_that_no_look_saw_coming_is_old_when_the_clock_wa
     purged(done)
     removed_days_ago(done, -FUTURE_DAYS)
     assert trash.empty_expired(done.library) == []
-    [entry] = trash.entries(done.library)
+    [entry] = trash.list_entries(done.library)
     assert entry.expires_at is not None
     assert entry.expires_at < entry.removed_at - timedelta(days=FUTURE_DAYS - 8)
     note = note_of(done)
@@ -221,7 +221,7 @@ def test_a_removal_of_any_year_is_listed_and_stays(done: Archive, year: int) -> 
     removed_at(done, lambda _: datetime(year, 12, 31, tzinfo=UTC))
     assert trash.empty_expired(done.library) == []
     assert (trash.reason_not_to_expire(done.library) is None) == (year == 9999)
-    [entry] = trash.entries(done.library)
+    [entry] = trash.list_entries(done.library)
     assert entry.expires_at is not None
     assert timedelta(days=6) < entry.expires_at - datetime.now(UTC) < timedelta(days=8)
 
@@ -257,9 +257,13 @@ def test_by_a_clock_that_ran_ahead_no_order_is_forgotten(done: Archive) -> None:
     work_orders.place(done.library, done.plan(force=True), run_id("waits"))
     with clock_ahead(days=FUTURE_DAYS):
         work_orders.place(done.library, done.plan(force=True), run_id("next"))
-        assert {order.id for order in work_orders.placed(done.library)} == {run_id("waits"), run_id("next")}
+        assert {order.id for order in work_orders.list_placed(done.library)} == {run_id("waits"), run_id("next")}
     work_orders.place(done.library, done.plan(force=True), run_id("last"))
-    assert {order.id for order in work_orders.placed(done.library)} == {run_id("waits"), run_id("next"), run_id("last")}
+    assert {order.id for order in work_orders.list_placed(done.library)} == {
+        run_id("waits"),
+        run_id("next"),
+        run_id("last"),
+    }
 
 
 # Sweeps by the age of captures
@@ -295,7 +299,7 @@ def test_the_objection_is_overruled_by_force_and_ends_after_a_week(aged: Archive
     with clock_ahead(days=FUTURE_DAYS):
         assert swept(aged, by_policy=True, force=True).n_removed == 2
         aged.run()
-        restored(aged, trash.entries(aged.library)[0].run_id)
+        restored(aged, trash.list_entries(aged.library)[0].run_id)
         assert planned(aged, by_policy=True).is_refused
         let_days_pass(aged, 7.01)
         assert swept(aged, by_policy=True).n_removed == 2

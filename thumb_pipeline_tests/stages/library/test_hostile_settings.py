@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.settings import Settings, SettingsError, for_timelapse, parse_settings
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
-from thumb_pipeline.stages.library.open import opened_with
+from thumb_pipeline.stages.library.open import open_with
 from thumb_pipeline.stages.library.refused import SettingsUnusable
 from thumb_pipeline.stages.library.run_database import _id_of, _written_id
 from thumb_pipeline.stages.library.settings_in_force import KEPT_NAME, open_in_force, peek
@@ -47,7 +47,7 @@ def test_a_spoiled_file_is_used_or_refused(tmp_path_factory: pytest.TempPathFact
     root = str(tmp_path_factory.getbasetemp())
     written = mutated(DEFAULT_SETTINGS.encode(), edits, DEFAULT_SETTINGS.encode())
     with contextlib.suppress(SettingsUnusable):
-        assert for_timelapse(opened_with(root, written).settings, KEY).clock.name
+        assert for_timelapse(open_with(root, written).settings, KEY).clock.name
 
 
 @settings(max_examples=200, deadline=None)

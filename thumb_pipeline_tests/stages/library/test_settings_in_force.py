@@ -212,8 +212,8 @@ def test_an_order_is_carried_out_by_the_recipes_it_was_placed_by(done: Archive) 
 
 def test_an_unfinished_order_by_other_recipes_is_not_resumed(done: Archive) -> None:
     work_orders.place(done.library, done.plan(force=True), run_id("order"), asked="all")
-    assert work_orders.unfinished(done.library, "all") == run_id("order")
+    assert work_orders.list_unfinished(done.library, "all") == run_id("order")
     done.settings(rendering="deadline_s = 9.0")
-    assert work_orders.unfinished(done.library, "all") == run_id("order")
+    assert work_orders.list_unfinished(done.library, "all") == run_id("order")
     done.settings(small="quality = 20")
-    assert work_orders.unfinished(done.library, "all") is None
+    assert work_orders.list_unfinished(done.library, "all") is None

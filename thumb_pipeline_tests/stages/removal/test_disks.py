@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_read_refuses_the_whole_removal(done: Archive, w
 
 def test_a_second_removal_waits_for_the_first_and_then_finds_what_that_one_left(done: Archive) -> None:
     library, results = done.library, []
-    with journal.alone(library):
+    with journal.lock_removals(library):
         second = threading.Thread(target=lambda: results.append(purged(done)))
         second.start()
         time.sleep(0.2)
@@ -162,9 +162,9 @@ def test_a_second_removal_waits_for_the_first_and_then_finds_what_that_one_left(
 def test_who_waits_too_long_is_told_what_is_at_work(done: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("thumb_pipeline.storage.leases.locked.__wrapped__.__kwdefaults__", {"timeout_s": 0.05})
     with (
-        journal.alone(done.library),
+        journal.lock_removals(done.library),
         pytest.raises(LockTimeout, match="another sweep, purge, restore or repair is at work"),
-        journal.alone(done.library),
+        journal.lock_removals(done.library),
     ):
         pass
 

@@ -130,7 +130,7 @@ def test_a_restore_brings_files_and_records_back_as_they_were(done: Archive) -> 
     assert states(done.root / "cameras") == before
     assert done.manifest().equals(records)
     assert done.run().counts == {"unchanged": 4}
-    assert trash.entries(done.library) == []
+    assert trash.list_entries(done.library) == []
     assert not os.path.lexists(done.library.trash)
 
 
@@ -142,7 +142,7 @@ def test_a_file_in_the_way_stays_and_a_newer_record_too(done: Archive) -> None:
     assert (back.n_restored, dict(back.kept)) == (2, {"occupied": 2})
     assert done.manifest().filter(variant="small").equals(newer)
     assert done.manifest().height == 4
-    assert [entry.n_files for entry in trash.entries(done.library)] == [2]
+    assert [entry.n_files for entry in trash.list_entries(done.library)] == [2]
 
 
 def test_a_link_in_the_way_is_neither_followed_nor_replaced(done: Archive) -> None:
@@ -184,7 +184,7 @@ def test_what_is_no_run_is_not_restored(done: Archive, name: str) -> None:
 def test_the_trash_can_be_read_by_a_person_when_the_state_is_lost(done: Archive) -> None:
     run_id = purged(done).run_id
     shutil.rmtree(done.library.journals)
-    [entry] = trash.entries(done.library)
+    [entry] = trash.list_entries(done.library)
     assert (entry.run_id, entry.operation, entry.n_files, entry.expires_at) == (run_id, trash.UNKNOWN, 4, None)
     shutil.copytree(Path(done.library.trash, run_id, "cameras"), done.root / "cameras", dirs_exist_ok=True)
     assert done.run().counts == {"adopted": 4}
@@ -195,7 +195,7 @@ def test_emptying_frees_the_named_run_and_no_other(done: Archive) -> None:
     second = purged(done, variants=("thumbnail",)).run_id
     [gone] = trash.empty(done.library, [first])
     assert (gone.run_id, gone.n_files) == (first, 2)
-    assert [entry.run_id for entry in trash.entries(done.library)] == [second]
+    assert [entry.run_id for entry in trash.list_entries(done.library)] == [second]
     assert os.listdir(done.library.trash) == [second]
 
 
@@ -204,7 +204,7 @@ def test_an_entry_goes_when_it_is_older_than_the_settings_say(done: Archive) -> 
     now = datetime.now(UTC)
     assert trash.empty_expired(done.library, now + timedelta(days=6, hours=23)) == []
     assert len(trash.empty_expired(done.library, now + timedelta(days=7, hours=1))) == 1
-    assert trash.entries(done.library) == []
+    assert trash.list_entries(done.library) == []
 
 
 def test_expired_entries_go_at_the_next_removal(done: Archive) -> None:

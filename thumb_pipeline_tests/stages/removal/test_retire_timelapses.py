@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline.stages.inventory.listing import discover
-from thumb_pipeline.stages.removal.retire_timelapses import forget, gone_timelapses
+from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses, forget
 from thumb_pipeline_tests.stages.archives import KEY, Archive, surveyed
 
 OTHER = "camera-2/timelapse-2"
@@ -15,15 +15,15 @@ OTHER = "camera-2/timelapse-2"
 def test_a_folder_that_is_gone_is_not_enough_while_its_sources_are_recorded(done: Archive) -> None:
     done.frame("a.jpg", key=OTHER)
     shutil.rmtree(done.frames().parent)
-    assert gone_timelapses(done.library) == []
+    assert find_gone_timelapses(done.library) == []
     surveyed(done)
-    assert gone_timelapses(done.library) == [KEY]
+    assert find_gone_timelapses(done.library) == [KEY]
 
 
 def test_a_tree_that_is_not_there_retires_nothing(done: Archive) -> None:
     surveyed(done)
     shutil.rmtree(done.root / "cameras")
-    assert gone_timelapses(done.library, [KEY]) == []
+    assert find_gone_timelapses(done.library, [KEY]) == []
 
 
 def test_variants_elsewhere_keep_their_timelapse_until_they_are_gone(archive: Archive, tmp_path: Path) -> None:
@@ -33,14 +33,14 @@ def test_variants_elsewhere_keep_their_timelapse_until_they_are_gone(archive: Ar
     archive.run()
     shutil.rmtree(archive.frames().parent)
     surveyed(archive)
-    assert gone_timelapses(archive.library) == []
+    assert find_gone_timelapses(archive.library) == []
     for variant in ("small", "thumbnail"):
         archive.variant("a.jpg", variant).unlink()
-    assert gone_timelapses(archive.library) == [KEY]
+    assert find_gone_timelapses(archive.library) == [KEY]
 
 
 def test_a_key_without_any_record_is_gone_and_what_is_no_key_is_not_judged(done: Archive) -> None:
-    assert gone_timelapses(done.library, [KEY, OTHER, "made by hand"]) == [OTHER]
+    assert find_gone_timelapses(done.library, [KEY, OTHER, "made by hand"]) == [OTHER]
 
 
 def test_forgetting_leaves_no_slice_and_can_be_repeated(done: Archive) -> None:

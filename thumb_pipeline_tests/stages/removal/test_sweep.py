@@ -72,7 +72,7 @@ def test_a_second_sweep_finds_nothing_and_leaves_no_trace(orphaned: Archive) -> 
     first = swept(orphaned)
     again = swept(orphaned)
     assert (again.n_planned, again.n_removed, again.trash) == (0, 0, None)
-    assert [entry.run_id for entry in trash.entries(orphaned.library)] == [first.run_id]
+    assert [entry.run_id for entry in trash.list_entries(orphaned.library)] == [first.run_id]
 
 
 def test_a_chosen_timelapse_is_swept_alone(orphaned: Archive) -> None:
@@ -237,7 +237,7 @@ def test_an_unknown_timelapse_is_refused_with_those_like_it(orphaned: Archive) -
 
 def test_a_library_whose_settings_vanish_between_plan_and_deletion_keeps_everything(orphaned: Archive) -> None:
     run_id, library = written_down(orphaned), orphaned.library
-    with library.lease() as lease, journal.alone(library):
+    with library.lease() as lease, journal.lock_removals(library):
         (orphaned.root / "thumbs.toml").unlink()
         result = carry_out.carry_out(library, run_id, lease)
     assert (result.n_removed, result.kept_by_reason()) == (0, {"unavailable": 2})

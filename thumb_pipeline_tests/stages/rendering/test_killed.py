@@ -73,10 +73,10 @@ def test_a_kill_at_any_moment_and_a_second_run_end_as_if_nothing_had_happened(ar
         process.send_signal(signal.SIGKILL)
         process.communicate()
     for _ in range(100):
-        if len(clean_up.dead_leases(archive.library)) >= 4:
+        if len(clean_up.find_dead_leases(archive.library)) >= 4:
             break
         time.sleep(0.01)  # the last worker ends with its parent, not before it
-    dead = clean_up.dead_leases(archive.library)
+    dead = clean_up.find_dead_leases(archive.library)
     assert len(dead) == 4
     found = archive.run()
     clean_up.forget(archive.library, dead)
@@ -115,9 +115,9 @@ def test_folders_announced_before_a_kill_are_cleaned_up_even_if_no_plan_meets_th
     (folder / "whole.jpg").write_bytes(b"mine")
     assert clean_up.clean_up(library) == 1
     assert os.listdir(folder) == ["whole.jpg"]
-    assert clean_up.dead_leases(library) == ["0badf00d"]
+    assert clean_up.find_dead_leases(library) == ["0badf00d"]
     clean_up.forget(library, ["0badf00d"])
-    assert clean_up.dead_leases(library) == []
+    assert clean_up.find_dead_leases(library) == []
 
 
 def test_a_folder_that_cannot_be_read_keeps_its_lease_and_stops_no_other_clean_up(archive: Archive) -> None:
@@ -132,13 +132,13 @@ def test_a_folder_that_cannot_be_read_keeps_its_lease_and_stops_no_other_clean_u
         (folders["readable"] / f".tp-{lease_id}-1-1").write_bytes(b"half")
     assert clean_up.clean_up(library) == 2
     clean_up.forget(library, sorted(leases))
-    assert clean_up.dead_leases(library) == ["0badf00d"]
+    assert clean_up.find_dead_leases(library) == ["0badf00d"]
     folders["circles"].unlink()
     folders["circles"].mkdir()
     (folders["circles"] / ".tp-0badf00d-1-2").write_bytes(b"half")
     assert clean_up.clean_up(library) == 1
     clean_up.forget(library, ["0badf00d"])
-    assert clean_up.dead_leases(library) == []
+    assert clean_up.find_dead_leases(library) == []
 
 
 def test_captures_clean_up_after_a_run_whose_folder_cannot_be_read_any_more(archive: Archive) -> None:
@@ -146,7 +146,7 @@ def test_captures_clean_up_after_a_run_whose_folder_cannot_be_read_any_more(arch
     (archive.frames().parent / "circles").symlink_to("circles")
     archive.killed_lease("0badf00d", "circles")
     assert clean_up_after_killed(library) == 0
-    assert clean_up.dead_leases(library) == ["0badf00d"]
+    assert clean_up.find_dead_leases(library) == ["0badf00d"]
 
 
 def test_a_copy_of_a_library_cleans_up_in_itself_and_leaves_the_unfinished_files_of_the_original_alone(

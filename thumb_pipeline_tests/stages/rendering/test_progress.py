@@ -216,7 +216,7 @@ def test_an_order_whose_removal_was_interrupted_is_none_any_more(
         killed.setattr("thumb_pipeline.storage.removing.remove_files", lambda *_: None)
         work_orders.discard(filled.library, ORDER)
     assert stage.orders(filled.library, now=NOW, begun={}) == []
-    assert work_orders.unfinished(filled.library, "everything") is None
+    assert work_orders.list_unfinished(filled.library, "everything") is None
 
 
 # Backfills

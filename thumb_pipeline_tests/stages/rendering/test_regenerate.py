@@ -95,21 +95,21 @@ def test_what_was_recorded_since_an_order_was_placed_is_not_done_again(filled: A
     library, asked = filled.library, Regeneration(timelapses=(KEY,)).asked
     run_id = str(uuid.uuid4())
     order = work_orders.place(library, planned(filled, timelapses=(KEY,)), run_id, asked=asked)
-    rows = work_orders.chunk_rows(library, run_id, 0)
+    rows = work_orders.read_chunk(library, run_id, 0)
     assert rows.height == order.n_variants == 8
     with library.lease() as lease:
         render_chunk(library, rows.filter(rows["source_name"] == DAYS[1]), lease, run_id=run_id)
-    left = work_orders.chunk_rows(library, run_id, 0)
+    left = work_orders.read_chunk(library, run_id, 0)
     assert set(left["source_name"]) == {DAYS[0], DAYS[2], DAYS[3]}
-    assert work_orders.n_left(library, run_id) == 6
+    assert work_orders.count_left(library, run_id) == 6
 
 
 def test_an_order_is_found_by_what_was_asked_and_goes_over_to_another_run(filled: Archive) -> None:
     library, asked = filled.library, Regeneration(timelapses=(KEY,)).asked
     work_orders.place(library, planned(filled, timelapses=(KEY,)), id_of("first"), asked=asked)
-    assert work_orders.unfinished(library, Regeneration(limit=1).asked) is None
-    assert work_orders.unfinished(library, asked) == id_of("first")
+    assert work_orders.list_unfinished(library, Regeneration(limit=1).asked) is None
+    assert work_orders.list_unfinished(library, asked) == id_of("first")
     assert work_orders.hand_over(library, id_of("first"), id_of("second")).id == id_of("second")
     assert not work_orders.is_placed(library, id_of("first"))
     work_orders.discard(library, id_of("second"))
-    assert work_orders.unfinished(library, asked) is None
+    assert work_orders.list_unfinished(library, asked) is None

@@ -16,7 +16,7 @@ from thumb_pipeline.stages.planning.plan import make_plan
 from thumb_pipeline.stages.removal import retire_timelapses
 from thumb_pipeline.stages.rendering.accept_plan import record
 from thumb_pipeline.stages.rendering.chunk import render_chunk
-from thumb_pipeline.stages.rendering.retries import next_retry_at, noted_s, notes
+from thumb_pipeline.stages.rendering.retries import list_notes, next_retry_at, read_due_s
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.captures.test_follow import followed, n_rendered
 
@@ -138,7 +138,7 @@ def test_who_follows_captures_tries_it_again_when_its_time_has_come(archive: Arc
     assert n_rendered(followed(archive, linger_s=0.5)) == 0
     assert n_rendered(followed(archive, linger_s=2.5)) == 2
     assert archive.variant("a.jpg").exists()
-    assert notes(archive.library) == {}
+    assert list_notes(archive.library) == {}
 
 
 def test_who_follows_captures_gives_up_after_the_last_retry(archive: Archive) -> None:
@@ -147,7 +147,7 @@ def test_who_follows_captures_gives_up_after_the_last_retry(archive: Archive) ->
     with unreadable(archive.frame("a.jpg")):
         followed(archive, linger_s=3.0)
         assert attempts(archive) == {4}
-        assert notes(archive.library) == {}
+        assert list_notes(archive.library) == {}
         followed(archive, linger_s=1.0)
         assert attempts(archive) == {4}
     assert archive.variant("b.jpg").exists()
@@ -191,9 +191,9 @@ def test_a_retry_that_nobody_can_make_is_offered_once(refused: Archive) -> None:
 
 
 def test_a_timelapse_that_is_gone_leaves_no_note(refused: Archive) -> None:
-    assert list(notes(refused.library)) == [KEY]
+    assert list(list_notes(refused.library)) == [KEY]
     retire_timelapses.forget(refused.library, KEY)
-    assert notes(refused.library) == {}
+    assert list_notes(refused.library) == {}
 
 
 def test_looking_for_retries_asks_no_manifest_before_one_is_due(
@@ -217,7 +217,7 @@ NOTES = [b"", b"nan", b"inf", b"-inf", b"1e400", b"1e300", b"soon", b"\xff\xfe",
 def test_a_note_of_any_content_has_the_manifest_asked_at_once(refused: Archive, written: bytes) -> None:
     (note,) = (Path(refused.library.watch) / "retries").glob("camera-*")
     note.write_bytes(written)
-    assert noted_s(refused.library, KEY) <= 0.0
+    assert read_due_s(refused.library, KEY) <= 0.0
     watch = Watch.begin(refused.library, set)
     watch.look(refused.library)
     assert watch.trouble == {}
@@ -232,7 +232,7 @@ def test_what_is_no_note_stops_no_other(refused: Archive, kind: str) -> None:
     make(note)
     for name in ("..", "...+x", "camera-1", "camera-1+timelapse-1+x", "\udcff"):
         (folder / name).mkdir(exist_ok=True)
-    assert list(notes(refused.library)) == [KEY]
+    assert list(list_notes(refused.library)) == [KEY]
     watch = Watch.begin(refused.library, set)
     watch.look(refused.library)
     try_in_vain(refused, retry_failed=True)

@@ -22,13 +22,13 @@ OTHER = "camera-2/timelapse-2"
 def carried_out(archive: Archive, order_id: str) -> None:
     """Renders the one chunk of an order, as its run does."""
     library = archive.library
-    rows = work_orders.chunk_rows(library, order_id, 0)
+    rows = work_orders.read_chunk(library, order_id, 0)
     with library.lease() as lease:
         render_rows(library, rows, lease, run_id=order_id)
 
 
 def left_of_small(archive: Archive, order_id: str) -> set[str]:
-    rows = work_orders.chunk_rows(archive.library, order_id, 0)
+    rows = work_orders.read_chunk(archive.library, order_id, 0)
     return set(rows.filter(variant="small")["source_name"])
 
 
@@ -92,7 +92,7 @@ def test_a_newer_capture_supersedes_nothing_where_all_have_the_variant(archive: 
     for key in (KEY, OTHER):
         archive.frame(SECOND, key=key)
     archive.run()
-    rows = work_orders.chunk_rows(archive.library, run_id("bulk"), 0)
+    rows = work_orders.read_chunk(archive.library, run_id("bulk"), 0)
     assert sorted(rows.filter(pl.col("variant") == "small")["timelapse"]) == [OTHER]
     assert rows.filter(variant="thumbnail").height == 2
 
@@ -110,8 +110,8 @@ def dated(archive: Archive, recorded_at: datetime, *, run_id: str | None = None)
 
 
 def left(archive: Archive, order_id: str = run_id("order")) -> set[tuple[str, str]]:
-    rows = work_orders.chunk_rows(archive.library, order_id, 0)
-    assert work_orders.n_left(archive.library, order_id) == rows.height
+    rows = work_orders.read_chunk(archive.library, order_id, 0)
+    assert work_orders.count_left(archive.library, order_id) == rows.height
     return set(rows.select("source_name", "variant").iter_rows())
 
 
@@ -134,7 +134,7 @@ def test_records_from_the_future_do_nothing_for_an_order_to_make_everything_agai
 def test_a_repeated_order_goes_on_where_it_was_stopped_though_the_clock_went_back_meanwhile(done: Archive) -> None:
     library = done.library
     work_orders.place(library, done.plan(force=True), run_id("order"))
-    rows = work_orders.chunk_rows(library, run_id("order"), 0).filter(source_name="a.jpg")
+    rows = work_orders.read_chunk(library, run_id("order"), 0).filter(source_name="a.jpg")
     with library.lease() as lease:
         render_rows(library, rows, lease, run_id=run_id("order"))
     dated_rows = done.manifest().filter(source_name="a.jpg").with_columns(recorded_at=pl.lit(LONG_AGO))
@@ -225,10 +225,10 @@ def test_orders_that_are_carried_out_meanwhile_are_passed_over(done: Archive, or
 
 def test_nothing_is_left_of_an_order_that_is_gone(done: Archive) -> None:
     work_orders.place(done.library, done.plan(force=True), run_id("order"))
-    assert work_orders.n_left(done.library, run_id("order")) == 4
+    assert work_orders.count_left(done.library, run_id("order")) == 4
     work_orders.discard(done.library, run_id("order"))
     with pytest.raises(FileNotFoundError):
-        work_orders.n_left(done.library, run_id("order"))
+        work_orders.count_left(done.library, run_id("order"))
 
 
 def test_an_order_whose_folder_cannot_be_removed_is_none_any_more(done: Archive, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def let_a_week_pass(archive: Archive) -> None:
 
 
 def placed_ids(archive: Archive) -> set[str]:
-    return {order.id for order in work_orders.placed(archive.library)}
+    return {order.id for order in work_orders.list_placed(archive.library)}
 
 
 def test_an_order_at_which_nobody_worked_for_a_week_goes_with_the_next(done: Archive) -> None:
@@ -277,7 +277,7 @@ def test_an_order_at_which_nobody_worked_for_a_week_goes_with_the_next(done: Arc
 def test_an_old_order_stays_while_a_run_goes_from_chunk_to_chunk(done: Archive) -> None:
     work_orders.place(done.library, done.plan(force=True), run_id("long"))
     let_a_week_pass(done)
-    work_orders.chunk_rows(done.library, run_id("long"), 0)
+    work_orders.read_chunk(done.library, run_id("long"), 0)
     work_orders.place(done.library, done.plan(force=True), run_id("next"))
     assert placed_ids(done) == {run_id("long"), run_id("next")}
 

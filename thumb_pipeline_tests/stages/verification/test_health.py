@@ -24,7 +24,7 @@ def verified(archive: Archive, *keys: str) -> None:
 def asked(archive: Archive, *, later_h: float = 0) -> dict[Question, Answer]:
     library = archive.library
     now = datetime.now(UTC) + timedelta(hours=later_h)
-    return {answer.question: answer for answer in health.answers(library, health.kept(library), now)}
+    return {answer.question: answer for answer in health.answer(library, health.read_verdicts(library), now)}
 
 
 def failed(archive: Archive) -> set[Question]:
