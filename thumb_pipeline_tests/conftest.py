@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
+from thumb_pipeline.cli.dagster.instance import POSTGRES_STORAGE, instance_settings
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.postgres import NoPostgres, Postgres
 
@@ -82,7 +82,7 @@ def dagster_tables(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory)
 
     address = postgres.fresh()
     home = tmp_path_factory.mktemp("dagster")
-    (home / "dagster.yaml").write_text(POSTGRES_STORAGE + INSTANCE_SETTINGS)
+    (home / "dagster.yaml").write_text(POSTGRES_STORAGE + instance_settings())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(POSTGRES_VARIABLE, address.replace("postgresql:", "postgresql+psycopg2:"))
         with dg.DagsterInstance.from_config(str(home)) as instance:

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE
+from thumb_pipeline.cli.dagster.instance import POSTGRES_STORAGE, instance_settings
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.jobs.generate import generate_graph
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
@@ -167,7 +167,7 @@ def multiprocess_job() -> dg.JobDefinition:
 def test_another_executor_can_run_the_ops(archive: Archive, storage: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "dagster.yaml").write_text((POSTGRES_STORAGE if storage == "postgres" else "") + INSTANCE_SETTINGS)
+    (home / "dagster.yaml").write_text((POSTGRES_STORAGE if storage == "postgres" else "") + instance_settings())
     environment = {
         **clean_environment(),
         POSTGRES_VARIABLE: os.environ.get(POSTGRES_VARIABLE, "").replace("postgresql:", "postgresql+psycopg2:"),

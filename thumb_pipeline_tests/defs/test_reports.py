@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS
+from thumb_pipeline.cli.dagster.instance import instance_settings
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages.verification.health import Question
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
@@ -112,7 +112,7 @@ def test_the_job_reports_each_timelapse_once_and_again_when_something_is_new(loc
 
 def test_another_instance_is_told_everything(located: Located, tmp_path: Path) -> None:
     located.job("verify")
-    (tmp_path / "dagster.yaml").write_text(INSTANCE_SETTINGS)
+    (tmp_path / "dagster.yaml").write_text(instance_settings())
     with dg.DagsterInstance.from_config(str(tmp_path)) as another:
         Located(located.archive, another).job("verify")
         assert Located(located.archive, another).n_reported() == 3

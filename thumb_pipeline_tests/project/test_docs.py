@@ -20,7 +20,7 @@ from thumb_pipeline.cli.app import COMMANDS, app
 from thumb_pipeline.cli.commands.demo import DEFAULT_FOLDER
 from thumb_pipeline.cli.commands.generate import Summary
 from thumb_pipeline.cli.console import ExitCode
-from thumb_pipeline.cli.dagster.instance import INSTANCE_SETTINGS, POSTGRES_STORAGE, WORKSPACE
+from thumb_pipeline.cli.dagster.instance import POSTGRES_STORAGE, WORKSPACE, instance_settings
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.capture_times import Basis
@@ -36,6 +36,7 @@ from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline.stages.removal import run
 from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.stages.removal.restore import restore
+from thumb_pipeline_tests.project import written
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -291,16 +292,15 @@ def test_the_table_of_schedules_is_the_definitions() -> None:
     assert {code(row[0])[0]: [code(row[1])[0], row[2]] for row in table(README, "Schedule")} == found
 
 
-def test_both_instance_files_say_the_same_but_for_the_places() -> None:
-    root = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    places = {"storage", "local_artifact_storage", "compute_logs"}
-    assert places <= set(root)
-    assert {key: value for key, value in root.items() if key not in places} == yaml.safe_load(INSTANCE_SETTINGS)
+@pytest.mark.parametrize("name", written.INSTANCE_FILES)
+def test_the_instance_files_are_written_from_that_of_every_library(name: str) -> None:
+    remedy = ".venv/bin/python -m thumb_pipeline_tests.project.written"
+    assert (REPOSITORY / name).read_text(encoding="utf-8") == written.instance_file(name), remedy
 
 
 def test_the_instance_file_for_postgres_is_what_up_writes_there() -> None:
     deployed = yaml.safe_load((REPOSITORY / "deploy" / "postgres" / "dagster.yaml").read_text(encoding="utf-8"))
-    assert deployed == yaml.safe_load(POSTGRES_STORAGE + INSTANCE_SETTINGS)
+    assert deployed == yaml.safe_load(POSTGRES_STORAGE + instance_settings())
     assert deployed["storage"] == {"postgres": {"postgres_url": {"env": POSTGRES_VARIABLE}}}
 
 

@@ -1,9 +1,11 @@
 """Writes the Dagster files of a library: what its UI, daemon and commands share, and what code they load."""
 
 import fcntl
+import functools
 import json
 import os
 import uuid
+from importlib import resources
 
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
@@ -16,74 +18,11 @@ class InstanceUnusable(Exception):
     """Dagster's own records cannot be read or written; the message says what to check."""
 
 
-INSTANCE_SETTINGS = """\
-# The Dagster instance of this library; thumb-pipeline writes this file.
-telemetry:
-  enabled: false
+@functools.cache
+def instance_settings() -> str:
+    """What each library's Dagster instance is set to, beside where it keeps its records: `instance.yaml`."""
+    return resources.files(__package__).joinpath("instance.yaml").read_text(encoding="utf-8")
 
-run_coordinator:
-  module: dagster.core.run_coordinator
-  class: QueuedRunCoordinator
-  config:
-    # New captures wait for this; the default is five seconds.
-    dequeue_interval_seconds: 1
-
-sensors:
-  # A sensor watches for up to 25 s in one tick: others must not wait for it.
-  use_threads: true
-  num_workers: 4
-
-schedules:
-  use_threads: true
-  num_workers: 4
-
-concurrency:
-  runs:
-    # Priorities order the queue and preempt nothing, so places are kept free. Of seven, bulk takes three at most (two
-    # by the pool below, one of maintenance), pictures on demand two; new captures have one, and one to hand over to.
-    max_concurrent_runs: 7
-    tag_concurrency_limits:
-      - key: thumb_pipeline/lane
-        value: on_demand
-        limit: 2
-      - key: thumb_pipeline/lane
-        value: regeneration
-        limit: 2
-      - key: thumb_pipeline/lane
-        value: maintenance
-        limit: 1
-      # Runs of a backfill enter their lane when they start; until then this holds them back.
-      - key: dagster/backfill
-        limit: 2
-  pools:
-    # A run over whole timelapses keeps all cores busy; a second one keeps them so while the first starts or ends.
-    # Counted by run: slots of single ops stay taken when a process is killed.
-    default_limit: 2
-    granularity: run
-
-run_monitoring:
-  enabled: true
-  poll_interval_seconds: 30
-  # Processes start in seconds and stop within five; longer ago, there is none.
-  start_timeout_seconds: 120
-  cancel_timeout_seconds: 30
-
-run_retries:
-  enabled: true
-  max_retries: 1
-
-retention:
-  schedule:
-    purge_after_days: 30
-  sensor:
-    purge_after_days:
-      skipped: 3
-      failure: 30
-      success: 30
-
-nux:
-  enabled: false
-"""
 
 POSTGRES_STORAGE = f"""\
 storage:
@@ -178,7 +117,7 @@ def write_instance_files(library: Library) -> None:
     os.makedirs(command_home(library), exist_ok=True)
     on_postgres = _settle(library)
     storage = POSTGRES_STORAGE if on_postgres else ""
-    _write(_settings_file(library), storage + INSTANCE_SETTINGS)
+    _write(_settings_file(library), storage + instance_settings())
     _write(inside(command_home(library), "dagster.yaml"), _command_settings(library, storage))
     _write(workspace_file(library), WORKSPACE)
 
@@ -203,7 +142,7 @@ compute_logs:
   module: dagster.core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
 
-{INSTANCE_SETTINGS}"""
+{instance_settings()}"""
 
 
 def up_lock(library: Library) -> str:
