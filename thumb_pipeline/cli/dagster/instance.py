@@ -21,7 +21,7 @@ class InstanceUnusable(Exception):
 @functools.cache
 def instance_settings() -> str:
     """What each library's Dagster instance is set to, beside where it keeps its records: `instance.yaml`."""
-    return resources.files(__package__).joinpath("instance.yaml").read_text(encoding="utf-8")
+    return (resources.files(__package__) / "instance.yaml").read_text(encoding="utf-8")
 
 
 POSTGRES_STORAGE = f"""\
