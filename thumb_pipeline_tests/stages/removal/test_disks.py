@@ -160,7 +160,7 @@ def test_a_second_removal_waits_for_the_first_and_then_finds_what_that_one_left(
 
 
 def test_who_waits_too_long_is_told_what_is_at_work(done: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thumb_pipeline.storage.leases.locked.__wrapped__.__kwdefaults__", {"timeout_s": 0.05})
+    monkeypatch.setattr("thumb_pipeline.storage.leases.lock.__wrapped__.__kwdefaults__", {"timeout_s": 0.05})
     with (
         journal.lock_removals(done.library),
         pytest.raises(LockTimeout, match="another sweep, purge, restore or repair is at work"),

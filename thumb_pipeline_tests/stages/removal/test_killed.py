@@ -39,7 +39,7 @@ library = open_library(root)
 with library.lease() as lease:
     sys.addaudithook(watch)
     if operation == "restore":
-        with journal.alone(library):
+        with journal.lock_removals(library):
             restore.restore(library, run_id, lease)
     else:
         run.perform(library, Operation(operation), RemovalWish(), run_id, lease)

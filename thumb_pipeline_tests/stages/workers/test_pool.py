@@ -15,7 +15,7 @@ from PIL import Image
 
 from thumb_pipeline.domain.failures import Failure, FailureReason
 from thumb_pipeline.domain.plans import Expectation
-from thumb_pipeline.stages.workers.messages import ExamineTask, Outcome, RenderAnswer, RenderTask
+from thumb_pipeline.stages.workers.messages import ExamineAnswer, ExamineTask, Outcome, RenderAnswer, RenderTask
 from thumb_pipeline.stages.workers.pool import WorkerPool
 from thumb_pipeline.storage import stopping
 from thumb_pipeline_tests.stages.workers.pools import MEBIBYTE, SMALL, children, pool_in, task_for
@@ -219,8 +219,8 @@ def test_a_death_over_variants_is_looked_into_while_others_are_at_work(
         n_answers = 0
         for _ in pool.run([single, task_for(slow_picture, tmp_path), single]):
             for _, inner in pool.run([single]):
-                assert isinstance(inner, list)
-                assert inner[0].reason is not None
+                assert isinstance(inner, ExamineAnswer)
+                assert inner.files[0].reason is not None
             n_answers += 1
     assert n_answers == 3
 
