@@ -7,7 +7,7 @@ is unchanged; only the waiting, most of the time that tests of it took, is short
 import os
 import sys
 
-if any(argument.endswith(("thumb_pipeline.cli.daemon", "dagster-daemon")) for argument in sys.orig_argv):
+if any(argument.endswith(("thumb_pipeline.cli.dagster.daemon", "dagster-daemon")) for argument in sys.orig_argv):
     os.environ["DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS"] = "1"  # asks for retries of failed runs
     os.environ["DAGSTER_DAEMON_CORE_LOOP_EXCEPTION_SLEEP_INTERVAL"] = "1"
 

@@ -17,6 +17,7 @@ from thumb_pipeline.stages.rendering.progress import Pace
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 from thumb_pipeline_tests.cli.served import until, up
 from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders
+from thumb_pipeline_tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
