@@ -2,8 +2,9 @@
 """Makes `.venv` with the pinned packages, then hands on to thumb-pipeline, to pytest or to the checks.
 
     python3 run.py COMMAND [ARGUMENT]...      any command of thumb-pipeline, for example demo or --help
-    python3 run.py test [PYTEST ARGUMENT]...  the tests
-    python3 run.py check                      format, lint, types, and what the project promises about itself
+    python3 run.py test                       the tests that need nothing but files; --all: all; --long: takes hours
+    python3 run.py test PYTEST ARGUMENT...    pytest, as it is called with these
+    python3 run.py check                      format, lint, types
 
 Standard library only, and Python 3.6 must still parse it: an old interpreter has to get as far as the message that
 says which one is needed. The pins belong into `deploy/requirements`, what the commands do into `thumb_pipeline`; here
@@ -33,14 +34,13 @@ LAYERS = {
 UNFINISHED = "unfinished\n"
 
 PYTEST = [PYTHON, "-m", "pytest"]
-PYTEST_DEFAULTS = ["-n", "2", "--dist", "worksteal"]
-"""Two workers leave a small machine usable; worksteal keeps most files whole and both workers busy to the end."""
+TIERS = {"": "quick", "--all": "daemon", "--long": "long"}
+"""Up to which tier of tests `test` goes with which option; `thumb_pipeline_tests/conftest.py` knows the tiers."""
 
 CHECKS = (
     ("format", [os.path.join(BIN, "ruff"), "format", "--check", "."]),
     ("lint", [os.path.join(BIN, "ruff"), "check", "."]),
     ("types", [os.path.join(BIN, "mypy")]),
-    ("project", [*PYTEST, "-q", os.path.join("thumb_pipeline_tests", "project")]),
 )
 
 FAILED, REFUSED, STOPPED = 1, 2, 3
@@ -75,12 +75,24 @@ def hand_on(arguments: "list[str]") -> int:
         return run_checks()
     if arguments[:1] == ["test"]:
         os.chdir(ROOT)
-        become(PYTEST + (arguments[1:] or PYTEST_DEFAULTS))
+        become(PYTEST + pytest_arguments(arguments[1:]))
     import shlex
 
     os.environ["THUMB_PIPELINE_COMMAND"] = "python3 " + shlex.quote(sys.argv[0])  # so that its hints can be typed
     become([CONSOLE_SCRIPT, *arguments])
     return REFUSED
+
+
+def pytest_arguments(arguments: "list[str]") -> "list[str]":
+    """What `test` gives to pytest: the arguments as they are, or for a tier as many processes as there are cores.
+
+    worksteal keeps most files whole, and everybody busy to the end.
+    """
+    tier = "".join(arguments)
+    if tier not in TIERS:
+        return arguments
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["-q", "-n", str(cores), "--dist", "worksteal", "--durations", "15", "--tier", TIERS[tier]]
 
 
 def become(command: "list[str]") -> None:

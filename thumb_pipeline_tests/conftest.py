@@ -10,6 +10,7 @@ import pytest
 from thumb_pipeline.cli.dagster.instance import POSTGRES_STORAGE, instance_settings
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.postgres import NoPostgres, Postgres
+from thumb_pipeline_tests.progress import Progress
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -24,19 +25,53 @@ def corpus() -> Path:
     return folder
 
 
+TIERS = ("quick", "daemon", "long")
+"""What a run of the tests can stop at: files and workers; commands, services and databases; what takes hours."""
+
 STORAGES = ("sqlite", "postgres")
 _ON_A_STORAGE = ("storage", "storage_without_tables")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What a run of the tests may be asked for besides what pytest knows."""
-    text = "all that takes hours: both storages of runs everywhere, daemons at their own speed, a thousand sequences"
-    parser.addoption("--long", action="store_true", help=text)
+    text = (
+        "run the tests up to this tier; long has besides both storages of runs everywhere, daemons at their own speed, "
+        "commands started and not forked, and a thousand sequences"
+    )
+    parser.addoption("--tier", choices=TIERS, default="daemon", help=text)
+
+
+def is_long(config: pytest.Config) -> bool:
+    """Whether nothing is to be spared."""
+    return bool(config.getoption("tier") == "long")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is of a higher tier; the nearest mark tells."""
+    chosen = TIERS[: TIERS.index(config.getoption("tier")) + 1]
+    left_out = [item for item in items if tier_of(item) not in chosen]
+    items[:] = [item for item in items if tier_of(item) in chosen]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def tier_of(item: pytest.Item) -> str:
+    """The tier of a test."""
+    return next((mark.name for mark in item.iter_markers() if mark.name in TIERS), TIERS[0])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Says what was left out, and how to have it."""
+    left_out = {
+        "quick": "left out: what starts commands, services and databases; `python3 run.py test --all` runs that too",
+        "daemon": "left out: what takes hours; `python3 run.py test --long` runs that too",
+    }
+    if (text := left_out.get(config.getoption("tier"))) is not None:
+        terminalreporter.write_line(text)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Chooses what keeps the runs: both where the claim is about that, else one by the test's name, always the same."""
-    is_on_both = metafunc.config.getoption("long") or metafunc.definition.get_closest_marker("both_storages")
+    is_on_both = is_long(metafunc.config) or metafunc.definition.get_closest_marker("both_storages")
     one = STORAGES[zlib.crc32(metafunc.definition.nodeid.encode()) % len(STORAGES)]
     for name in _ON_A_STORAGE:
         if name in metafunc.fixturenames:
@@ -46,10 +81,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """No test ever writes into a database that somebody has named for a library of theirs."""
     os.environ.pop(POSTGRES_VARIABLE, None)
-    if config.getoption("long"):
+    if is_long(config):
         os.environ.setdefault("PYTHONPATH", "")  # so that no quick daemon is put there
-        os.environ.setdefault("THUMB_PIPELINE_LONG_TESTS", "1")
         os.environ.setdefault("THUMB_PIPELINE_SEQUENCES", "1000")
+    if not hasattr(config, "workerinput") and config.getoption("verbose") < 0:
+        config.pluginmanager.register(Progress(config))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from thumb_pipeline.domain.variants import OutputFormat
 from thumb_pipeline_tests.analytics.tables import SMALL, THUMB, WEBP, path, spec
 from thumb_pipeline_tests.domain.test_names import NAME
 
+pytestmark = pytest.mark.quick
+
 SPECS = (
     THUMB,
     SMALL,

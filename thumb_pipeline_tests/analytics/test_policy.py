@@ -3,10 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 
 from thumb_pipeline.analytics.policy import required
 from thumb_pipeline.datasets.schemas import INSTANT
 from thumb_pipeline.domain.policy import Era, Mode, Policy, Retention, Rule
+
+pytestmark = pytest.mark.quick
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LATEST = Rule(mode=Mode.LATEST_ONLY)

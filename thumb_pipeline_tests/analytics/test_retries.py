@@ -8,6 +8,8 @@ import pytest
 from thumb_pipeline.analytics.retries import latest_retry_at, with_retries
 from thumb_pipeline_tests.analytics.tables import frame, record, refusal
 
+pytestmark = pytest.mark.quick
+
 TRIED_AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DELAYS_S = (30.0, 120.0, 300.0)
 

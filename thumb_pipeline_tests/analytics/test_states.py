@@ -23,6 +23,8 @@ from thumb_pipeline_tests.analytics.tables import (
     spec,
 )
 
+pytestmark = pytest.mark.quick
+
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 FRAME_AT = "3 s"

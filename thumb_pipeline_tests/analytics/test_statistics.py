@@ -7,6 +7,8 @@ from thumb_pipeline.analytics.coverage import coverage
 from thumb_pipeline.analytics.usage import variant_usage
 from thumb_pipeline_tests.analytics.tables import KEY, SMALL, THUMB, file, frame, spec
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-1"
 TALLY = pl.LazyFrame(
     [

@@ -1,7 +1,7 @@
 """Runs commands in forks of one process that has imported everything: most of what a small command costs is importing.
 
 What runs is the console script's own `main`, in a process of its own with its own arguments, environment, folder and
-output. With `--long` no test uses it.
+output. In the tier `long` no test uses it.
 """
 
 import gc

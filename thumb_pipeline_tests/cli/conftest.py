@@ -19,6 +19,7 @@ from PIL import Image
 
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE, driver_address, read_address
 from thumb_pipeline_tests.cli.command_server import CommandServer
+from thumb_pipeline_tests.conftest import is_long
 
 QUICK_DAEMON = str(Path(__file__).parents[1] / "quick_daemon")
 COMMAND = str(Path(sys.executable).with_name("thumb-pipeline"))
@@ -44,12 +45,12 @@ Run = Callable[..., Ended]
 def run(request: pytest.FixtureRequest) -> Iterator[Run]:
     """Runs `thumb-pipeline ARGS` to its end."""
     server = CommandServer(COMMAND, clean_environment())
-    is_long = request.config.getoption("long")
+    starts_all = is_long(request.config)
 
     def run_command(*args: object, cwd: Path | None = None) -> Ended:
         arguments, environment = [os.fsencode(str(argument)) for argument in args], clean_environment()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as nothing:
-            if is_long or not server.can_run(environment):
+            if starts_all or not server.can_run(environment):
                 command = [os.fsencode(COMMAND), *arguments]
                 ended = subprocess.run(
                     command, stdin=nothing, stdout=out, stderr=err, env=environment, cwd=cwd, timeout=300, check=False

@@ -18,7 +18,7 @@ from thumb_pipeline.stages.library import open_library
 from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
 from thumb_pipeline_tests.cli.served import until, up
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 KEYS = ["camera-1/timelapse-1", "camera-1/timelapse-2", "camera-2/timelapse-3"]
 N_FRAMES = 60

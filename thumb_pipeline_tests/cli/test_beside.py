@@ -16,7 +16,7 @@ from thumb_pipeline_tests.cli.served import asked, until, up
 from thumb_pipeline_tests.cli.test_backfill import FORCE, LAUNCH, PARTITIONS, Page
 from thumb_pipeline_tests.cli.test_letting_it_run import captures_runs, is_rendered, variants_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 KEY = "camera-1/timelapse-1"
 N_OLD = 360

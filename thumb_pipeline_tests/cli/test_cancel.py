@@ -27,7 +27,7 @@ from thumb_pipeline_tests.cli.conftest import (
 )
 from thumb_pipeline_tests.cli.served import asked, launch, until, up
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 STOPS_WITHIN_S = 5.0
 N_ORPHANS = 10_000

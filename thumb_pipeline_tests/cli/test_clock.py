@@ -10,7 +10,7 @@ from thumb_pipeline_tests.cli.conftest import Archive, Run, dagster_instance
 from thumb_pipeline_tests.cli.served import said_by_up, until, up
 from thumb_pipeline_tests.shifted_clock import commands_ahead
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 FUTURE_DAYS = 400
 DAY_S = 86_400

@@ -14,7 +14,7 @@ from thumb_pipeline_tests.cli.test_backfill import FORCE, KEYS, LAUNCH, PARTITIO
 from thumb_pipeline_tests.cli.test_beside import launched
 from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 LIMITS = {"on_demand": 2, "captures": 2, "regeneration": 2, "maintenance": 1}
 """As docs/letting-it-run.md promises them; runs of backfills share those of regeneration."""

@@ -4,7 +4,6 @@ Processes that are killed are in `test_killed_stream`, a second daemon in `test_
 """
 
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -28,9 +27,9 @@ from thumb_pipeline_tests.cli.test_letting_it_run import (
     partitions,
     variants_of,
 )
+from thumb_pipeline_tests.conftest import STORAGES, is_long
 
-STORAGES = ("sqlite", "postgres")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
 LOCKED_S = 15.0
@@ -50,9 +49,9 @@ def restless_library(root: Path, **storage: Path) -> Archive:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """On one storage of runs, as that one `up` is dear; with `--long` on both where the test does not say."""
+    """On one storage of runs, as that one `up` is dear; with `--tier long` on both where the test does not say."""
     if "served" in metafunc.fixturenames and "statements" not in metafunc.fixturenames:
-        storages = STORAGES if metafunc.config.getoption("long") else STORAGES[:1]
+        storages = STORAGES if is_long(metafunc.config) else STORAGES[:1]
         metafunc.parametrize("served", storages, indirect=True, scope="module")
 
 
@@ -218,16 +217,7 @@ def test_a_full_disk_of_variants_is_named_and_frames_are_done_when_it_is_freed(
 @pytest.mark.usefixtures("storage")
 @pytest.mark.parametrize(
     "is_run_caught",
-    [
-        False,
-        pytest.param(
-            True,
-            marks=pytest.mark.skipif(
-                "THUMB_PIPELINE_LONG_TESTS" not in os.environ,
-                reason="a run that cannot say that it failed is given up after a minute; use --long",
-            ),
-        ),
-    ],
+    [False, pytest.param(True, marks=pytest.mark.long)],  # a run that cannot say that it failed takes a minute more
     ids=["watching", "rendering"],
 )
 def test_a_full_disk_of_state_and_its_databases_loses_nothing(

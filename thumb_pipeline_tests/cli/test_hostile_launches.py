@@ -18,7 +18,7 @@ import pytest
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 from thumb_pipeline_tests.cli.served import asked, until, up
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 KEY = "camera-1/timelapse-1"
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}

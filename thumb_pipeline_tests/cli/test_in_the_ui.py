@@ -10,7 +10,7 @@ from thumb_pipeline_tests.cli.conftest import Archive, jpeg
 from thumb_pipeline_tests.cli.served import asked, until, up
 from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered, partitions
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 REPOSITORY = Path(__file__).parents[2]
 HERE = '{repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__"}'

@@ -11,7 +11,7 @@ import pytest
 
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, dagster_instance, jpeg
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 N_FRAMES = 60
 

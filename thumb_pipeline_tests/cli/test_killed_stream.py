@@ -5,7 +5,7 @@ import pytest
 from thumb_pipeline_tests.cli.conftest import Archive
 from thumb_pipeline_tests.cli.killing import run_with_kills
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 
 def test_every_frame_has_its_variants_whoever_was_killed(archive: Archive) -> None:

@@ -26,7 +26,7 @@ from thumb_pipeline_tests.cli.conftest import (
 from thumb_pipeline_tests.cli.frame_stream import FrameStream
 from thumb_pipeline_tests.cli.served import asked, until, up
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 OTHER = "camera-2/timelapse-9"
 TICKED = "Sensor new_captures_sensor skipped"

@@ -13,6 +13,8 @@ from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 
+pytestmark = pytest.mark.quick
+
 SYSTEM_TAKES = 4095
 """Bytes of a path, without the zero at its end (PATH_MAX of Linux)."""
 
@@ -41,7 +43,7 @@ def most(tmp_path: Path) -> int:
     return 504 - len("/.thumb_pipeline/dagster/history/runs/12345678-1234-1234-1234-123456789012.db")
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_up_to_its_limit_a_library_works_and_one_byte_more_is_refused(tmp_path: Path, most: int, run: Run) -> None:
     fits = library_of(most, tmp_path / "fits")
     fits.fill(1)
@@ -54,7 +56,7 @@ def test_up_to_its_limit_a_library_works_and_one_byte_more_is_refused(tmp_path: 
         refuse_long_path(open_library(str(library_of(most + 1, tmp_path / "over").root)))
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.parametrize("n_bytes", [300, 500, 1000, 3900])
 def test_a_long_library_works_or_says_that_its_path_is_too_long(tmp_path: Path, run: Run, n_bytes: int) -> None:
     library = library_of(n_bytes, tmp_path)
@@ -72,7 +74,7 @@ def test_a_long_library_works_or_says_that_its_path_is_too_long(tmp_path: Path, 
     assert os.listdir(library.root / ".thumb_pipeline") == ["last-valid-thumbs.toml"]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_every_command_that_needs_runs_says_it_before_it_changes_anything(tmp_path: Path, run: Run) -> None:
     library = library_of(500, tmp_path)
     library.fill(1)
@@ -94,7 +96,7 @@ def test_every_command_that_needs_runs_says_it_before_it_changes_anything(tmp_pa
     assert not (library.root / ".thumb_pipeline/trash").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_with_a_state_folder_of_a_shorter_path_the_longest_libraries_work(tmp_path: Path, run: Run) -> None:
     library = library_of(3900, tmp_path / "library")
     library.fill(1)
@@ -106,7 +108,7 @@ def test_with_a_state_folder_of_a_shorter_path_the_longest_libraries_work(tmp_pa
     assert library.variants() == {}
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.usefixtures("on_postgres")
 def test_with_postgres_the_path_may_have_any_length(tmp_path: Path) -> None:
     opened: Library = open_library(str(library_of(1000, tmp_path).root))

@@ -31,7 +31,7 @@ from thumb_pipeline_tests.cli.conftest import (
 from thumb_pipeline_tests.cli.served import asked, launch, up
 from thumb_pipeline_tests.postgres import Postgres
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -220,10 +220,7 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
     assert own_postgres.password not in (state(archive) / "up.log").read_text()
 
 
-@pytest.mark.skipif(
-    "THUMB_PIPELINE_LONG_TESTS" not in os.environ,
-    reason="after a long outage Dagster takes minutes to give up a run it lost; use --long",
-)
+@pytest.mark.long  # after a long outage Dagster takes minutes to give up a run it lost
 def test_nothing_is_lost_in_a_longer_outage(
     archive: Archive, own_postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,7 +341,7 @@ def fill_with_work(archive: Archive, count: int) -> int:
 
 
 def wait_for_variants(archive: Archive, count: int) -> None:
-    deadline = time.monotonic() + (600 if "THUMB_PIPELINE_LONG_TESTS" in os.environ else 150)
+    deadline = time.monotonic() + 600
     while len([path for path in archive.root.glob("cameras/*/*/thumbnails/*") if path.name[0] != "."]) < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -11,7 +11,7 @@ from thumb_pipeline.domain.geometry import variant_size
 from thumb_pipeline.domain.settings import Settings
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.corpus]
+pytestmark = [pytest.mark.daemon, pytest.mark.corpus]
 
 SPECS = Settings().specs
 

@@ -15,7 +15,7 @@ from thumb_pipeline_tests.cli.test_letting_it_run import restless
 
 __all__ = ["restless"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("storage")]
+pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 KEYS = ("camera-1/timelapse-1", "camera-2/timelapse-2")
 TINY = '\n[variants.tiny]\nfolder = "tinies"\ntag = "tiny"\nmax_width_px = 40\nmax_height_px = 30\n'

@@ -8,7 +8,7 @@ import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 KEY = "camera-1/timelapse-1"
 

@@ -16,6 +16,8 @@ from thumb_pipeline_tests.cli.conftest import COMMAND, clean_environment
 from thumb_pipeline_tests.cli.faults import Ended, handed_over, run_main, unprivileged, with_each_fault
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
+pytestmark = pytest.mark.quick
+
 TOP = "cameras/camera-1/timelapse-1"
 
 
@@ -50,7 +52,7 @@ def is_plain(ended: Ended) -> bool:
 RIGHT = {"sources": 2, "valid": 3, "missing": 1}
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.parametrize("fault", ["EIO", "ENOSPC", "gone"])
 def test_whatever_call_fails_it_stops_with_a_sentence_or_tells_the_truth(archive: Archive, fault: str) -> None:
     runs = with_each_fault(archive.root, fault, "verify", "--json")
@@ -173,7 +175,7 @@ def test_a_state_that_may_not_be_written_is_refused_with_the_setting_to_change(s
     assert (ended.code, is_plain(ended), "storage.state" in ended.err) == (2, True, True), ended
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_verifications_at_the_same_time_all_tell_the_same_and_keep_one_verdict(archive: Archive) -> None:
     command = [COMMAND, "verify", "--json", "--library", str(archive.root)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -186,7 +188,7 @@ def test_verifications_at_the_same_time_all_tell_the_same_and_keep_one_verdict(a
     assert kept.select("variant", "valid", "missing").rows() == [("small", 1, 1), ("thumbnail", 2, 0)]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_while_frames_are_rendered_nothing_right_is_called_wrong(archive: Archive) -> None:
     for n in range(60):
         archive.frame(f"{n}.jpg", size=(400, 300), color=n)

@@ -25,6 +25,8 @@ from thumb_pipeline_tests.datasets.sound_tables import (
 from thumb_pipeline_tests.datasets.test_slices import KEY
 from thumb_pipeline_tests.mutations import EDITS, Edit, mutated
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def every_table(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Table, Path, bytes, pl.DataFrame]]:

@@ -37,6 +37,8 @@ from thumb_pipeline_tests.datasets.sound_tables import (
 )
 from thumb_pipeline_tests.datasets.test_slices import KEY
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("schema", TABLES, ids=lambda schema: schema.name)
 def test_sound_rows_of_every_table_can_be_used_sealed_or_not(schema: TableSchema, tmp_path: Path) -> None:

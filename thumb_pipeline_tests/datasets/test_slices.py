@@ -21,6 +21,8 @@ from thumb_pipeline.datasets.schemas import WHOLE_LIBRARY, TableSchema
 from thumb_pipeline.datasets.slices import Table
 from thumb_pipeline.storage import leases, publishing
 
+pytestmark = pytest.mark.quick
+
 KEY, OTHER = "camera-1/timelapse-1", "camera-2/timelapse-2"
 SCHEMA = TableSchema(
     name="things",
@@ -314,7 +316,7 @@ def counts(found: Model, name: str) -> tuple[int, int, int]:
     return found.get((name, "first"), 0), found.get((name, "last"), 0), len(others)
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_two_processes_and_a_reader_see_whole_merges_in_order(tmp_path: Path) -> None:
     things = table(tmp_path)
     processes = {name: merger(tmp_path, name, 60) for name in ("one", "two")}
@@ -332,7 +334,7 @@ def test_two_processes_and_a_reader_see_whole_merges_in_order(tmp_path: Path) ->
     assert [counts(found, name) for name in processes] == [(60, 60, 60), (60, 60, 60)]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_kill_at_any_moment_leaves_whole_merges_and_no_older_row(tmp_path: Path) -> None:
     things, chance = table(tmp_path), random.Random(2)
     for attempt in range(6):

@@ -19,6 +19,8 @@ from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive, clean_environment, jpeg
 from thumb_pipeline_tests.postgres import Postgres
 
+pytestmark = pytest.mark.quick
+
 REPOSITORY = Path(__file__).parents[2]
 ASSETS = ("image_inventory", "missing_thumbnails", "thumbnails")
 KEYS = ("camera-1/timelapse-1", "camera-1/timelapse-2", "camera-2/timelapse-3")
@@ -163,7 +165,7 @@ def multiprocess_job() -> dg.JobDefinition:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_another_executor_can_run_the_ops(archive: Archive, storage: str, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
@@ -181,7 +183,7 @@ def test_another_executor_can_run_the_ops(archive: Archive, storage: str, tmp_pa
     assert len(archive.variants()) == 12
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_the_files_in_the_root_serve_the_demos_library_with_no_variables_set(tmp_path: Path) -> None:
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(REPOSITORY / name, tmp_path)
@@ -202,7 +204,7 @@ def test_the_files_in_the_root_serve_the_demos_library_with_no_variables_set(tmp
     assert valid.returncode == 0, valid.stderr.decode()[-2000:]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_the_demos_instance_refuses_another_library(archive: Archive, tmp_path: Path) -> None:
     shutil.copy(REPOSITORY / "dagster.yaml", tmp_path)
     environment = {**clean_environment(), "THUMB_PIPELINE_LIBRARY": str(archive.root)}
@@ -213,7 +215,7 @@ def test_the_demos_instance_refuses_another_library(archive: Archive, tmp_path: 
     assert archive.variants() == {}
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_the_instance_file_for_postgres_serves_one_library_and_refuses_a_second(
     archive: Archive, postgres: Postgres, tmp_path: Path
 ) -> None:

@@ -10,6 +10,8 @@ from thumb_pipeline.defs.batches import timelapses_per_run
 from thumb_pipeline.defs.runs.lanes import RENDER_POOL
 from thumb_pipeline.stages.library import settings_in_force
 
+pytestmark = pytest.mark.quick
+
 
 def library(root: Path, text: str) -> str:
     (root / "thumbs.toml").write_text(text)

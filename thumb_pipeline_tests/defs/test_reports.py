@@ -12,6 +12,8 @@ from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages.verification.health import Question
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
 
+pytestmark = pytest.mark.quick
+
 ALL_CHECKS = {question.value for question in Question}
 RANGE = {"dagster/asset_partition_range_start": KEYS[0], "dagster/asset_partition_range_end": KEYS[-1]}
 

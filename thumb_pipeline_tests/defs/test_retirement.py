@@ -9,6 +9,8 @@ from thumb_pipeline.defs.partitions import retirable
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
 
+pytestmark = pytest.mark.quick
+
 ORDER = ["a", "b", "c", "d"]
 
 

@@ -13,6 +13,8 @@ from thumb_pipeline.defs.run_config import RunConfig, plain_type
 from thumb_pipeline_tests.defs.conftest import QUIET, Located
 from thumb_pipeline_tests.stages.archives import Archive
 
+pytestmark = pytest.mark.quick
+
 SECRET = "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
 VARIABLE = "AWS_SECRET_ACCESS_KEY"
 REFERENCE = {"env": VARIABLE}

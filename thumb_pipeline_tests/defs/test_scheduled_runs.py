@@ -10,6 +10,8 @@ from thumb_pipeline_tests.defs.conftest import KEYS, Located, carried_out, numbe
 from thumb_pipeline_tests.stages.archives import states
 from thumb_pipeline_tests.stages.verification.test_deep import flip, textured
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("name", [schedule.name for schedule in NIGHTLY])
 def test_every_scheduled_run_succeeds_and_may_wait(located: Located, name: str) -> None:

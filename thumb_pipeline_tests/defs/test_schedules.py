@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.schedules import nightly_reconcile
 from thumb_pipeline_tests.stages.archives import Archive
+
+pytestmark = pytest.mark.quick
 
 
 def asked(root: Path) -> dg.RunRequest | dg.SkipReason:

@@ -19,6 +19,8 @@ from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline_tests.defs.conftest import ticks_until_asked
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 
 

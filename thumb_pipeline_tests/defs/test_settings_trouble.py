@@ -17,6 +17,8 @@ from thumb_pipeline.stages.library import settings_in_force
 from thumb_pipeline_tests.defs.conftest import ticks_until_asked
 from thumb_pipeline_tests.stages.archives import Archive
 
+pytestmark = pytest.mark.quick
+
 FAULT = "zzz = 1: unknown key"
 
 

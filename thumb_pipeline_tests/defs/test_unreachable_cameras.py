@@ -11,6 +11,8 @@ from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.defs.conftest import KEYS, Located
 
+pytestmark = pytest.mark.quick
+
 OTHER = KEYS[2]
 
 

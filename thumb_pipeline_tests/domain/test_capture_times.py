@@ -18,6 +18,8 @@ from thumb_pipeline.domain.capture_times import (
     time_in_name,
 )
 
+pytestmark = pytest.mark.quick
+
 ZULU, BERLIN = ZoneInfo("UTC"), ZoneInfo("Europe/Berlin")
 MTIME_NS = 1_700_000_000_123_456_789
 MTIME = datetime(2023, 11, 14, 22, 13, 20, 123456, tzinfo=UTC)

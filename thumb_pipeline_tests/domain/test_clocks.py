@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.domain.clocks import Ages, ClockNote, Reading, first_note, jump_s, moment, next_note
 
+pytestmark = pytest.mark.quick
+
 HOUR, DAY = 3600.0, 86_400.0
 NOW_S = 1_796_000_000.0
 UP_S = 100 * DAY

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from thumb_pipeline.domain.geometry import framing, variant_size
 from thumb_pipeline.domain.variants import Fit, Gravity, VariantSpec
 
+pytestmark = pytest.mark.quick
+
 SIDE = st.integers(min_value=1, max_value=70_000)
 LIMIT = st.integers(min_value=1, max_value=5_000)
 

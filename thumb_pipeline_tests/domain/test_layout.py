@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.domain import layout
 
+pytestmark = pytest.mark.quick
+
 ID = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True).filter(lambda text: ".." not in text)
 
 

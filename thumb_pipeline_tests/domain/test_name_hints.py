@@ -3,6 +3,8 @@ import pytest
 from thumb_pipeline.domain.name_hints import hints
 from thumb_pipeline.domain.settings import Settings
 
+pytestmark = pytest.mark.quick
+
 SPECS = tuple(Settings().specs.values())
 
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.domain import names
 
+pytestmark = pytest.mark.quick
+
 BYTE = st.integers(1, 255).filter(lambda byte: byte != ord("/"))
 ANY_NAME = st.lists(BYTE, min_size=1, max_size=255).map(bytes)
 TEXT_NAME = (

@@ -9,6 +9,8 @@ from thumb_pipeline.domain.plans import Examined, Expectation, Reason, Verdict, 
 from thumb_pipeline.domain.provenance import Provenance
 from thumb_pipeline.domain.variants import RENDER_REVISION, Fit, VariantSpec
 
+pytestmark = pytest.mark.quick
+
 SPEC = VariantSpec(name="small", tag="small", folder="smalls", max_width_px=80, max_height_px=60)
 NOTE = Provenance(
     source_digest="ab" * 16,

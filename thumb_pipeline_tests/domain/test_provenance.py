@@ -14,6 +14,8 @@ from thumb_pipeline.domain.provenance import MAGIC, MAX_NOTE_CHARACTERS, Provena
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline_tests.domain.notes import FIELDS, HOSTILE, note_text
 
+pytestmark = pytest.mark.quick
+
 DIGESTS = st.text("0123456789abcdef", min_size=32, max_size=32)
 SIDES = st.integers(1, 2**31 - 1)
 MOMENTS = st.one_of(st.builds(FrameAt, seconds=st.floats(0, 1_000_000)), st.builds(FrameAt, share=st.floats(0, 1))).map(

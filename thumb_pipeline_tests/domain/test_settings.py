@@ -13,6 +13,8 @@ from thumb_pipeline.domain.settings import Settings, SettingsError, for_timelaps
 from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.domain.variants import Fit, OutputFormat
 
+pytestmark = pytest.mark.quick
+
 KEY = "camera-1/timelapse-2"
 BOX = {"folder": "vs", "tag": "v", "max_width_px": 100}
 

@@ -19,6 +19,8 @@ from thumb_pipeline.domain.watching import (
     turn_of,
 )
 
+pytestmark = pytest.mark.quick
+
 A, B = "camera-1/timelapse-1", "camera-1/timelapse-2"
 FINE, COARSE = 1_700_000_000_123_456_789, 1_700_000_000_000_000_000
 NOW_S = 1_000_000.0

@@ -1,9 +1,12 @@
 """Which size is made from which."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from thumb_pipeline.imaging.chain import LEAST_RATIO, Link, chain
+
+pytestmark = pytest.mark.quick
 
 SIZES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 

@@ -17,7 +17,7 @@ from thumb_pipeline_tests.imaging.corpus import CORPUS, ROWS, Row
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, opened, rendered, saved, spec
 from thumb_pipeline_tests.imaging.similarity import similarity
 
-pytestmark = pytest.mark.corpus
+pytestmark = [pytest.mark.quick, pytest.mark.corpus]
 
 if not ROWS:
     pytest.skip(f"no corpus in {CORPUS}: name its folder in THUMB_PIPELINE_CORPUS", allow_module_level=True)

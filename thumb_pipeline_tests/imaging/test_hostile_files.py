@@ -18,6 +18,8 @@ from thumb_pipeline_tests.imaging.hostile import bmp_of_size, jpeg_of_size, png_
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, saved, scene, spec
 from thumb_pipeline_tests.mutations import EDITS, Edit, mutated
 
+pytestmark = pytest.mark.quick
+
 VARIANTS = {output_format: sealed(output_format) for output_format in OutputFormat}
 OTHERS = [saved(scene(), name) for name in ("TIFF", "GIF", "BMP", "ICO", "PPM", "TGA", "JPEG2000")]
 SIDES = [0, 1, 65_535, 2**31 - 1, 2**31, 2**32 - 1]

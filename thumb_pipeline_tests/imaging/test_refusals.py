@@ -10,6 +10,8 @@ from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.imaging.refusals import Refused, decoding
 from thumb_pipeline_tests.imaging.pictures import saved, scene
 
+pytestmark = pytest.mark.quick
+
 WHOLE = saved(scene())
 
 

@@ -26,6 +26,8 @@ from thumb_pipeline_tests.imaging.pictures import (
     textured,
 )
 
+pytestmark = pytest.mark.quick
+
 SMALL = spec(800, 600)
 THUMBNAIL = spec(200, 150)
 

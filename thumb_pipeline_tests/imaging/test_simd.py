@@ -12,6 +12,8 @@ from thumb_pipeline.imaging.steps import shrink_on_load as shrink_on_load_module
 from thumb_pipeline_tests.imaging.pictures import difference, rendered, saved, scene, spec, textured
 from thumb_pipeline_tests.imaging.similarity import similarity
 
+pytestmark = pytest.mark.quick
+
 needs_wheel = pytest.mark.skipif(simd_resampler() is None, reason="the wheel exists for Linux on x86-64 only")
 
 REGION = (0.0, 0.0, 639.5, 479.5)

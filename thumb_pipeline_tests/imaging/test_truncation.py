@@ -12,6 +12,8 @@ from thumb_pipeline.imaging.render import render
 from thumb_pipeline.imaging.results import Limits, Rendering
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, exif, saved, spec, textured
 
+pytestmark = pytest.mark.quick
+
 PICTURE = textured((64, 48))
 BLOCK = exif(6, main={0x0132: "2025:04:22 14:30:22"})
 FILES = {

@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -99,16 +101,25 @@ def test_the_command_knows_how_its_user_started_it(checkout: Path, bootstrap: Mo
     assert done.stdout == f"python3 '{checkout / 'run.py'}'"
 
 
-def test_tests_run_in_the_checkout_with_two_workers(checkout: Path, bootstrap: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("option", "tier"), [([], "quick"), (["--all"], "daemon"), (["--long"], "long")])
+def test_a_tier_of_the_tests_runs_in_the_checkout_on_all_cores(
+    checkout: Path, bootstrap: ModuleType, tmp_path: Path, option: list[str], tier: str
+) -> None:
     make_complete(bootstrap)
-    done = run(checkout, "test", folder=tmp_path)
-    assert done.stdout.splitlines() == [str(checkout), "-m", "pytest", "-n", "2", "--dist", "worksteal"]
+    folder, *command = run(checkout, "test", *option, folder=tmp_path).stdout.splitlines()
+    assert folder == str(checkout)
+    assert command[:2] == ["-m", "pytest"]
+    assert command[command.index("-n") + 1] == str(len(os.sched_getaffinity(0)))
+    assert command[-2:] == ["--tier", tier]
 
 
-def test_arguments_for_the_tests_replace_the_default(checkout: Path, bootstrap: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["-k", "names"], ["--all", "-x"]])
+def test_arguments_for_the_tests_are_given_to_pytest_as_they_are(
+    checkout: Path, bootstrap: ModuleType, tmp_path: Path, arguments: list[str]
+) -> None:
     make_complete(bootstrap)
-    done = run(checkout, "test", "-k", "names", folder=tmp_path)
-    assert done.stdout.splitlines()[1:] == ["-m", "pytest", "-k", "names"]
+    done = run(checkout, "test", *arguments, folder=tmp_path)
+    assert done.stdout.splitlines()[1:] == ["-m", "pytest", *arguments]
 
 
 def test_the_runtime_alone_is_no_reason_to_look_at_development_pins(checkout: Path, bootstrap: ModuleType) -> None:

@@ -38,6 +38,8 @@ from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.stages.removal.restore import restore
 from thumb_pipeline_tests.project import written
 
+pytestmark = pytest.mark.quick
+
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 PAGES = sorted(

@@ -10,6 +10,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.quick
+
 REPOSITORY = Path(__file__).parents[2]
 PINS = REPOSITORY / "deploy" / "requirements"
 FILES = ("bootstrap.txt", "runtime.txt", "development.txt", "benchmarks.txt")

@@ -9,6 +9,8 @@ import pytest
 
 from thumb_pipeline_tests import conftest
 
+pytestmark = pytest.mark.quick
+
 TESTS_OF_DAGSTER = sorted((Path(__file__).parents[1] / "defs").rglob("*.py"))
 
 

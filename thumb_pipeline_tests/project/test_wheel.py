@@ -18,7 +18,7 @@ DIST_INFO = f"thumb_pipeline-{__version__}.dist-info"
 # The build backend works on the current folder, which is the whole process's: hence a process of its own.
 BUILD = "import sys; from flit_core import buildapi; buildapi.build_wheel(sys.argv[1])"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 
 @pytest.fixture(scope="module")

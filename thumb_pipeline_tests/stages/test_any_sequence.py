@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -32,6 +33,8 @@ from thumb_pipeline_tests.stages.operations import (
     Operation,
 )
 from thumb_pipeline_tests.stages.world import FOREIGN_FOLDERS, FOREIGN_NAMES, KEYS, NAMES, SETTINGS, World
+
+pytestmark = pytest.mark.quick
 
 keys, names, numbers = st.sampled_from(KEYS), st.sampled_from(NAMES), st.integers(0, 999)
 sizes = st.tuples(st.integers(8, 64), st.integers(8, 64))

@@ -14,7 +14,7 @@ FRAMES = {frame.path: frame for frame in demo_frames()}
 FIRST = next(iter(FRAMES))
 
 # All frames are drawn, once for the module: that takes some ten seconds.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 
 @pytest.fixture(scope="module")

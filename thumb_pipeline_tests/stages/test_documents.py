@@ -24,6 +24,8 @@ from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 from thumb_pipeline_tests.stages.removals import written_down
 
+pytestmark = pytest.mark.quick
+
 ORDER, LIST = run_id("order"), "18c0ffee-0badca"
 
 SCALARS = st.one_of(

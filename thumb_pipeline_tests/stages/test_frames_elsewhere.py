@@ -11,6 +11,8 @@ from thumb_pipeline.storage.frames_guard import FramesGuard, HoldsFrames
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 from thumb_pipeline_tests.stages.mounts import mounted
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 PROGRAM = "from thumb_pipeline.cli.app import main; main()"
 
@@ -35,7 +37,7 @@ def command(archive: Archive, *arguments: str, mounts: list[str]) -> subprocess.
     )
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -60,7 +62,7 @@ def test_frames_of_another_timelapse_in_the_place_of_a_variant_folder_are_refuse
     assert states(two.frames()) == before
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_the_variants_of_a_whole_disk_that_shows_the_sources_are_refused(two: Archive, tmp_path: Path) -> None:
     """The tree of variants is a bind mount of one in which `thumbnails` is the frames folder."""
     disk = tmp_path / "disk"

@@ -19,6 +19,8 @@ from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.planning.test_policy import FIRST, LATEST_ONLY, SECOND, small_of, smalls
 from thumb_pipeline_tests.stages.rendering.test_retries import try_in_vain
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def written_ahead(archive: Archive) -> Archive:

@@ -17,6 +17,8 @@ from thumb_pipeline.storage.folders import (
     look_at,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def picture(format_name: str) -> bytes:
     buffer = io.BytesIO()

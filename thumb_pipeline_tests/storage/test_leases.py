@@ -13,6 +13,8 @@ import pytest
 from thumb_pipeline.storage import leases
 from thumb_pipeline.storage.leases import LockTimeout, hold_lease, is_free, lock
 
+pytestmark = pytest.mark.quick
+
 HOLDER = """
 import subprocess, sys
 from thumb_pipeline.storage import leases

@@ -8,6 +8,8 @@ from thumb_pipeline.storage.frames_guard import FramesGuard, HoldsFrames
 from thumb_pipeline.storage.moving import is_free, is_movable, is_unchanged
 from thumb_pipeline.storage.publishing import CannotWrite
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

@@ -12,6 +12,8 @@ from thumb_pipeline.storage.postgres import (
     shown,
 )
 
+pytestmark = pytest.mark.quick
+
 FIRST = Claim(library_id="first", state="/srv/first/.thumb_pipeline")
 SECOND = Claim(library_id="second", state="/srv/second/.thumb_pipeline")
 

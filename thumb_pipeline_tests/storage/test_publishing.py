@@ -22,6 +22,8 @@ from thumb_pipeline.storage.publishing import (
     writer_of,
 )
 
+pytestmark = pytest.mark.quick
+
 
 def put(target: Path, data: bytes = b"new", *, durable: bool = False) -> os.stat_result:
     return publish(os.fsencode(target), data, writer="abcd1234", durable=durable)

@@ -8,6 +8,8 @@ import pytest
 
 from thumb_pipeline.storage.reading import NoRegularFile, open_regular, read_small
 
+pytestmark = pytest.mark.quick
+
 
 def test_a_small_file_is_read_and_a_larger_one_refused(tmp_path: Path) -> None:
     path = tmp_path / "note"

@@ -10,6 +10,8 @@ from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.storage import removing
 from thumb_pipeline.storage.frames_guard import FramesGuard
 
+pytestmark = pytest.mark.quick
+
 
 def guard(root: Path) -> FramesGuard:
     return FramesGuard(str(root / "cameras"))

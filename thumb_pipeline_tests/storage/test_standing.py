@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.quick
+
 PROGRAM = """
 import os, pathlib, shutil, sys
 from thumb_pipeline.storage.standing import never_make_anew

@@ -11,6 +11,8 @@ import pytest
 from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import lock
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:

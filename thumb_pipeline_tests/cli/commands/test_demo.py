@@ -5,7 +5,7 @@ from PIL import Image
 
 from thumb_pipeline_tests.cli.conftest import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 
 def test_the_demo_makes_a_library_and_can_be_repeated(run: Run, tmp_path: Path) -> None:

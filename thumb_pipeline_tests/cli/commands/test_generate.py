@@ -11,7 +11,7 @@ from PIL import Image
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run, jpeg
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 GENERATE_KEYS = {
     *("sources", "rendered", "adopted", "unchanged", "failed", "pending", "n_bytes", "duration_s", "run_ids"),

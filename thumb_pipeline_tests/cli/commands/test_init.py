@@ -1,6 +1,10 @@
 from pathlib import Path
 
+import pytest
+
 from thumb_pipeline_tests.cli.conftest import Run
+
+pytestmark = pytest.mark.quick
 
 
 def test_init_writes_the_settings_and_never_changes_them(run: Run, tmp_path: Path) -> None:

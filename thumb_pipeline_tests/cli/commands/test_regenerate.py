@@ -18,7 +18,7 @@ from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
 from thumb_pipeline_tests.conftest import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 N_FRAMES = 150
 

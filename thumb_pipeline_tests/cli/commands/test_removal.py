@@ -8,7 +8,7 @@ import pytest
 
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Ended, Run, clean_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 REMOVAL_KEYS = {"run_id", "planned", "removed", "kept", "n_bytes", "trash"}
 FIRST = "timelapse-1_20250422_000000.jpg"

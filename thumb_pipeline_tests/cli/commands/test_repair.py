@@ -6,7 +6,7 @@ import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 NAME = "timelapse-1_20250422_000000.jpg"
 DONE = {

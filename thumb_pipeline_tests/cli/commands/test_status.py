@@ -19,7 +19,7 @@ from thumb_pipeline_tests.cli.served import until, up
 from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders
 from thumb_pipeline_tests.conftest import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 N_FRAMES = 800
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from thumb_pipeline_tests.cli.conftest import Archive, Run, first_port
 from thumb_pipeline_tests.cli.other_site import ATTEMPTS, LAUNCH, status_of
 from thumb_pipeline_tests.cli.served import Served, asked, said_by_up, up
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import uvicorn
 
 from thumb_pipeline.cli.dagster.guard import Guard, refusal_of
 
+pytestmark = pytest.mark.quick
+
 HOST = "127.0.0.1:3000"
 OWN = {"Host": HOST}
 JSON = {**OWN, "Content-Type": "application/json"}

@@ -10,6 +10,8 @@ import pytest
 from thumb_pipeline.cli.dagster.places import Places, StateGone
 from thumb_pipeline.stages.library.open import initialise, open_library
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:

@@ -13,7 +13,7 @@ from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.archives import Archive
 
-pytestmark = [pytest.mark.slow, pytest.mark.both_storages]
+pytestmark = [pytest.mark.daemon, pytest.mark.both_storages]
 
 ASSET = dg.AssetKey("thumbnails")
 FIRST, SECOND = "camera-1/timelapse-1", "camera-2/timelapse-2"

@@ -9,6 +9,8 @@ from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages.rendering import on_demand
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:

@@ -13,6 +13,8 @@ from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.aging import FUTURE_DAYS, let_days_pass
 from thumb_pipeline_tests.stages.archives import Archive
 
+pytestmark = pytest.mark.quick
+
 OPS = {"sweep": "sweep_orphans", "purge": "purge_variants", "restore": "restore_removed"}
 
 

@@ -10,6 +10,8 @@ from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.stages.archives import Archive
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.runs.control import stop_run
 from thumb_pipeline_tests.stages.archives import Archive
+
+pytestmark = pytest.mark.quick
 
 
 def test_a_run_whose_code_server_is_gone_before_it_had_a_process_can_be_stopped(

@@ -6,6 +6,8 @@ from PIL import ExifTags, Image, ImageChops, ImageOps, ImageStat
 
 from thumb_pipeline.imaging.demo.sky import draw_sky, sky_jpeg
 
+pytestmark = pytest.mark.quick
+
 SIZE = (320, 180)
 PLACES = (0, 1, 2)
 

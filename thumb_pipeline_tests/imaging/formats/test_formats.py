@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from thumb_pipeline.imaging.formats.formats import HEAD_N_BYTES, SUPPORTED, ends_early, identify
 from thumb_pipeline_tests.imaging.pictures import saved, scene
 
+pytestmark = pytest.mark.quick
+
 
 @given(st.binary(max_size=HEAD_N_BYTES))
 def test_any_bytes_have_a_format_or_none(head: bytes) -> None:

@@ -3,8 +3,12 @@
 import subprocess
 import sys
 
+import pytest
+
 from thumb_pipeline.imaging.formats.formats import SUPPORTED
 from thumb_pipeline.imaging.sources.decoders import _PLUGINS, decoder_version
+
+pytestmark = pytest.mark.quick
 
 
 def test_every_supported_format_has_its_plugin_and_nothing_else_has() -> None:

@@ -12,6 +12,8 @@ from thumb_pipeline.imaging.sources.document import open_page
 from thumb_pipeline_tests.imaging.foreign_files import pdf
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, corners, is_scene, rendered, scene, spec
 
+pytestmark = pytest.mark.quick
+
 
 def test_the_first_page_is_drawn() -> None:
     (picture,) = rendered(pdf(), spec(80, 60))

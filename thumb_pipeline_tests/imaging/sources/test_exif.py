@@ -10,6 +10,8 @@ from PIL import Image
 from thumb_pipeline.imaging.sources.exif import ExifFacts, read_exif
 from thumb_pipeline_tests.imaging.pictures import exif, saved, scene
 
+pytestmark = pytest.mark.quick
+
 ORIGINAL, DIGITIZED, PLAIN = 0x9003, 0x9004, 0x0132
 OFFSET_ORIGINAL = 0x9011
 

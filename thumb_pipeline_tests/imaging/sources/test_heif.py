@@ -5,6 +5,8 @@ import pytest
 from thumb_pipeline_tests.imaging.foreign_files import heic
 from thumb_pipeline_tests.imaging.pictures import exif, is_scene, lying, rendered, scene, spec
 
+pytestmark = pytest.mark.quick
+
 # Counterclockwise quarter turns, and the EXIF orientation that says the same.
 SAME_TURN = [(0, 1), (1, 8), (2, 3), (3, 6)]
 

@@ -13,6 +13,8 @@ from thumb_pipeline.imaging.sources.raw_signs import is_camera_raw
 from thumb_pipeline_tests.imaging.foreign_files import dng
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, corners, is_scene, lying, rendered, saved, scene, spec
 
+pytestmark = pytest.mark.quick
+
 SENSOR = scene((320, 240))
 PREVIEW = scene((160, 120))
 

@@ -13,6 +13,8 @@ from thumb_pipeline.imaging.results import Rendering
 from thumb_pipeline_tests.imaging.foreign_files import sound, turned_video, video
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, corners, is_scene, opened, rendered, scene, spec
 
+pytestmark = pytest.mark.quick
+
 SIZE = (160, 120)
 BLACK, GRAY = Image.new("RGB", SIZE), Image.new("RGB", SIZE, (120, 120, 120))
 

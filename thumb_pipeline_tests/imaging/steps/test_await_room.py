@@ -2,8 +2,12 @@
 
 import io
 
+import pytest
+
 from thumb_pipeline.imaging.render import render
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, saved, scene, spec
+
+pytestmark = pytest.mark.quick
 
 
 def asked_with(data: bytes) -> list[int]:

@@ -1,10 +1,14 @@
 """Step: the part that stays."""
 
+import pytest
+
 from thumb_pipeline.domain.geometry import framing
 from thumb_pipeline.domain.variants import Fit, Gravity
 from thumb_pipeline.imaging.steps.crop import crop
 from thumb_pipeline.imaging.steps.tasks import FinishTask
 from thumb_pipeline_tests.imaging.pictures import BLUE, RED, scene, spec
+
+pytestmark = pytest.mark.quick
 
 
 def test_gravity_decides_which_part_stays() -> None:

@@ -10,6 +10,8 @@ from thumb_pipeline.imaging.steps.read_header import read_header
 from thumb_pipeline.imaging.steps.tasks import Source
 from thumb_pipeline_tests.imaging.pictures import is_scene, saved, scene, source_of, spec, textured
 
+pytestmark = pytest.mark.quick
+
 
 def decoded(data: bytes) -> Source:
     source = source_of(data, spec())

@@ -9,6 +9,8 @@ from thumb_pipeline.domain.variants import OutputFormat
 from thumb_pipeline.imaging.steps.encode import encode
 from thumb_pipeline_tests.imaging.pictures import is_scene, scene, spec, textured
 
+pytestmark = pytest.mark.quick
+
 NOTE = "a note"
 
 

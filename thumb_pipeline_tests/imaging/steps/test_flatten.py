@@ -9,6 +9,8 @@ from thumb_pipeline.imaging.steps.flatten import flatten
 from thumb_pipeline.imaging.steps.tasks import FinishTask
 from thumb_pipeline_tests.imaging.pictures import scene, spec
 
+pytestmark = pytest.mark.quick
+
 
 def task(output_format: OutputFormat, fit: Fit = Fit.CONTAIN) -> FinishTask:
     wanted = spec(format=output_format, fit=fit, background=(10, 20, 30))

@@ -9,6 +9,8 @@ from thumb_pipeline.imaging.refusals import Refused
 from thumb_pipeline.imaging.steps.identify import identify_format
 from thumb_pipeline_tests.imaging.pictures import saved, scene, source_of
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000"])
 def test_every_supported_format_is_known_by_its_content(format_name: str) -> None:

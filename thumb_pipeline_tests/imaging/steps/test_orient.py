@@ -6,6 +6,8 @@ from thumb_pipeline.imaging.steps.orient import orient
 from thumb_pipeline.imaging.steps.tasks import ShrinkTask
 from thumb_pipeline_tests.imaging.pictures import is_scene, lying, scene
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_ends_upright(orientation: int) -> None:

@@ -8,6 +8,8 @@ from thumb_pipeline.imaging.steps.pad import pad
 from thumb_pipeline.imaging.steps.tasks import FinishTask
 from thumb_pipeline_tests.imaging.pictures import is_scene, scene, spec
 
+pytestmark = pytest.mark.quick
+
 WANTED: VariantSpec = spec(100, 60, fit=Fit.PAD, background=(10, 20, 30))
 
 

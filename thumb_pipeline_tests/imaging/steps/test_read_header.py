@@ -8,6 +8,8 @@ from thumb_pipeline.imaging.steps.identify import identify_format
 from thumb_pipeline.imaging.steps.read_header import read_header
 from thumb_pipeline_tests.imaging.pictures import saved, scene, source_of
 
+pytestmark = pytest.mark.quick
+
 
 def test_the_header_gives_the_stored_size() -> None:
     source = source_of(saved(scene((160, 120))))

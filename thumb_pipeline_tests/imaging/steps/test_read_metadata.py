@@ -1,5 +1,6 @@
 """Step: what rendering needs from metadata."""
 
+import pytest
 from PIL import ImageCms
 
 from thumb_pipeline.imaging.steps.identify import identify_format
@@ -7,6 +8,8 @@ from thumb_pipeline.imaging.steps.read_header import read_header
 from thumb_pipeline.imaging.steps.read_metadata import read_metadata
 from thumb_pipeline.imaging.steps.tasks import Source
 from thumb_pipeline_tests.imaging.pictures import exif, saved, scene, source_of
+
+pytestmark = pytest.mark.quick
 
 
 def read(data: bytes) -> Source:

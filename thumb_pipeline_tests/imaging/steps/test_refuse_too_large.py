@@ -12,6 +12,8 @@ from thumb_pipeline.imaging.steps.refuse_too_large import refuse_too_large
 from thumb_pipeline.imaging.steps.shrink_on_load import shrink_on_load
 from thumb_pipeline_tests.imaging.pictures import saved, scene, source_of, spec
 
+pytestmark = pytest.mark.quick
+
 SIZE = (640, 480)
 BELOW = Limits(max_pixels=100_000)
 

@@ -7,6 +7,8 @@ from thumb_pipeline.imaging.steps.shrink import shrink
 from thumb_pipeline.imaging.steps.tasks import Region, ShrinkTask, whole
 from thumb_pipeline_tests.imaging.pictures import difference, scene, textured
 
+pytestmark = pytest.mark.quick
+
 
 def task(size: tuple[int, int], region: Region, orientation: int = 1) -> ShrinkTask:
     return ShrinkTask(size=size, region=region, orientation=orientation, profile=None, reducing_gap=3.0)

@@ -11,6 +11,8 @@ from thumb_pipeline.imaging.steps.shrink_on_load import shrink_on_load
 from thumb_pipeline.imaging.steps.tasks import Source
 from thumb_pipeline_tests.imaging.pictures import exif, lying, saved, scene, source_of, spec
 
+pytestmark = pytest.mark.quick
+
 
 def drafted(data: bytes, *specs: VariantSpec) -> Source:
     source = source_of(data, *specs)

@@ -2,12 +2,15 @@
 
 import io
 
+import pytest
 from PIL import Image
 
 from thumb_pipeline.domain.geometry import framing
 from thumb_pipeline.imaging.steps.strip_metadata import strip_metadata
 from thumb_pipeline.imaging.steps.tasks import FinishTask
 from thumb_pipeline_tests.imaging.pictures import exif, saved, scene, spec
+
+pytestmark = pytest.mark.quick
 
 TASK = FinishTask(spec=spec(), framing=framing((80, 60), spec()))
 

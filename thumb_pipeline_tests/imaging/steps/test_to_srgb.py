@@ -9,6 +9,8 @@ from thumb_pipeline.imaging.steps.tasks import ShrinkTask
 from thumb_pipeline.imaging.steps.to_srgb import to_srgb
 from thumb_pipeline_tests.imaging.pictures import difference, is_scene, scene
 
+pytestmark = pytest.mark.quick
+
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 from thumb_pipeline.imaging.steps.to_working_mode import WORKING_MODES, to_working_mode
 from thumb_pipeline_tests.imaging.pictures import is_scene, saved, scene, source_of
 
+pytestmark = pytest.mark.quick
+
 
 def converted(picture: Image.Image, format_name: str = "PNG") -> Image.Image:
     source = source_of(b"")

@@ -10,6 +10,8 @@ from thumb_pipeline.imaging.variants.provenance import seal
 from thumb_pipeline_tests.imaging.pictures import saved, scene, spec, textured
 from thumb_pipeline_tests.imaging.variants.test_provenance import NOTE
 
+pytestmark = pytest.mark.quick
+
 
 def must_inspect(data: bytes, *, decode: bool = False) -> Inspection:
     found = inspect(data, decode=decode)

@@ -15,6 +15,8 @@ from thumb_pipeline.imaging.steps.encode import encode
 from thumb_pipeline.imaging.variants.provenance import checksum_holds, read_provenance, seal
 from thumb_pipeline_tests.imaging.pictures import saved, scene, spec
 
+pytestmark = pytest.mark.quick
+
 NOTE = Provenance(
     source_digest="0123456789abcdef" * 2,
     source_n_bytes=2_345_678,

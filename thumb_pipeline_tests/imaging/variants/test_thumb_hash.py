@@ -12,6 +12,8 @@ from thumb_pipeline.imaging.results import Rendering
 from thumb_pipeline.imaging.variants.thumb_hash import thumb_hash
 from thumb_pipeline_tests.imaging.pictures import ORIGIN, opened, saved, scene, spec
 
+pytestmark = pytest.mark.quick
+
 # Made with the `thumbhash` crate, through the wheel fast-thumbhash 1.0.0, from `slanted` of the size.
 KNOWN = [
     ((32, 24), False, "3/cBDYRFIzEEMiRo03V3o3AjOwOR"),

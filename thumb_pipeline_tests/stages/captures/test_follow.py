@@ -11,6 +11,8 @@ from thumb_pipeline.stages.captures.watch import Watch
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive
 from thumb_pipeline_tests.stages.workers.pools import children
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 
 

@@ -15,6 +15,8 @@ from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline.storage.leases import LockTimeout
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive, run_id
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 
 

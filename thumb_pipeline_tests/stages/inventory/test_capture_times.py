@@ -8,6 +8,8 @@ import pytest
 from thumb_pipeline.stages.inventory.capture_times import in_capture_order
 from thumb_pipeline_tests.stages.archives import KEY, Archive, surveyed
 
+pytestmark = pytest.mark.quick
+
 
 def dates(archive: Archive) -> dict[str, tuple[datetime, str]]:
     columns = archive.inventory().select("source_name", "captured_at", "captured_at_basis")

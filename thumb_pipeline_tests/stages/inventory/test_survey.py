@@ -16,6 +16,8 @@ from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive, survey_only, surveyed, touch
 
+pytestmark = pytest.mark.quick
+
 
 def state_of(archive: Archive, name: str = "a.bmp") -> str:
     (state,) = archive.inventory().filter(pl.col("source_name") == name)["state"]

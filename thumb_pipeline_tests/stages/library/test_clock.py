@@ -24,6 +24,8 @@ from thumb_pipeline_tests.stages.aging import (
 from thumb_pipeline_tests.stages.archives import Archive, run_id
 from thumb_pipeline_tests.stages.removals import in_trash, planned, purged, restored, swept
 
+pytestmark = pytest.mark.quick
+
 RETENTION = "[policy.retention.small]\nkeep_days = 30"
 
 

@@ -15,6 +15,8 @@ from thumb_pipeline.storage.postgres import AddressUnusable, Claim, DatabaseUnus
 from thumb_pipeline.storage.postgres import claim as claim_row
 from thumb_pipeline_tests.stages.archives import Archive
 
+pytestmark = pytest.mark.quick
+
 OTHER = Claim(library_id="other", state="/other")
 STATES = ["", "relative", "%00", "%ED", "100%", "/%00", "%2F", "/\x1b[2J", "/" + "x" * 10_000, "/nowhere", "../.."]
 

@@ -21,6 +21,8 @@ from thumb_pipeline.stages.library.settings_in_force import KEPT_NAME, open_in_f
 from thumb_pipeline_tests.mutations import EDITS, Edit, mutated
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
+pytestmark = pytest.mark.quick
+
 TABLES = {name: field.annotation for name, field in Settings.model_fields.items()}
 KEYS = sorted({*TABLES, *(key for kind in TABLES.values() for key in getattr(kind, "model_fields", {}))})
 VALUES = st.recursive(

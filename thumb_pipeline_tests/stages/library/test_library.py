@@ -9,6 +9,8 @@ from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.refused import Refused
 
+pytestmark = pytest.mark.quick
+
 
 def library(root: Path, settings: str = "") -> Path:
     root.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,8 @@ from thumb_pipeline.storage import publishing
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import purged, swept
 
+pytestmark = pytest.mark.quick
+
 
 def outside(archive: Archive, **folders: Path) -> Archive:
     """The library with its state, its variants or both elsewhere."""

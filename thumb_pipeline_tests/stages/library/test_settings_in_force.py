@@ -14,6 +14,8 @@ from thumb_pipeline.stages.library.refused import Refused, SettingsTrouble, Sett
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 
+pytestmark = pytest.mark.quick
+
 VALID = "settle_interval_s = 3.0\n"
 
 

@@ -15,6 +15,8 @@ from thumb_pipeline.stages.verification.verify import verify
 from thumb_pipeline.storage.publishing import temporary_name
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 
+pytestmark = pytest.mark.quick
+
 
 def size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:

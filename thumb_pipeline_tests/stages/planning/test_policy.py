@@ -11,6 +11,8 @@ from thumb_pipeline.stages.verification.statistics import measure
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 from thumb_pipeline_tests.stages.verification.test_verify import counts, orphans, verified
 
+pytestmark = pytest.mark.quick
+
 LATEST_ONLY = '[policy]\nsmall_generation_mode = "latest_only"'
 FIRST, SECOND, THIRD = (f"timelapse-1_20250422_10000{n}.jpg" for n in range(3))
 

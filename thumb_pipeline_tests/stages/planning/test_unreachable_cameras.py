@@ -13,6 +13,8 @@ from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.captures.test_follow import followed
 from thumb_pipeline_tests.stages.captures.test_watch import looked, watch_of
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 TARGETS = ("not-mounted", "camera-1")
 """What the link of the camera leads to: nothing, or itself."""

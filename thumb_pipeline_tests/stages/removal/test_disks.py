@@ -23,6 +23,8 @@ from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id, states
 from thumb_pipeline_tests.stages.mounts import mounted
 from thumb_pipeline_tests.stages.removals import carried_out, purged, swept, written_down
 
+pytestmark = pytest.mark.quick
+
 PROGRAM = """
 import sys
 from thumb_pipeline.domain.removals import Operation
@@ -85,7 +87,7 @@ def test_a_disk_that_takes_no_journal_stops_a_removal_before_anything_moves(done
     assert os.listdir(done.library.journals) == [".lock"]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_disk_that_fails_while_the_journal_is_written_stops_it_too(done: Archive) -> None:
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
@@ -95,7 +97,7 @@ def test_a_disk_that_fails_while_the_journal_is_written_stops_it_too(done: Archi
     assert len(done.variant_files()) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.parametrize("mount", ["mount -t tmpfs none {folder}", "mount --bind {aside} {folder}"])
 def test_a_variant_folder_on_another_file_system_is_refused_before_anything_moves(done: Archive, mount: str) -> None:
     folder, aside = done.variant("a.jpg").parent, done.root / "aside"
@@ -108,7 +110,7 @@ def test_a_variant_folder_on_another_file_system_is_refused_before_anything_move
     assert "'removed': 4, 'kept': 0" in program(done, "for good", before=commands)
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_trash_that_takes_no_folder_keeps_every_file(archive: Archive) -> None:
     disk, copy = archive.root / "disk", archive.root / "copy"
     archive.settings(top=f'[storage]\nvariants = "{disk}"')
@@ -121,7 +123,7 @@ def test_a_trash_that_takes_no_folder_keeps_every_file(archive: Archive) -> None
     assert "'not_movable': 2" in said
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_folder_that_takes_no_changes_keeps_its_files(done: Archive) -> None:
     folder = done.variant("a.jpg").parent
     folder.chmod(0o555)
@@ -134,7 +136,7 @@ def test_a_folder_that_takes_no_changes_keeps_its_files(done: Archive) -> None:
     assert done.manifest()["variant"].to_list() == ["small", "small"]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.parametrize("which", ["small", "thumbnail", "frames"])
 def test_a_folder_that_cannot_be_read_refuses_the_whole_removal(done: Archive, which: str) -> None:
     folder = done.frames() if which == "frames" else done.variant("a.jpg", which).parent
@@ -169,7 +171,7 @@ def test_who_waits_too_long_is_told_what_is_at_work(done: Archive, monkeypatch: 
         pass
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_generate_beside_a_purge_ends_with_every_variant(done: Archive) -> None:
     for index in range(30):
         done.frame(f"{index}.jpg", size=(300, 200), color=index)

@@ -8,6 +8,8 @@ from thumb_pipeline.stages.removal.carry_out import Removed
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import in_trash, planned, purged, removed, swept
 
+pytestmark = pytest.mark.quick
+
 FOR_GOOD = {"use_trash": False}
 FORCED = {"use_trash": False, "force": True}
 

@@ -15,7 +15,7 @@ from thumb_pipeline_tests.conftest import REPOSITORY
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 from thumb_pipeline_tests.stages.removals import in_trash, planned, purged, restored, swept
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 PROGRAM = """
 import os, signal, sys

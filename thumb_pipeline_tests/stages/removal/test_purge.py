@@ -13,6 +13,8 @@ from thumb_pipeline.stages.removal import trash
 from thumb_pipeline_tests.stages.archives import Archive, states
 from thumb_pipeline_tests.stages.removals import carried_out, in_trash, planned, purged, restored, written_down
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-9"
 
 

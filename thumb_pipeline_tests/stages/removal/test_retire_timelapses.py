@@ -9,6 +9,8 @@ from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses, forget
 from thumb_pipeline_tests.stages.archives import KEY, Archive, surveyed
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 
 

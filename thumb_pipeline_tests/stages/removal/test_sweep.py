@@ -14,6 +14,8 @@ from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 from thumb_pipeline_tests.stages.removals import carried_out, in_trash, planned, restored, swept, written_down
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-9"
 
 

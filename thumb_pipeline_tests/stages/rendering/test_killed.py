@@ -18,6 +18,8 @@ from thumb_pipeline.storage.publishing import temporary_name
 from thumb_pipeline_tests.conftest import REPOSITORY
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
+pytestmark = pytest.mark.quick
+
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[2])
@@ -62,7 +64,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_kill_at_any_moment_and_a_second_run_end_as_if_nothing_had_happened(archive: Archive) -> None:
     for n in range(40):
         archive.frame(f"{n}.jpg", size=(400, 300), color=n)
@@ -89,7 +91,7 @@ def test_a_kill_at_any_moment_and_a_second_run_end_as_if_nothing_had_happened(ar
     assert states(archive.frames()) == before
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_workers_end_with_their_parent(archive: Archive) -> None:
     for n in range(40):
         archive.frame(f"{n}.jpg", size=(1200, 900), color=n)

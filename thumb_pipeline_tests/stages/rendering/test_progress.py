@@ -14,6 +14,8 @@ from thumb_pipeline.stages.rendering.progress import Activity, OrderProgress
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id, touch
 
+pytestmark = pytest.mark.quick
+
 ORDER = run_id("order")
 
 NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)

@@ -13,6 +13,8 @@ from thumb_pipeline.stages.rendering.chunk import render_chunk
 from thumb_pipeline.storage.publishing import CannotWrite
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("name", "data", "reason"),

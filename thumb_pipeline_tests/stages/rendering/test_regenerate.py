@@ -14,6 +14,8 @@ from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.archives import run_id as id_of
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 DAYS = [f"timelapse-1_2025042{day}_120000.jpg" for day in range(4)]
 

@@ -20,6 +20,8 @@ from thumb_pipeline.stages.rendering.retries import list_notes, next_retry_at, r
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.captures.test_follow import followed, n_rendered
 
+pytestmark = pytest.mark.quick
+
 AT_ONCE = "[retries]\ndelays_s = [0, 0, 0]"
 
 

@@ -11,6 +11,8 @@ from thumb_pipeline_tests.imaging.foreign_files import video
 from thumb_pipeline_tests.imaging.pictures import scene
 from thumb_pipeline_tests.stages.archives import Archive, touch
 
+pytestmark = pytest.mark.quick
+
 SIZE = (160, 120)
 LATER = "frame_at_s = 1.6"
 

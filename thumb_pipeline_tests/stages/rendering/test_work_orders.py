@@ -16,6 +16,8 @@ from thumb_pipeline.stages.rendering.latest_only import render_rows
 from thumb_pipeline_tests.stages.archives import KEY, Archive, run_id
 from thumb_pipeline_tests.stages.planning.test_policy import FIRST, LATEST_ONLY, SECOND, THIRD, small_of, smalls
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-2/timelapse-2"
 
 

@@ -13,6 +13,8 @@ from thumb_pipeline.stages.repair.repair import Repaired, repair
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 from thumb_pipeline_tests.stages.verification.test_verify import counts, verified
 
+pytestmark = pytest.mark.quick
+
 OTHER = "camera-1/timelapse-2"
 
 

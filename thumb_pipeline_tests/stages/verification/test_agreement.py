@@ -10,6 +10,8 @@ from thumb_pipeline_tests.stages.agreement import assert_agreement
 from thumb_pipeline_tests.stages.naive_checker import Checked, check
 from thumb_pipeline_tests.stages.world import KEYS, World
 
+pytestmark = pytest.mark.quick
+
 ONE, OTHER = KEYS
 
 

@@ -21,6 +21,8 @@ from thumb_pipeline.stages.workers.pool import WorkerPool, worker_orders
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 from thumb_pipeline_tests.stages.workers.pools import pool_in
 
+pytestmark = pytest.mark.quick
+
 
 def verified(archive: Archive, *, deep: bool) -> VerifiedPart:
     library = archive.library
@@ -341,7 +343,7 @@ def test_a_source_without_permission_to_read_is_a_finding(done: Archive) -> None
     assert part.timelapses["unreadable"].to_list() == [1]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_worker_that_dies_over_a_variant_costs_that_one_file(archive: Archive) -> None:
     archive.settings(more='[variants.large]\nfolder = "larges"\ntag = "large"\nmax_width_px = 9000\nformat = "png"')
     for name in ("a.jpg", "b.jpg"):

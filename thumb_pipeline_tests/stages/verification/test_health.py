@@ -4,12 +4,16 @@ import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.verification import health, verdicts
 from thumb_pipeline.stages.verification.health import Answer, Question
 from thumb_pipeline.stages.verification.verify import verify
 from thumb_pipeline_tests.stages.archives import KEY, Archive
+
+pytestmark = pytest.mark.quick
 
 OTHER = "camera-2/timelapse-2"
 

@@ -4,10 +4,13 @@ import shutil
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from thumb_pipeline.stages.verification.rolling import Budget, RollResult, budget_of, roll
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 from thumb_pipeline_tests.stages.verification.test_deep import flip, textured, verified
+
+pytestmark = pytest.mark.quick
 
 OTHER = "camera-2/timelapse-2"
 UNBOUNDED = Budget(n_bytes=10**12, seconds=600.0)

@@ -11,6 +11,8 @@ from thumb_pipeline.stages.verification.statistics import Measurement, measure
 from thumb_pipeline.storage.folders import ArchiveUnavailable
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
+pytestmark = pytest.mark.quick
+
 FOLDERS = {"thumbnail": "thumbnails", "small": "smalls"}
 OTHER = "camera-2/timelapse-2"
 

@@ -12,6 +12,8 @@ from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 from thumb_pipeline_tests.stages.archives import KEY, Archive
 
+pytestmark = pytest.mark.quick
+
 
 def verified(archive: Archive) -> VerifiedPart:
     with archive.library.lease() as lease:

@@ -13,6 +13,8 @@ from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states, touch
 
+pytestmark = pytest.mark.quick
+
 
 def verified(archive: Archive, *keys: str) -> VerifiedPart:
     """Verifies a library that fits one batch, and keeps the verdict."""

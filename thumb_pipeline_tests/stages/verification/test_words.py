@@ -1,11 +1,15 @@
 """Verdicts in words: nothing that is wrong goes unsaid."""
 
+import pytest
+
 from thumb_pipeline.datasets.schemas import VERDICTS
 from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.verification import words
 from thumb_pipeline_tests.stages.archives import Archive
 from thumb_pipeline_tests.stages.removals import planned
 from thumb_pipeline_tests.stages.verification.test_verify import verified
+
+pytestmark = pytest.mark.quick
 
 ONLY_THUMBNAILS = '[variants.thumbnail]\nfolder = "thumbnails"\ntag = "thumb"\nmax_width_px = 16\nmax_height_px = 12\n'
 

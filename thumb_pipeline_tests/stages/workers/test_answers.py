@@ -53,6 +53,8 @@ from thumb_pipeline_tests.domain.notes import FIELDS
 from thumb_pipeline_tests.mutations import EDITS, Edit, mutated
 from thumb_pipeline_tests.stages.workers.pools import SMALL, THUMBNAIL, pool_in, task_for
 
+pytestmark = pytest.mark.quick
+
 EXPECTED = Expectation(source_n_bytes=1, source_mtime_ns=1, source_name_digest="0" * 32, spec=SMALL)
 RECORDED = RecordedFile(n_bytes=1, mtime_ns=1, checksum=None, width_px=None, height_px=None, is_trusted=False)
 SOURCE = KnownSource(path=b"/s", n_bytes=1, mtime_ns=1, digest=None)
@@ -360,7 +362,7 @@ def talking_to(pool: WorkerPool, program: str) -> Any:
     return real
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 @pytest.mark.parametrize("saying", SAYING)
 def test_a_worker_that_says_so_costs_its_row_only(
     tmp_path: Path, frame: Path, saying: str, monkeypatch: pytest.MonkeyPatch
@@ -381,7 +383,7 @@ def test_a_worker_that_says_so_costs_its_row_only(
         assert [variant.outcome for variant in made.variants] == ["made", "made"]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_worker_that_answers_twice_is_not_asked_again(tmp_path: Path, frame: Path) -> None:
     with pool_in(tmp_path, n_workers=1) as pool:
         real = talking_to(
@@ -399,7 +401,7 @@ def test_a_worker_that_answers_twice_is_not_asked_again(tmp_path: Path, frame: P
         assert [variant.outcome for variant in made.variants] == ["made", "made"]
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_a_pipe_in_the_place_of_a_picture_on_a_sheet_is_not_waited_for(tmp_path: Path, frame: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     files = (os.fsencode(tmp_path / "pipe.jpg"), os.fsencode(frame), os.fsencode(tmp_path))

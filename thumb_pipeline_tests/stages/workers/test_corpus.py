@@ -20,7 +20,7 @@ from thumb_pipeline.stages.workers.messages import Outcome, RenderAnswer, Render
 from thumb_pipeline_tests.imaging.corpus import CORPUS, ROWS, Row
 from thumb_pipeline_tests.stages.workers.pools import SMALL, THUMBNAIL, children, pool_in, task_for
 
-pytestmark = [pytest.mark.corpus, pytest.mark.slow]
+pytestmark = [pytest.mark.corpus, pytest.mark.daemon]
 
 if not ROWS:
     pytest.skip(f"no corpus in {CORPUS}: name its folder in THUMB_PIPELINE_CORPUS", allow_module_level=True)

@@ -15,6 +15,8 @@ from thumb_pipeline.stages.workers.memory_turn import SHARED_PIXELS, Room, make_
 from thumb_pipeline.stages.workers.messages import RenderAnswer
 from thumb_pipeline_tests.stages.workers.pools import pool_in, task_for
 
+pytestmark = pytest.mark.quick
+
 HOLDER = """
 import sys, time
 from thumb_pipeline.stages.workers.memory_turn import Room
@@ -74,7 +76,7 @@ def test_without_a_file_nothing_waits() -> None:
     Room(None).admit(10**9)
 
 
-@pytest.mark.slow
+@pytest.mark.daemon
 def test_together_they_hold_the_memory_of_one(tmp_path: Path, panorama: Path) -> None:
     held: list[int] = []
     with pool_in(tmp_path, n_workers=3) as pool:

@@ -20,7 +20,7 @@ from thumb_pipeline.stages.workers.pool import WorkerPool
 from thumb_pipeline.storage import stopping
 from thumb_pipeline_tests.stages.workers.pools import MEBIBYTE, SMALL, children, pool_in, task_for
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.daemon
 
 LONGER_THAN_A_STOP_WAITS_S = 2.3
 
