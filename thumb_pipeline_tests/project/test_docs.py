@@ -29,7 +29,7 @@ from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.removals import KeptReason, Operation
 from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
-from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.domain.settings.written import default_settings
 from thumb_pipeline.stages.demo import demo_frames
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
@@ -124,7 +124,7 @@ def test_a_key_without_a_default_says_so() -> None:
 
 
 def test_the_written_settings_show_what_the_table_promises() -> None:
-    said = tomllib.loads(DEFAULT_SETTINGS)
+    said = tomllib.loads(default_settings())
     for key, values in settings_keys().items():
         head, _, rest = key.partition(".")
         if head in ("cameras", "timelapses", "policy") or values == [None]:

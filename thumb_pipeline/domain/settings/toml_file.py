@@ -24,9 +24,17 @@ from thumb_pipeline.domain.variants import VariantSpec
 class Settings(Table):
     """Everything `thumbs.toml` says, checked."""
 
-    timezone: Timezone = "UTC"
-    background: Color = (255, 255, 255)
-    settle_interval_s: float = Field(default=2.0, ge=0, le=600, strict=True)
+    timezone: Timezone = Field(default="UTC", description="the cameras' local time, as an IANA name")
+    background: Color = Field(
+        default=(255, 255, 255), description='shows through transparent pictures, and around them with fit = "pad"'
+    )
+    settle_interval_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=600,
+        strict=True,
+        description="a file without an end marker is complete when size and mtime stood still for so many seconds",
+    )
     storage: StorageTable = StorageTable()
     rendering: RenderingTable = RenderingTable()
     retries: RetriesTable = RetriesTable()

@@ -13,17 +13,27 @@ from thumb_pipeline.domain.variants import MAX_SIDE_PX, Fit, Gravity, OutputForm
 class VariantTable(Table):
     """`[variants.NAME]`: one recipe and where its files lie."""
 
-    folder: str
-    tag: str
-    max_width_px: int | None = Field(default=None, ge=1, le=65_500, strict=True)
-    max_height_px: int | None = Field(default=None, ge=1, le=65_500, strict=True)
-    fit: Fit = Fit.CONTAIN
-    gravity: Gravity = Gravity.CENTER
-    format: OutputFormat = OutputFormat.JPEG
-    quality: int = Field(default=85, ge=1, le=100, strict=True)
-    progressive: bool = Field(default=False, strict=True)
-    background: Color | None = None
-    enlarge: bool = Field(default=False, strict=True)
+    folder: str = Field(description="folder beside frames/")
+    tag: str = Field(description="part of the file names")
+    max_width_px: int | None = Field(
+        default=None, ge=1, le=65_500, strict=True, description="width of the box; left out, that side is open"
+    )
+    max_height_px: int | None = Field(
+        default=None, ge=1, le=65_500, strict=True, description="height of the box; one of the two must be there"
+    )
+    fit: Fit = Field(
+        default=Fit.CONTAIN, description='"contain", "cover" (crops) or "pad" (fills up with the background)'
+    )
+    gravity: Gravity = Field(
+        default=Gravity.CENTER, description='what "cover" keeps: "center", "north", "south", "east" or "west"'
+    )
+    format: OutputFormat = Field(default=OutputFormat.JPEG, description='"jpeg", "png", "webp" or "avif"')
+    quality: int = Field(default=85, ge=1, le=100, strict=True, description="1 to 100; not used by PNG")
+    progressive: bool = Field(default=False, strict=True, description="whether a JPEG is progressive")
+    background: Color | None = Field(
+        default=None, description="of this variant alone, in place of the library's", examples=["#000000"]
+    )
+    enlarge: bool = Field(default=False, strict=True, description="whether a smaller source is enlarged to its box")
 
     @field_validator("folder")
     @classmethod

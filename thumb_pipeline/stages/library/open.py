@@ -8,7 +8,7 @@ import os
 from thumb_pipeline.domain.layout import CAMERAS_FOLDER, SETTINGS_NAME, TRASH_FOLDER
 from thumb_pipeline.domain.paths import inside, under
 from thumb_pipeline.domain.settings import Settings, SettingsError, parse_settings
-from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.domain.settings.written import default_settings
 from thumb_pipeline.stages.library import roots
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused, SettingsUnusable
@@ -82,7 +82,7 @@ def initialise(root: str) -> bool:
         return False
     try:
         os.makedirs(root, exist_ok=True)
-        publishing.publish(os.fsencode(path), DEFAULT_SETTINGS.encode(), writer="init", durable=True)
+        publishing.publish(os.fsencode(path), default_settings().encode(), writer="init", durable=True)
     except (OSError, publishing.CannotWrite, publishing.NameTaken) as error:
         raise Refused(f"{root} cannot be made a library: {error}") from error
     return True

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.settings import Settings, SettingsError, for_timelapse, parse_settings
-from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.domain.settings.written import default_settings
 from thumb_pipeline.stages.library.open import open_with
 from thumb_pipeline.stages.library.refused import SettingsUnusable
 from thumb_pipeline.stages.library.run_database import _id_of, _written_id
@@ -47,7 +47,7 @@ VALUES = st.recursive(
 @given(EDITS)
 def test_a_spoiled_file_is_used_or_refused(tmp_path_factory: pytest.TempPathFactory, edits: list[Edit]) -> None:
     root = str(tmp_path_factory.getbasetemp())
-    written = mutated(DEFAULT_SETTINGS.encode(), edits, DEFAULT_SETTINGS.encode())
+    written = mutated(default_settings().encode(), edits, default_settings().encode())
     with contextlib.suppress(SettingsUnusable):
         assert for_timelapse(open_with(root, written).settings, KEY).clock.name
 

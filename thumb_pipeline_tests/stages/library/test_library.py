@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from thumb_pipeline.domain.settings.written import DEFAULT_SETTINGS
+from thumb_pipeline.domain.settings.written import default_settings
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.refused import Refused
 
@@ -29,7 +29,7 @@ def refusal(root: Path) -> str:
 def test_initialising_writes_the_default_settings_and_nothing_else(tmp_path: Path) -> None:
     assert initialise(str(tmp_path / "new" / "library"))
     assert os.listdir(tmp_path / "new" / "library") == ["thumbs.toml"]
-    assert (tmp_path / "new" / "library" / "thumbs.toml").read_text() == DEFAULT_SETTINGS
+    assert (tmp_path / "new" / "library" / "thumbs.toml").read_text() == default_settings()
     open_library(str(tmp_path / "new" / "library"))
 
 
