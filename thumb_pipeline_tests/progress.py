@@ -1,6 +1,7 @@
 """Says how many tests are done and how long the rest may take, in place of a dot for each. Asked for with `-q`."""
 
 import time
+from collections.abc import Generator
 
 import pytest
 
@@ -20,21 +21,26 @@ class Progress:
         """Remembers who knows how many there are; with several processes that is told later."""
         self._session = session
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """A test that passed needs no letter."""
-        return ("passed" if report.when == "call" else "", "", "") if report.passed else None
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(self) -> Generator[None, tuple[str, str, str], tuple[str, str, str]]:
+        """No letter for each test."""
+        category, _, _ = yield
+        return category, "", ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Counts, and says it every few seconds."""
+        """Names a test that failed at once; counts the others, and says it every few seconds."""
+        if report.failed:
+            self._write(f"FAILED {report.nodeid}")
         self._n_done += report.when == "teardown"
         now_s = time.monotonic()
         if now_s - self._said_s >= _SAY_EVERY_S and self._n_done and self._session is not None:
             self._said_s = now_s
-            reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-            assert reporter is not None
-            reporter.ensure_newline()
-            reporter.write_line(said(self._n_done, self._session.testscollected, now_s - self._started_s))
+            self._write(said(self._n_done, self._session.testscollected, now_s - self._started_s))
+
+    def _write(self, line: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        assert reporter is not None
+        reporter.write_line(line)
 
 
 def said(n_done: int, n_tests: int, took_s: float) -> str:

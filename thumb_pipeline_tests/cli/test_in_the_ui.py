@@ -32,9 +32,9 @@ QUESTIONS = {"complete", "current", "intact", "no_orphans", "failure_rate", "fre
 
 
 def documented_schedules() -> dict[str, str]:
-    """The schedules in the README, and whether each is on until an operator says otherwise."""
+    """The schedules as documented, and whether each is on until an operator says otherwise."""
     words = {"on": "RUNNING", "off": "STOPPED"}
-    rows = re.findall(r"(?m)^\| `(nightly_\w+)` \| .* \| (on|off) \|", (REPOSITORY / "README.md").read_text())
+    rows = re.findall(r"(?m)^\| `(nightly_\w+)` \| .* \| (on|off) \|", (REPOSITORY / "docs/in-dagster.md").read_text())
     return {name: words[state] for name, state in rows}
 
 

@@ -99,6 +99,7 @@ ALLOWED = REQUIRED | {
     ".git",
     ".gitignore",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "LICENSE",
     "benchmarks",
     "deploy",

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import dagster as dg
 import pytest
 import typer
 import yaml
-from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from thumb_pipeline.cli.app import COMMANDS, app
@@ -28,8 +26,7 @@ from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.plans import Reason
 from thumb_pipeline.domain.removals import KeptReason, Operation
-from thumb_pipeline.domain.settings import CameraTable, RetentionTable, Settings, TimelapseTable, VariantTable
-from thumb_pipeline.domain.settings.written import default_settings
+from thumb_pipeline.domain.settings import Settings
 from thumb_pipeline.stages.demo import demo_frames
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
@@ -72,66 +69,13 @@ def blocks(text: str) -> list[str]:
 # Settings
 
 
-def settings_keys() -> dict[str, list[Any]]:
-    """Every key of thumbs.toml with its defaults; those of tables with names of their own stand for all of them."""
-    built_in = [table.model_dump(mode="json") for table in Settings().variants.values()]
-    found = dict(_leaves(Settings(), ""))
-    for name, field in VariantTable.model_fields.items():
-        found[f"variants.NAME.{name}"] = (
-            [variant[name] for variant in built_in]
-            if field.is_required() or name.startswith("max_")
-            else [field.get_default()]
-        )
-    for name, field in RetentionTable.model_fields.items():
-        found[f"policy.retention.NAME.{name}"] = [None if field.is_required() else field.get_default()]
-    for prefix, table in (("cameras.CAMERA.", CameraTable()), ("timelapses.KEY.", TimelapseTable())):
-        own = dict(_leaves(table, prefix))
-        found |= {key: values for key, values in own.items() if not key.startswith(f"{prefix}policy.")}
-        found[f"{prefix}policy"] = [None]  # the keys of [policy] again
-    return found
+def test_the_page_of_the_settings_is_written_from_them() -> None:
+    remedy = ".venv/bin/python -m thumb_pipeline_tests.project.written"
+    assert page("settings.md") == written.settings_page(), remedy
 
 
-def _leaves(model: BaseModel, prefix: str) -> Iterator[tuple[str, list[Any]]]:
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif not isinstance(value, dict):
-            yield f"{prefix}{name}", [value]
-
-
-def written_as(value: Any) -> str:
-    """A default as `thumbs.toml` would say it."""
-    if isinstance(value, tuple) and value and all(isinstance(part, int) for part in value):
-        value = "#" + bytes(value).hex()
-    return json.dumps(value)
-
-
-def test_the_table_of_settings_has_every_key_and_no_other() -> None:
-    documented = [code(row[0])[0] for row in table(README, "Key")]
-    assert sorted(documented) == sorted(settings_keys())
-
-
-def test_the_table_of_settings_has_the_true_defaults() -> None:
-    known = settings_keys()
-    documented = {code(row[0])[0]: code(row[1]) for row in table(README, "Key")}
-    expected = {key: [written_as(v) for v in values if v is not None] for key, values in known.items()}
-    assert documented == expected
-
-
-def test_a_key_without_a_default_says_so() -> None:
-    assert all(row[1] == NOTHING for row in table(README, "Key") if not code(row[1]))
-
-
-def test_the_written_settings_show_what_the_table_promises() -> None:
-    said = tomllib.loads(default_settings())
-    for key, values in settings_keys().items():
-        head, _, rest = key.partition(".")
-        if head in ("cameras", "timelapses", "policy") or values == [None]:
-            continue
-        tables = list(said["variants"].values()) if head == "variants" else [said[head] if rest else said]
-        shown = [one[key.rsplit(".", 1)[-1]] for one in tables]
-        assert shown == [json.loads(written_as(v)) for v in (values * len(tables))[: len(tables)]], key
+def test_every_setting_has_a_meaning() -> None:
+    assert [key for key, _, meaning in written.settings_keys() if meaning == "None"] == []
 
 
 # The command line
@@ -148,12 +92,12 @@ def options_of(command: Any) -> set[str]:
 
 
 def test_every_command_is_documented_and_every_documented_one_exists() -> None:
-    documented = [code(row[0])[0].split()[1] for row in table(README, "Command")]
+    documented = [code(row[0])[0].split()[1] for row in table(page("commands.md"), "Command")]
     assert documented == list(commands())
 
 
 def test_every_option_is_documented_with_the_commands_that_take_it() -> None:
-    documented = {code(row[0])[0].split()[0]: set(code(row[1])) for row in table(README, "Option")}
+    documented = {code(row[0])[0].split()[0]: set(code(row[1])) for row in table(page("commands.md"), "Option")}
     taken = {
         option: {name for name, command in commands().items() if option in options_of(command)}
         for option in set().union(*map(options_of, commands().values()))
@@ -182,7 +126,7 @@ def test_no_summary_in_the_help_is_cut_off() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_code() -> None:
-    documented = {int(code): re.split(r"\W", meaning)[0] for code, meaning in table(README, "Exit code")}
+    documented = {int(code): re.split(r"\W", meaning)[0] for code, meaning in table(page("commands.md"), "Exit code")}
     assert documented == {exit_code.value: exit_code.name.lower() for exit_code in ExitCode}
 
 
@@ -197,7 +141,8 @@ RUN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 def documented_keys(command: str) -> set[str]:
-    return {key for row in table(README, "Command") if code(row[0])[0].split()[1] == command for key in code(row[2])}
+    rows = table(page("commands.md"), "Command")
+    return {key for row in rows if code(row[0])[0].split()[1] == command for key in code(row[2])}
 
 
 def printed_keys(command: str) -> set[str]:
@@ -260,6 +205,12 @@ def test_the_shown_output_of_the_demo_counts_the_frames_of_the_demo() -> None:
     assert shown == by_timelapse
 
 
+def test_the_readme_is_short_and_names_every_command_as_the_help_does() -> None:
+    assert len(README.encode()) <= 8 * 1024
+    (text,) = [block for block in blocks(README) if block.startswith("demo ")]
+    assert dict(line.split(None, 1) for line in text.splitlines()) == COMMANDS
+
+
 # Assets and instances
 
 
@@ -270,19 +221,19 @@ def test_the_table_of_assets_is_the_definitions() -> None:
         definition = node.partitions_def
         name = definition.name if isinstance(definition, dg.DynamicPartitionsDefinition) else None
         partitions[node.key.to_user_string()] = f"`{name}`" if name else NOTHING
-    assert {code(row[0])[0]: row[1] for row in table(README, "Asset")} == partitions
+    assert {code(row[0])[0]: row[1] for row in table(page("in-dagster.md"), "Asset")} == partitions
 
 
 def test_the_table_of_checks_is_the_definitions() -> None:
     graph = build_definitions().resolve_asset_graph()
-    documented = {code(row[0])[0] for row in table(README, "Check")}
+    documented = {code(row[0])[0] for row in table(page("in-dagster.md"), "Check")}
     assert documented == {key.name for key in graph.asset_check_keys}
 
 
 def test_the_table_of_jobs_is_the_definitions_with_their_priorities() -> None:
     jobs = {job.name: job.tags.get("dagster/priority", "0") for job in build_definitions().resolve_all_job_defs()}
     del jobs["__ASSET_JOB"]
-    assert {code(row[0])[0]: row[1] for row in table(README, "Job")} == jobs
+    assert {code(row[0])[0]: row[1] for row in table(page("in-dagster.md"), "Job")} == jobs
 
 
 def test_the_table_of_schedules_is_the_definitions() -> None:
@@ -291,7 +242,7 @@ def test_the_table_of_schedules_is_the_definitions() -> None:
         for one in build_definitions().schedules or []
         if isinstance(one, dg.ScheduleDefinition) and one.execution_timezone == "UTC"
     }
-    assert {code(row[0])[0]: [code(row[1])[0], row[2]] for row in table(README, "Schedule")} == found
+    assert {code(row[0])[0]: [code(row[1])[0], row[2]] for row in table(page("in-dagster.md"), "Schedule")} == found
 
 
 @pytest.mark.parametrize("name", written.INSTANCE_FILES)
@@ -375,7 +326,7 @@ def test_every_folder_of_the_map_exists_and_every_layer_is_in_it() -> None:
 
 
 def test_the_map_of_a_library_names_what_lies_in_one(library: Path) -> None:
-    (text,) = [block for block in blocks(README) if block.startswith("LIBRARY/")]
+    (text,) = [block for block in blocks(page("state.md")) if block.startswith("LIBRARY/")]
     mapped = {line.split()[0] for line in text.splitlines()[1:]}
     opened, key = open_library(str(library)), "camera-1/timelapse-2"
     folders = [opened.lease_folder, opened.plans, opened.watch, opened.dagster_home, opened.inventory.root]
@@ -414,6 +365,21 @@ def test_every_relative_link_leads_somewhere(path: Path) -> None:
         if not place.exists() or (anchor and anchor not in anchors(place)):
             broken.append(target)
     assert broken == []
+
+
+@pytest.mark.parametrize("name", ["docs/how-it-works.md", "CONTRIBUTING.md"])
+def test_every_module_and_folder_that_is_named_exists(name: str) -> None:
+    packages = [REPOSITORY / "thumb_pipeline", REPOSITORY / "thumb_pipeline_tests"]
+    tops = [REPOSITORY, *packages, *(folder for package in packages for folder in package.rglob("*/"))]
+    named = re.findall(r"`((?:\w+/)*\w+(?:\.py|\.md|/))`", (REPOSITORY / name).read_text(encoding="utf-8"))
+    assert len(named) > 10
+    assert [place for place in named if not any((top / place).exists() for top in tops)] == []
+
+
+def test_every_page_of_the_documentation_is_behind_a_door() -> None:
+    doors = page("README.md")
+    pages = {path.name for path in (REPOSITORY / "docs").glob("*.md")} - {"README.md"}
+    assert [name for name in sorted(pages) if f"]({name}" not in doors] == []
 
 
 def test_every_decision_is_listed() -> None:

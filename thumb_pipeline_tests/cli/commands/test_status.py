@@ -22,7 +22,7 @@ from thumb_pipeline_tests.conftest import REPOSITORY
 pytestmark = pytest.mark.daemon
 
 N_FRAMES = 800
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS_PAGE = (REPOSITORY / "docs/commands.md").read_text(encoding="utf-8")
 KEYS = [f"camera-1/timelapse-{number}" for number in (1, 2, 3)]
 
 
@@ -34,7 +34,7 @@ def keys_in(document: Any) -> set[str]:
 
 
 def documented_keys() -> set[str]:
-    (row,) = re.findall(r"^\| `thumb-pipeline status` \|.*\|(.*)\|$", README, re.MULTILINE)
+    (row,) = re.findall(r"^\| `thumb-pipeline status` \|.*\|(.*)\|$", COMMANDS_PAGE, re.MULTILINE)
     return set(re.findall(r"`(\w+)`", row))
 
 
