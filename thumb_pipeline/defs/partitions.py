@@ -9,22 +9,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import dagster as dg
 
 from thumb_pipeline.defs.runs.failures import refusal
-from thumb_pipeline.defs.runs.in_flight import CAPTURES_JOB
+from thumb_pipeline.defs.runs.words import (
+    CAPTURES_JOB,
+    PARTITION_RANGE_TAGS,
+    PARTITION_TAG,
+    TIMELAPSES,
+    UNFINISHED,
+    UNFINISHED_BACKFILLS,
+)
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses, forget
 
-timelapse_partitions = dg.DynamicPartitionsDefinition(name="timelapse")
+timelapse_partitions = dg.DynamicPartitionsDefinition(name=TIMELAPSES)
 
-_KEY = "dagster/partition"
-_RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-_UNFINISHED = [
-    *(dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING),
-    *(dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING),
-]
-_UNFINISHED_BACKFILLS = {"REQUESTED", "CANCELING", "FAILING"}
 _RECENT_BACKFILLS = 100
 _MOST_NAMED = 10
 
@@ -47,7 +47,7 @@ def timelapses_of(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> 
 
 def register_timelapses(instance: dg.DagsterInstance, keys: Collection[str]) -> list[str]:
     """Adds those keys that are no partitions yet; returns them."""
-    known = set(instance.get_dynamic_partitions("timelapse"))
+    known = set(instance.get_dynamic_partitions(TIMELAPSES))
     new = sorted(set(keys) - known)
     if new:
         instance.add_dynamic_partitions("timelapse", new)
@@ -67,18 +67,18 @@ def retire_timelapses(
         run_id: of the run that calls.
         log: where it is said.
     """
-    partitions = instance.get_dynamic_partitions("timelapse")
+    partitions = instance.get_dynamic_partitions(TIMELAPSES)
     try:
         gone = [*find_gone_timelapses(library, partitions), *(key for key in partitions if not is_key(key))]
         if not gone:
             return []
         others = [
             run.tags
-            for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+            for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
             if run.run_id != run_id and run.job_name != CAPTURES_JOB  # it follows what is there, and counts on none
         ]
         backfills = instance.get_backfills(limit=_RECENT_BACKFILLS)
-        is_backfilled = any(backfill.status.value in _UNFINISHED_BACKFILLS for backfill in backfills)
+        is_backfilled = any(backfill.status.value in UNFINISHED_BACKFILLS for backfill in backfills)
     except REFUSALS as refused:
         log.warning(f"no timelapse was retired: {refused}")
         return []
@@ -114,9 +114,9 @@ def retirable(
     """
     wanted: set[str] = set()
     for tags in runs:
-        first, last = (tags.get(name) for name in _RANGE)
-        if _KEY in tags:
-            wanted.add(tags[_KEY])
+        first, last = (tags.get(name) for name in PARTITION_RANGE_TAGS)
+        if PARTITION_TAG in tags:
+            wanted.add(tags[PARTITION_TAG])
         elif first in partitions and last in partitions:
             wanted.update(partitions[partitions.index(first) : partitions.index(last) + 1])
         else:

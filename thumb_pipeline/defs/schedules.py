@@ -8,6 +8,7 @@ import dagster as dg
 from thumb_pipeline.defs import settings_trouble
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.runs import lanes
+from thumb_pipeline.defs.runs.words import NO_RETRY
 
 
 def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.ScheduleDefinition:
@@ -45,7 +46,7 @@ def nightly_reconcile(context: dg.ScheduleEvaluationContext, library: LibraryRes
         tags={
             **lanes.MAINTENANCE,
             **settings_trouble.run_tags(opened),
-            "dagster/max_retries": "0",  # the next night is the retry
+            **NO_RETRY,  # the next night is the retry
         },
     )
 

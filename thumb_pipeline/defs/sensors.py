@@ -19,6 +19,7 @@ from thumb_pipeline.defs.partitions import timelapse_partitions
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.runs.in_flight import attending_for_s, is_counted_on, unfinished_run_ids
 from thumb_pipeline.defs.runs.lost_runs import ask_again_for_lost_retries
+from thumb_pipeline.defs.runs.words import TIMELAPSES
 from thumb_pipeline.defs.verification import VERIFICATION
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.watching import Cursor, Decision, InFlight, Known, OnDisk, decide, is_successor_due
@@ -122,7 +123,7 @@ class _Partitions:
     def __init__(self, instance: dg.DagsterInstance, library: Library) -> None:
         self._instance = instance
         self._library = library
-        self._keys = frozenset(instance.get_dynamic_partitions("timelapse"))
+        self._keys = frozenset(instance.get_dynamic_partitions(TIMELAPSES))
         self._strange = frozenset(key for key in self._keys if not is_key(key))
         self._gone = frozenset[str]()
         self._forgotten = frozenset[str]()

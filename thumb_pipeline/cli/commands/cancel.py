@@ -19,7 +19,6 @@ from thumb_pipeline.cli.selection import AllOption
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.stages.library.refused import Refused
 
-_CAPTURES_JOB = "new_captures"
 _NOTHING = "nothing runs and nothing waits"
 
 
@@ -48,7 +47,7 @@ def cancel(
         chosen += [each for one in backfills for each in runs.runs_of(instance, one) if each not in chosen]
         left = runs.cancel(opened, instance, chosen)
     _tell_cancelled(chosen, left, backfills, json=json)
-    if any(run.job == _CAPTURES_JOB for run in live if run.run_id in chosen):
+    if any(run.is_for_captures for run in live if run.run_id in chosen):
         say("up starts another run for new captures; to rest, switch new_captures_sensor off in the UI (Automation)")
     if left:
         say(f"still stopping: {', '.join(left)}; look again with status")

@@ -16,7 +16,7 @@ from thumb_pipeline.cli.console import (
 )
 from thumb_pipeline.cli.dagster import runs
 from thumb_pipeline.cli.dagster.instance import settle_run_database
-from thumb_pipeline.cli.dagster.runs import ASSETS_JOB, BackfillState, RunState
+from thumb_pipeline.cli.dagster.runs import BackfillState, RunState
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.domain.quantities import counted, human_seconds
@@ -31,7 +31,6 @@ _N_FAILED_RUNS = 5
 _NOTHING = "nothing runs and nothing waits"
 _AT_WORK = "started"
 _WAITING = {"queued", "not_started", "starting"}
-_CAPTURES_JOB = "new_captures"
 _BACKFILL_WORDS = {"requested": "under way", "canceling": "being cancelled", "failing": "failing"}
 
 
@@ -152,13 +151,12 @@ def _print_run(run: RunState, order: OrderProgress | None, now: datetime) -> Non
     typer.echo(f"{run.run_id}  {_what(run)}  {run.status.replace('_', ' ')}{lane}  {since} {_ago(run.since, now)}")
     if order is not None:
         typer.echo(f"  {_words(order)}")
-    elif run.job == _CAPTURES_JOB and run.status == _AT_WORK:
+    elif run.is_for_captures and run.status == _AT_WORK:
         typer.echo("  watches for new frames and renders them as they come")
 
 
 def _what(run: RunState) -> str:
-
-    job = "assets" if run.job == ASSETS_JOB else run.job
+    job = "assets" if run.is_of_assets else run.job
     return job if run.backfill_id is None else f"{job} of backfill {run.backfill_id}"
 
 

@@ -20,8 +20,6 @@ from thumb_pipeline.cli.dagster.half_made import discard_half_made
 from thumb_pipeline.cli.dagster.instance import InstanceUnusable, command_home, write_instance_files
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.runs.control import (
-    ASSETS_JOB,
-    BACKFILL_TAG,
     BackfillState,
     call_cancelled,
     end_process,
@@ -32,10 +30,10 @@ from thumb_pipeline.defs.runs.control import (
     stop_run,
 )
 from thumb_pipeline.defs.runs.failures import COMMAND_TAG, REFUSED
-from thumb_pipeline.defs.runs.in_flight import UNFINISHED
 from thumb_pipeline.defs.runs.lanes import LANE_TAG, RENDER_POOL
 from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.runs.stuck_ticks import free_stuck_ticks
+from thumb_pipeline.defs.runs.words import ASSETS_JOB, BACKFILL_TAG, CAPTURES_JOB, NO_RETRY, UNFINISHED
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.library import clean_up, run_database
@@ -44,7 +42,6 @@ from thumb_pipeline.stages.rendering.chunk import ChunkResult
 from thumb_pipeline.stages.rendering.work_orders import fold
 
 __all__ = [
-    "ASSETS_JOB",
     "BackfillState",
     "end_lost_runs",
     "live_backfills",
@@ -179,6 +176,16 @@ class RunState:
     since: datetime
     backfill_id: str | None
 
+    @property
+    def is_of_assets(self) -> bool:
+        """Whether it was launched by hand or by a backfill, and Dagster has no name for it."""
+        return self.job == ASSETS_JOB
+
+    @property
+    def is_for_captures(self) -> bool:
+        """Whether it stays for new captures."""
+        return self.job == CAPTURES_JOB
+
 
 def unfinished_runs(library: Library, instance: dg.DagsterInstance) -> list[RunState]:
     """Runs that wait or work, the oldest first; those of killed commands are marked as failed before."""
@@ -307,7 +314,7 @@ def _executed(
                 **(tags or {}),
                 COMMAND_TAG: run_id,
                 clean_up.LEASE_TAG: clean_up.lease_tag(lease, run_id),
-                "dagster/max_retries": "0",
+                **NO_RETRY,
             },  # a command is repeated by its user
             resources={"io_manager": dg.mem_io_manager},  # one process: nothing is left for a later one to read
             raise_on_error=False,

@@ -17,7 +17,7 @@ from thumb_pipeline.defs.checks import library_checks
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.runs import lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
-from thumb_pipeline.defs.runs.in_flight import UNFINISHED
+from thumb_pipeline.defs.runs.words import BACKFILL_TAG, TIMELAPSES, UNFINISHED
 from thumb_pipeline.domain.clocks import moment
 from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.paths import inside
@@ -94,10 +94,10 @@ def needed_runs(instance: dg.DagsterInstance, library: Library, before_s: float)
         needed |= {run_id for run_id in (run.root_run_id, run.parent_run_id) if run_id}
     for backfill in instance.get_backfills():
         if backfill.status.value not in _ENDED_BACKFILLS:
-            needed |= set(instance.get_run_ids(dg.RunsFilter(tags={"dagster/backfill": backfill.backfill_id})))
+            needed |= set(instance.get_run_ids(dg.RunsFilter(tags={BACKFILL_TAG: backfill.backfill_id})))
     checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(library_checks.check_keys))
     needed |= {record.run_id for record in checks.values()}
-    partitions = set(instance.get_dynamic_partitions("timelapse"))
+    partitions = set(instance.get_dynamic_partitions(TIMELAPSES))
     for asset in instance.get_asset_keys():
         needed |= set(_latest_of(instance, asset, partitions, before_s))
     return needed

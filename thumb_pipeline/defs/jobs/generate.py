@@ -15,6 +15,7 @@ from thumb_pipeline.defs.partitions import register_timelapses, retire_timelapse
 from thumb_pipeline.defs.resources import LibraryResource, ProgressResource
 from thumb_pipeline.defs.runs import backfills, lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.runs.words import NO_RETRY
 from thumb_pipeline.defs.shown.reporting import (
     by_timelapse,
     coverage_metadata,
@@ -38,7 +39,6 @@ from thumb_pipeline.stages.rendering.latest_only import render_rows
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 from thumb_pipeline.stages.verification.statistics import Measurement, measure
 
-_NO_RETRY = {"dagster/max_retries": "0"}
 _MOST_ROWS = 1_000
 _NOTHING_LEFT = "what this run had planned is carried out and reported; re-execute all of its steps to plan anew"
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
@@ -207,7 +207,7 @@ def _report_without_left_out(
         if key not in order.left_out:
             metadata = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
             _materialized(context, "thumbnails", key, metadata)
-    context.instance.add_run_tags(context.run_id, _NO_RETRY)  # it would only be told the same
+    context.instance.add_run_tags(context.run_id, NO_RETRY)  # it would only be told the same
     work_orders.discard(opened, order.id)  # whoever repeats the run when that is put right needs a new one
     _fail_for_left_out(order)
 

@@ -14,6 +14,7 @@ from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.runs import lanes
 from thumb_pipeline.defs.runs.failures import refusals_as_failures
+from thumb_pipeline.defs.runs.words import NO_RETRY
 from thumb_pipeline.defs.shown.materializing import materialize
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.rendering.chunk import TimelapseCounts
@@ -70,5 +71,5 @@ def generate_on_demand_graph() -> None:
 
 generate_on_demand = generate_on_demand_graph.to_job(
     executor_def=dg.in_process_executor,
-    tags={**lanes.ON_DEMAND, "dagster/max_retries": "0"},  # who waits for it asks again
+    tags={**lanes.ON_DEMAND, **NO_RETRY},  # who waits for it asks again
 )

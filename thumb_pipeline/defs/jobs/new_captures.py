@@ -17,8 +17,9 @@ from thumb_pipeline.defs.partitions import register_timelapses
 from thumb_pipeline.defs.resources import LibraryResource
 from thumb_pipeline.defs.run_config import RunConfig
 from thumb_pipeline.defs.runs.failures import refusal
-from thumb_pipeline.defs.runs.in_flight import CAPTURES_JOB, unfinished_run_ids
+from thumb_pipeline.defs.runs.in_flight import unfinished_run_ids
 from thumb_pipeline.defs.runs.lanes import CAPTURES
+from thumb_pipeline.defs.runs.words import CAPTURES_JOB, NO_RETRY
 from thumb_pipeline.defs.shown.materializing import materialize
 from thumb_pipeline.domain.watching import HAND_OVER_S, RUN_LASTS_S
 from thumb_pipeline.stages.captures import memory
@@ -154,6 +155,4 @@ def new_captures_graph() -> None:
     follow_captures()
 
 
-new_captures = new_captures_graph.to_job(
-    executor_def=dg.in_process_executor, tags={**CAPTURES, "dagster/max_retries": "0"}
-)
+new_captures = new_captures_graph.to_job(executor_def=dg.in_process_executor, tags={**CAPTURES, **NO_RETRY})

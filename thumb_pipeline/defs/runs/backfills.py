@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import dagster as dg
 
 from thumb_pipeline.defs.runs.lanes import LANE_TAG, REGENERATION
+from thumb_pipeline.defs.runs.words import BACKFILL_TAG, ROOT_BACKFILL_TAG
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.planning.plan import Plan
 from thumb_pipeline.stages.rendering.work_left import find_left
-
-_BACKFILL = "dagster/backfill"
-_ROOT_BACKFILL = "dagster/root_backfill_id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +58,12 @@ def _earlier_runs(context: dg.OpExecutionContext) -> set[str]:
     if context.run.root_run_id:
         root = context.instance.get_run_by_id(context.run.root_run_id)
         tags = {**(root.tags if root else {}), **tags}
-    elif _ROOT_BACKFILL not in tags:
+    elif ROOT_BACKFILL_TAG not in tags:
         return set()
-    backfill_id = tags.get(_ROOT_BACKFILL) or tags.get(_BACKFILL)
+    backfill_id = tags.get(ROOT_BACKFILL_TAG) or tags.get(BACKFILL_TAG)
     if not backfill_id:
         return set()
-    of_it = [dg.RunsFilter(tags={tag: backfill_id}) for tag in (_BACKFILL, _ROOT_BACKFILL)]
+    of_it = [dg.RunsFilter(tags={tag: backfill_id}) for tag in (BACKFILL_TAG, ROOT_BACKFILL_TAG)]
     return {run_id for runs in of_it for run_id in context.instance.get_run_ids(runs)} - {context.run.run_id}
 
 

@@ -12,17 +12,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from thumb_pipeline.defs.runs.in_flight import BACKFILL_GOES_ON, UNFINISHED
 from thumb_pipeline.defs.runs.lost_runs import end_lost_runs, lease_of
+from thumb_pipeline.defs.runs.words import BACKFILL_TAG, NO_RETRY, UNFINISHED, UNFINISHED_BACKFILLS
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
 
-ASSETS_JOB = "__ASSET_JOB"
-"""What Dagster calls every run of assets that is launched by hand or by a backfill."""
-
-BACKFILL_TAG = "dagster/backfill"
-_MAX_RETRIES_TAG = "dagster/max_retries"
 _MOST_BACKFILLS = 50
 _PARTS = ("target", "requested", "materialized", "failed_and_downstream")
 
@@ -59,7 +54,7 @@ class BackfillState:
 def live_backfills(instance: dg.DagsterInstance) -> list[BackfillState]:
     """The backfills under way, the latest first."""
     found = instance.get_backfills(limit=_MOST_BACKFILLS)
-    return [_state(instance, backfill) for backfill in found if backfill.status.value in BACKFILL_GOES_ON]
+    return [_state(instance, backfill) for backfill in found if backfill.status.value in UNFINISHED_BACKFILLS]
 
 
 def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
@@ -68,7 +63,7 @@ def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
     Its runs are stopped like others; the daemon marks it as cancelled when they have ended.
     """
     backfill = instance.get_backfill(backfill_id)
-    if backfill is None or backfill.status.value not in BACKFILL_GOES_ON:
+    if backfill is None or backfill.status.value not in UNFINISHED_BACKFILLS:
         return False
     if backfill.status.value == "REQUESTED":
         canceling = type(backfill.status)("CANCELING")
@@ -96,7 +91,7 @@ def refuse_unstoppable(instance: dg.DagsterInstance, run_or_backfill_id: str) ->
         )
     if run is not None and run.is_finished:
         raise Refused(f"run {run.run_id} has ended already ({run.status.value})")
-    if backfill is not None and backfill.status.value not in BACKFILL_GOES_ON:
+    if backfill is not None and backfill.status.value not in UNFINISHED_BACKFILLS:
         raise Refused(f"backfill {backfill.backfill_id} has ended already ({backfill.status.value})")
 
 
@@ -108,7 +103,7 @@ def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> Non
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return
-    instance.add_run_tags(run_id, {_MAX_RETRIES_TAG: "0"})  # however it ends, nobody wants it repeated
+    instance.add_run_tags(run_id, NO_RETRY)  # however it ends, nobody wants it repeated
     pid = _process(library, run)
     if pid is not None:
         if run.status != dg.DagsterRunStatus.CANCELING:

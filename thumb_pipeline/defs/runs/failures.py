@@ -10,11 +10,10 @@ from typing import Any
 
 import dagster as dg
 
+from thumb_pipeline.defs.runs.words import REPEAT_FAILED_STEPS_TAG
 from thumb_pipeline.domain.plain_text import plain_lines
 from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
-
-_REPEAT_FAILED_STEPS_TAG = "dagster/retry_on_asset_or_op_failure"
 
 REFUSED = "refused_before_anything_changed"
 """Metadata of a failure that changed nothing; a command then ends with the exit code of a refusal."""
@@ -60,5 +59,5 @@ def refusal(description: str, *, metadata: dict[str, Any] | None = None) -> dg.F
     """A failure that would come again: neither an op nor its run is repeated; lost processes and faults are."""
     with suppress(dg.DagsterInvariantViolationError):  # no op asks: a sensor does, or a resource
         context = dg.OpExecutionContext.get()
-        context.instance.add_run_tags(context.run_id, {_REPEAT_FAILED_STEPS_TAG: "false"})
+        context.instance.add_run_tags(context.run_id, {REPEAT_FAILED_STEPS_TAG: "false"})
     return dg.Failure(description=plain_lines(description), metadata=metadata, allow_retries=False)

@@ -6,20 +6,8 @@ from collections.abc import Collection
 import dagster as dg
 
 from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
+from thumb_pipeline.defs.runs.words import CAPTURES_JOB, UNFINISHED, UNFINISHED_BACKFILLS
 from thumb_pipeline.stages.library.library import Library
-
-CAPTURES_JOB = "new_captures"
-
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-"""Statuses of runs that wait or work."""
-
-BACKFILL_GOES_ON = {"REQUESTED", "CANCELING", "FAILING"}
 
 
 def attending_for_s(instance: dg.DagsterInstance, library: Library) -> dict[str, float]:
@@ -48,4 +36,4 @@ def is_counted_on(instance: dg.DagsterInstance) -> bool:
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     if any(run.job_name != CAPTURES_JOB for run in runs):
         return True
-    return any(backfill.status.value in BACKFILL_GOES_ON for backfill in instance.get_backfills(limit=50))
+    return any(backfill.status.value in UNFINISHED_BACKFILLS for backfill in instance.get_backfills(limit=50))

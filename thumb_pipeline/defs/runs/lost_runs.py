@@ -14,6 +14,7 @@ import dagster as dg
 
 from thumb_pipeline.defs.runs.failures import COMMAND_TAG
 from thumb_pipeline.defs.runs.lanes import LANE_TAG
+from thumb_pipeline.defs.runs.words import MAX_RETRIES_TAG, RETRY_TAG, WILL_RETRY_TAG
 from thumb_pipeline.domain.clocks import SLACK_S
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
@@ -24,9 +25,6 @@ _LEASE_ID = re.compile("[0-9a-f]{8}")
 
 _LOST_TAG = "thumb_pipeline/lost"
 _ASKED_AGAIN_TAG = "thumb_pipeline/retry_asked_again"
-_WILL_RETRY_TAG = "dagster/will_retry"
-_RETRY_TAG = "dagster/auto_retry_run_id"
-_MAX_RETRIES_TAG = "dagster/max_retries"
 
 _SILENT_S = 60.0
 """Between the end of a run's lease and its last word there are events; Dagster waits for a lost database up to 22 s."""
@@ -133,12 +131,7 @@ def _is_forgotten(record: dg.RunRecord, now: datetime) -> bool:
     Our tags are copied to repetitions, so they name their run.
     """
     run, tags = record.dagster_run, record.dagster_run.tags
-    is_due = tags.get(_WILL_RETRY_TAG) == "true" or tags.get(_LOST_TAG) == run.run_id
-    if (
-        not is_due
-        or _RETRY_TAG in tags
-        or tags.get(_ASKED_AGAIN_TAG) == run.run_id
-        or tags.get(_MAX_RETRIES_TAG) == "0"
-    ):
+    is_due = tags.get(WILL_RETRY_TAG) == "true" or tags.get(_LOST_TAG) == run.run_id
+    if not is_due or RETRY_TAG in tags or tags.get(_ASKED_AGAIN_TAG) == run.run_id or tags.get(MAX_RETRIES_TAG) == "0":
         return False
     return record.end_time is not None and abs(now.timestamp() - record.end_time) > _RETRY_WITHIN.total_seconds()

@@ -9,8 +9,9 @@ import pytest
 
 from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.runs import lost_runs
-from thumb_pipeline.defs.runs.in_flight import CAPTURES_JOB, attending_for_s, unfinished_run_ids
+from thumb_pipeline.defs.runs.in_flight import attending_for_s, unfinished_run_ids
 from thumb_pipeline.defs.runs.lost_runs import ask_again_for_lost_retries, end_lost_runs, lease_of
+from thumb_pipeline.defs.runs.words import CAPTURES_JOB
 from thumb_pipeline.stages.library import clean_up
 from thumb_pipeline.storage import leases
 from thumb_pipeline_tests.defs.conftest import QUIET
