@@ -10,6 +10,7 @@ import polars as pl
 
 from thumb_pipeline.domain.clocks import SLACK
 from thumb_pipeline.domain.failures import FailureReason
+from thumb_pipeline.domain.plans import RecordState
 
 TRANSIENT = [reason.value for reason in FailureReason if reason.is_transient]
 """The reasons that pass by themselves."""
@@ -40,7 +41,7 @@ def with_retries(rows: pl.LazyFrame, before: pl.LazyFrame, *, delays_s: Sequence
         The rows with `attempts`, tries in a row that ended for the same reason over an unchanged source, and
         `retry_at`, set for reasons that pass by themselves while a delay is left.
     """
-    is_refused = pl.col("state") == "failed"
+    is_refused = pl.col("state") == RecordState.FAILED
     earlier = before.filter(is_refused).select(*_SAME_TRY, n_earlier="attempts")
     tried = pl.when(is_refused).then(pl.col("n_earlier").fill_null(0) + 1)
     delay_us = pl.col("attempts").replace_strict(

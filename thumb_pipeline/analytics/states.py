@@ -10,7 +10,7 @@ import polars as pl
 
 from thumb_pipeline.analytics.expected import variant_path
 from thumb_pipeline.analytics.retries import TRANSIENT
-from thumb_pipeline.domain.plans import Reason, State
+from thumb_pipeline.domain.plans import Reason, RecordState, State
 from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
 
@@ -42,7 +42,7 @@ def records(
         "timelapse",
         "source_name",
         pl.col(kept).name.prefix("r_"),
-        r_is_refused=pl.col("state") == "failed",
+        r_is_refused=pl.col("state") == RecordState.FAILED,
         r_stands=(pl.col("decoder") == decoder) & ~_is_due(now, latest_retry_at),
         r_same_spec=(pl.col("spec_fingerprint") == spec.fingerprint)
         & (pl.col("render_revision") == RENDER_REVISION)

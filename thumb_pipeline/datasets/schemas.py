@@ -13,7 +13,7 @@ import polars as pl
 from thumb_pipeline.domain.capture_times import Basis
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
-from thumb_pipeline.domain.plans import Reason
+from thumb_pipeline.domain.plans import Origin, Reason, RecordState
 
 INSTANT = pl.Datetime("us", "UTC")
 
@@ -81,8 +81,8 @@ MANIFEST = TableSchema(
     name="manifest",
     key=("source_name", "variant"),
     words={
-        "state": {"made", "failed"},
-        "origin": {"rendered", "adopted", "trusted"},
+        "state": set(RecordState),
+        "origin": set(Origin),
         "reason": set(FailureReason),
     },
     always=("state",),

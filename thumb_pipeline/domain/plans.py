@@ -30,6 +30,22 @@ class State(StrEnum):
     FAILED = "failed"  # a remembered refusal that still stands
     EXAMINE = "examine"  # a file without a record, or not as recorded: its own provenance decides
     VALID = "valid"
+    ADOPTED = "adopted"  # examined, and right: it is recorded and not made
+
+
+class RecordState(StrEnum):
+    """What the manifest says of a variant."""
+
+    MADE = "made"
+    FAILED = "failed"
+
+
+class Origin(StrEnum):
+    """How a recorded variant came to be ours."""
+
+    RENDERED = "rendered"
+    ADOPTED = "adopted"  # it carries our provenance, and is what would be made now
+    TRUSTED = "trusted"  # another program's, accepted on an operator's word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

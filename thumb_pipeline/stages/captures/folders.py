@@ -12,6 +12,7 @@ import polars as pl
 
 from thumb_pipeline.domain.layout import FRAMES_FOLDER, is_camera_folder, timelapse_key
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import SourceListing, sources_of
 from thumb_pipeline.stages.inventory.settling import SETTLED
@@ -110,7 +111,7 @@ def find_refused(library: Library, key: str, found: FolderListing) -> set[str]:
     stat = (pl.col("source_n_bytes").alias("n_bytes"), pl.col("source_mtime_ns").alias("mtime_ns"))
     failed = library.manifest.query(
         [key],
-        lambda rows: rows.filter(pl.col("state") == "failed").select("source_name", *stat).unique(),
+        lambda rows: rows.filter(pl.col("state") == RecordState.FAILED).select("source_name", *stat).unique(),
         names=listed["source_name"].to_list(),
     )
     return set(listed.join(failed, on=_STAT, how="semi")["source_name"])

@@ -12,7 +12,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
 from thumb_pipeline.domain import names
-from thumb_pipeline.domain.plans import Expectation, Reason, State
+from thumb_pipeline.domain.plans import Expectation, Origin, Reason, RecordState, State
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining.digests import add_known_digests
 from thumb_pipeline.stages.library.library import Lease, Library
@@ -20,7 +20,6 @@ from thumb_pipeline.stages.library.progress import Progress, of_part
 from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, ExamineTask
 from thumb_pipeline.stages.workers.pool import in_batches, open_pool
 
-ADOPTED = "adopted"
 """The state of a variant that was right and unrecorded."""
 
 _ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
@@ -53,8 +52,8 @@ def examine(
         on_progress: told of files looked into.
 
     Returns:
-        The states with every doubtful one decided (`ADOPTED`, or the reason to make it again), and the manifest rows
-        of the adopted.
+        The states with every doubtful one decided (adopted, or the reason to make it again), and the manifest rows of
+        the adopted.
     """
     doubtful = states.filter(pl.col("state") == State.EXAMINE.value)
     if doubtful.is_empty():
@@ -73,8 +72,8 @@ def examine(
     # Its predecessor still stands: a kill came between the two. Made again, it takes the predecessor with it.
     is_halfway = pl.col("v_reason").is_null() & pl.col("superseded_path").is_not_null() & ~pl.col("v_is_trusted")
     verdict = pl.when(is_halfway).then(pl.lit(Reason.STALE_SPEC.value)).otherwise("v_reason")
-    decided = decided.with_columns(state=verdict.fill_null(ADOPTED), known_digest=pl.col("v_known_digest"))
-    adopted = _manifest_rows(decided.filter(pl.col("state") == ADOPTED))
+    decided = decided.with_columns(state=verdict.fill_null(State.ADOPTED), known_digest=pl.col("v_known_digest"))
+    adopted = _manifest_rows(decided.filter(pl.col("state") == State.ADOPTED))
     rest = states.filter(pl.col("state") != State.EXAMINE.value)
     return pl.concat([rest, decided.select(rest.columns)]), adopted
 
@@ -116,8 +115,8 @@ def _batches(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) 
 
 def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
     said: dict[str, Any] = {
-        "state": pl.lit("made"),
-        "origin": pl.when(pl.col("v_is_trusted")).then(pl.lit("trusted")).otherwise(pl.lit(ADOPTED)),
+        "state": pl.lit(RecordState.MADE),
+        "origin": pl.when(pl.col("v_is_trusted")).then(pl.lit(Origin.TRUSTED)).otherwise(pl.lit(Origin.ADOPTED)),
         "source_n_bytes": pl.col("n_bytes"),
         "source_mtime_ns": pl.col("mtime_ns"),
         "render_revision": pl.lit(RENDER_REVISION),

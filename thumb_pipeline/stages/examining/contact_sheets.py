@@ -5,6 +5,7 @@ import os
 import polars as pl
 
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.stages.inventory.capture_times import in_capture_order
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.messages import SheetAnswer, SheetTask
@@ -35,7 +36,7 @@ def write_contact_sheet(library: Library, keys: list[str], lease: Lease) -> str 
 def _files(library: Library, key: str, count: int, *, spread: bool) -> tuple[bytes, ...]:
     """Up to `count` thumbnails in the order of capture: the newest, or evenly spread over all."""
     smallest = _smallest_variant(library)
-    is_shown = (pl.col("state") == "made") & (pl.col("variant") == smallest)
+    is_shown = (pl.col("state") == RecordState.MADE) & (pl.col("variant") == smallest)
     order = library.inventory.query([key], lambda rows: in_capture_order(rows).select("source_name"))
     # A few more than asked for: some of the newest may have failed.
     names = order["source_name"].to_list() if spread else order["source_name"].tail(4 * count).to_list()

@@ -11,12 +11,11 @@ import polars as pl
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.plans import Reason, State
-from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.examining.deep import files_of_variants, prove
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.pool import open_pool
 
-VOUCHED = (State.VALID.value, ADOPTED)
+VOUCHED = (State.VALID.value, State.ADOPTED)
 """States of variants that were not opened to their end: what damage can overturn."""
 
 

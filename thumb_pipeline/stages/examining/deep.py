@@ -15,7 +15,7 @@ from thumb_pipeline.datasets.schemas import DAMAGE, INSTANT, SOURCE_KEY, VARIANT
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.failures import Failure
 from thumb_pipeline.domain.findings import SourceFinding
-from thumb_pipeline.domain.plans import Expectation, Reason
+from thumb_pipeline.domain.plans import Expectation, Origin, Reason, RecordState
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.stages.examining.digests import add_known_digests
 from thumb_pipeline.stages.library.library import Library
@@ -109,10 +109,10 @@ def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFr
         adoptable: manifest rows of those that have none yet, or none that holds.
     """
     kept = ("variant_path", "n_bytes", "mtime_ns", "checksum", "width_px", "height_px")
-    columns = (*VARIANT_KEY, *kept, pl.col("origin").eq("trusted").fill_null(False).alias("is_trusted"))
+    columns = (*VARIANT_KEY, *kept, pl.col("origin").eq(Origin.TRUSTED).fill_null(False).alias("is_trusted"))
     keys, sources = rows["timelapse"].unique().to_list(), rows["source_name"].unique().to_list()
     recorded = library.manifest.query(
-        keys, lambda known: known.filter(pl.col("state") == "made").select(*columns), names=sources
+        keys, lambda known: known.filter(pl.col("state") == RecordState.MADE).select(*columns), names=sources
     ).join(adoptable.select(VARIANT_KEY), on=VARIANT_KEY, how="anti")
     known = pl.concat([recorded, adoptable.select(*columns)])
     asked = add_known_digests(library, rows.select(*VARIANT_KEY, "variant_path", "n_bytes", "mtime_ns")).rename(

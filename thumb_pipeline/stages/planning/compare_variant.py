@@ -12,7 +12,7 @@ import polars as pl
 from thumb_pipeline.analytics.expected import folder_of, variant_path
 from thumb_pipeline.analytics.states import variant_states
 from thumb_pipeline.datasets.schemas import FILE_KEY
-from thumb_pipeline.domain.plans import State
+from thumb_pipeline.domain.plans import RecordState, State
 from thumb_pipeline.domain.variants import VariantSpec
 from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.damage import mark_damaged
@@ -200,7 +200,7 @@ def _listed(
 
 
 def _cost(library: Library, keys: Sequence[str], spec: VariantSpec, only: Sequence[str] | None) -> Cost:
-    made = (pl.col("variant") == spec.name) & pl.col("render_ms").is_not_null() & (pl.col("state") == "made")
+    made = (pl.col("variant") == spec.name) & pl.col("render_ms").is_not_null() & (pl.col("state") == RecordState.MADE)
     sums = (pl.len(), pl.col("render_ms").sum(), pl.col("n_bytes").sum())
     n, ms, n_bytes = library.manifest.query(keys, lambda rows: rows.filter(made).select(sums), names=only).row(0)
     return Cost(n=int(n), ms=float(ms or 0.0), n_bytes=float(n_bytes or 0.0))

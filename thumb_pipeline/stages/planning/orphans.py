@@ -18,6 +18,7 @@ from thumb_pipeline.domain import names
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.layout import RESERVED_FOLDERS
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import list_variants
 from thumb_pipeline.stages.inventory.survey import Survey
@@ -115,10 +116,8 @@ def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, fil
         return pl.DataFrame(schema=ORPHANS)
     paths = files["variant_path"].implode()
     columns = ("timelapse", "variant_path", "variant", "source_name")
-    recorded = library.manifest.query(
-        keys,
-        lambda rows: rows.filter((pl.col("state") == "made") & pl.col("variant_path").is_in(paths)).select(columns),
-    )
+    is_among = (pl.col("state") == RecordState.MADE) & pl.col("variant_path").is_in(paths)
+    recorded = library.manifest.query(keys, lambda rows: rows.filter(is_among).select(columns))
     return explained(files, recorded, sources, tuple(library.settings.specs.values())).select(list(ORPHANS))
 
 

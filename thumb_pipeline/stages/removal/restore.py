@@ -18,6 +18,7 @@ from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.layout import split_variant_path
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import KeptReason
 from thumb_pipeline.stages.inventory.listing import look_at_variants
@@ -177,7 +178,7 @@ def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
     """Brings back the records of files that stand as recorded, where no newer record does."""
     try:
         standing = look_at_variants(library, records.select(FILE_KEY)).files
-        back = records.filter(pl.col("state") == "made").join(
+        back = records.filter(pl.col("state") == RecordState.MADE).join(
             standing, on=[*FILE_KEY, "n_bytes", "mtime_ns"], how="semi"
         )
         if not back.is_empty():

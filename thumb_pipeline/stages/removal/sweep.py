@@ -15,6 +15,7 @@ from thumb_pipeline.datasets.schemas import MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.clocks import TROUBLED_S
 from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.domain.quantities import counted
 from thumb_pipeline.domain.removals import Operation, Share
 from thumb_pipeline.domain.settings import for_timelapse
@@ -158,7 +159,7 @@ def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
     """Rows of variants that no policy asks for; a refusal stays while its source does, as policies go by refusals."""
     expected = find_expected_paths(library, found.sources, found.keys).lazy().select(VARIANT_KEY)
     listed = found.sources.lazy().select(*SOURCE_KEY, is_listed=pl.lit(True))
-    is_made = pl.col("state") == "made"
+    is_made = pl.col("state") == RecordState.MADE
     is_retired = pl.col("is_listed").is_null() | ~pl.col("variant").is_in(list(library.settings.specs))
     columns = list(MANIFEST.columns)
     return library.manifest.query(

@@ -6,6 +6,7 @@ What rendering does is recorded by `chunk` as it goes.
 import polars as pl
 
 from thumb_pipeline.datasets.rows import by_timelapse
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.stages.examining import damage
 from thumb_pipeline.stages.inventory.survey import accept
 from thumb_pipeline.stages.library import clean_up
@@ -34,6 +35,6 @@ def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
 def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
     """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
     for key, gone in by_timelapse(vanished).items():
-        refused = library.manifest.read([key], names=gone["source_name"].to_list(), where=pl.col("state") == "failed")
-        library.manifest.take_out(key, refused)
-        damage.forget_sources(library, key, gone["source_name"].to_list())
+        names, is_refused = gone["source_name"].to_list(), pl.col("state") == RecordState.FAILED
+        library.manifest.take_out(key, library.manifest.read([key], names=names, where=is_refused))
+        damage.forget_sources(library, key, names)

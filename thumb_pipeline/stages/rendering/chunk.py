@@ -17,6 +17,7 @@ from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.domain import names
 from thumb_pipeline.domain.failures import Failure
+from thumb_pipeline.domain.plans import Origin, RecordState
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.damage import forget_made
@@ -256,7 +257,7 @@ class _Recorder:
             recorded = pl.DataFrame([row for row in rows if self._stands(key, row)], schema=MANIFEST.columns)
             gone = pl.DataFrame(self._gone.get(key, []), schema=_IDENTITY)
             merge_outcomes(self._library, key, recorded, removed=gone)
-            forget_made(self._library, key, recorded.filter(pl.col("state") == "made"))
+            forget_made(self._library, key, recorded.filter(pl.col("state") == RecordState.MADE))
         for key, facts in self._facts.items():
             fill_in(self._library, key, pl.DataFrame(facts, schema=_FACTS))
         self._rows, self._gone, self._facts, self._published = {}, {}, {}, []
@@ -264,7 +265,7 @@ class _Recorder:
 
     def _stands(self, key: str, row: dict[str, Any]) -> bool:
         """Whether a row still tells of the file that is there; who replaced it meanwhile records that one."""
-        if row["state"] != "made":
+        if row["state"] != RecordState.MADE:
             return True
         try:
             status = os.stat(self._library.variant_file(key, row["variant_path"]))
@@ -294,8 +295,8 @@ class _Recorder:
                 "timelapse": job.key,
                 "source_name": job.source,
                 "variant": place.variant,
-                "state": "failed" if is_refused else "made",
-                "origin": None if is_refused else "rendered",
+                "state": RecordState.FAILED if is_refused else RecordState.MADE,
+                "origin": None if is_refused else Origin.RENDERED,
                 "reason": variant.reason,
                 "detail": variant.detail,
                 "attempts": None,  # counted when it is merged

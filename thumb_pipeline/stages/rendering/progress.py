@@ -12,6 +12,7 @@ import polars as pl
 
 from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.datasets.slices import MERGE
+from thumb_pipeline.domain.plans import Origin, RecordState
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.rendering import work_orders
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder
@@ -172,12 +173,16 @@ def _is_within(since: datetime, now: datetime) -> pl.Expr:
 def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
     """The sources that are refused, each once, with what was said of it last."""
     columns = ["timelapse", "source_name", "reason", "detail", "recorded_at"]
-    failed = pl.col("state") == "failed"
+    failed = pl.col("state") == RecordState.FAILED
     rows = library.manifest.query(keys, lambda rows: rows.filter(failed).select(*columns, MERGE))
     return rows.sort(MERGE, "recorded_at").unique(SOURCE_KEY, keep="last").drop(MERGE)
 
 
 def _n_made(library: Library, keys: Sequence[str], is_recent: pl.Expr) -> int:
     """Variants that were rendered of late; one that was only recorded anew took no time to render."""
-    is_rendered = (pl.col("origin") == "rendered") & pl.col("render_ms").is_not_null() & (pl.col("state") == "made")
+    is_rendered = (
+        (pl.col("origin") == Origin.RENDERED)
+        & pl.col("render_ms").is_not_null()
+        & (pl.col("state") == RecordState.MADE)
+    )
     return int(library.manifest.query(keys, lambda rows: rows.select(n=(is_recent & is_rendered).sum())).item())

@@ -12,6 +12,7 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.layout import parse_key
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.stages.inventory.listing import discover_apart
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_unknown
@@ -111,7 +112,7 @@ def forecast_left(library: Library, order: WorkOrder) -> Forecast:
 
 def _bytes_per_variant(library: Library, rows: pl.DataFrame) -> float:
     """What a variant has, in the mean of those recorded in the same timelapses."""
-    is_alike = (pl.col("state") == "made") & pl.col("variant").is_in(rows["variant"].unique().to_list())
+    is_alike = (pl.col("state") == RecordState.MADE) & pl.col("variant").is_in(rows["variant"].unique().to_list())
     keys = rows["timelapse"].unique().to_list()
     found = library.manifest.query(keys, lambda recorded: recorded.select(pl.col("n_bytes").filter(is_alike).mean()))
     return found.item() or DEFAULT_VARIANT_BYTES
@@ -179,7 +180,7 @@ def _narrowed(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPar
         )
         rows = rows.join(begins, on="timelapse").filter(pl.col("captured_at") >= pl.col("begins")).drop("begins")
     if wanted.failed is not None:
-        refused = (pl.col("state") == "failed") & (pl.col("reason") == wanted.failed)
+        refused = (pl.col("state") == RecordState.FAILED) & (pl.col("reason") == wanted.failed)
         identity = [*SOURCE_KEY, "variant"]
         found = library.manifest.query(part.survey.keys, lambda kept: kept.filter(refused).select(identity))
         rows = rows.join(found, on=identity, how="semi")

@@ -17,6 +17,7 @@ from thumb_pipeline.analytics.retries import TRANSIENT, with_retries
 from thumb_pipeline.datasets.schemas import SOURCE_KEY
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.paths import inside
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.storage import publishing
 from thumb_pipeline.storage.reading import read_small
@@ -41,7 +42,7 @@ def merge_outcomes(library: Library, key: str, rows: pl.DataFrame, *, removed: p
     def resolve(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
         return with_retries(incoming.lazy(), current.lazy(), delays_s=delays_s).collect()
 
-    is_any_refused = (rows["state"] == "failed").any()
+    is_any_refused = (rows["state"] == RecordState.FAILED).any()
     library.manifest.merge(key, rows, removed=removed, resolve=resolve if is_any_refused else None)
     if rows["reason"].is_in(TRANSIENT).any():
         _note(library, key)
@@ -49,7 +50,7 @@ def merge_outcomes(library: Library, key: str, rows: pl.DataFrame, *, removed: p
 
 def retries_of(library: Library, keys: Sequence[str]) -> pl.DataFrame:
     """The refused sources of some timelapses that will be tried again: `timelapse`, `source_name`, `retry_at`."""
-    is_waiting = (pl.col("state") == "failed") & pl.col("retry_at").is_not_null()
+    is_waiting = (pl.col("state") == RecordState.FAILED) & pl.col("retry_at").is_not_null()
     return library.manifest.query(
         keys,
         lambda rows: (

@@ -26,7 +26,6 @@ from thumb_pipeline.domain.identifiers import is_run_id
 from thumb_pipeline.domain.layout import SETTINGS_NAME
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plans import State
-from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.library import clean_up, clock
 from thumb_pipeline.stages.library.library import Lease, Library, publish_durably
 from thumb_pipeline.stages.library.open import open_with
@@ -363,7 +362,7 @@ def found_counts(plan: Plan) -> dict[str, FoundCounts]:
         for key, state, n in part.tally.group_by("timelapse", "state").agg(pl.col("n").sum()).iter_rows():
             if key in busy and state == State.VALID.value:
                 found[key].unchanged = n
-            if key in busy and state == ADOPTED:
+            if key in busy and state == State.ADOPTED:
                 found[key].adopted = n
     return found
 

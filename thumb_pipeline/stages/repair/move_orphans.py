@@ -14,8 +14,8 @@ import polars as pl
 from thumb_pipeline.analytics.expected import folder_of
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY, INSTANT, MANIFEST, VARIANT_KEY
+from thumb_pipeline.domain.plans import Origin, RecordState
 from thumb_pipeline.domain.variants import RENDER_REVISION
-from thumb_pipeline.stages.examining.adopt import ADOPTED
 from thumb_pipeline.stages.inventory.listing import variant_folder
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.storage import moving, stopping
@@ -64,8 +64,8 @@ def manifest_rows(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
     )
     said = {
         "timelapse": pl.col("to_timelapse"),
-        "state": pl.lit("made"),
-        "origin": pl.when("is_trusted").then(pl.lit("trusted")).otherwise(pl.lit(ADOPTED)),
+        "state": pl.lit(RecordState.MADE),
+        "origin": pl.when("is_trusted").then(pl.lit(Origin.TRUSTED)).otherwise(pl.lit(Origin.ADOPTED)),
         "variant_path": pl.col("to_path"),
         "spec_fingerprint": fingerprints,
         "render_revision": pl.lit(RENDER_REVISION),
@@ -82,7 +82,7 @@ def add_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) ->
     known = library.manifest.query(
         keys,
         lambda recorded: (
-            recorded.filter(pl.col("state") == "made")
+            recorded.filter(pl.col("state") == RecordState.MADE)
             .select("checksum", *_LEARNED)
             .join(wanted, on="checksum", how="semi")
         ),

@@ -13,8 +13,8 @@ import polars as pl
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.findings import OrphanKind, VariantState
-from thumb_pipeline.domain.plans import State
-from thumb_pipeline.stages.examining.adopt import ADOPTED, examine
+from thumb_pipeline.domain.plans import RecordState, State
+from thumb_pipeline.stages.examining.adopt import examine
 from thumb_pipeline.stages.examining.unclaimed import read_digests
 from thumb_pipeline.stages.inventory.listing import look_at_variants
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_shrunken
@@ -195,7 +195,7 @@ def _touched(
         .with_columns(state=pl.lit(State.EXAMINE.value))
     )
     decided, rows = examine(library, same, lease, trust_existing=False, on_progress=on_progress)
-    assert rows.height == decided.filter(pl.col("state") == ADOPTED).height
+    assert rows.height == decided.filter(pl.col("state") == State.ADOPTED).height
     return read, rows
 
 
@@ -206,11 +206,11 @@ def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: p
         keys,
         lambda rows: rows.select(*VARIANT_KEY, "variant_path", "state").join(there, on=SOURCE_KEY, how="anti"),
     )
-    made = gone.filter(pl.col("state") == "made")
+    made = gone.filter(pl.col("state") == RecordState.MADE)
     stands = (
         look_at_variants(library, made.select(FILE_KEY)).files.select(FILE_KEY).join(moves, on=FILE_KEY, how="anti")
     )
-    refused = gone.filter(pl.col("state") != "made")
+    refused = gone.filter(pl.col("state") != RecordState.MADE)
     return pl.concat([refused, made.join(stands, on=FILE_KEY, how="anti")]).drop("state")
 
 

@@ -14,6 +14,7 @@ from thumb_pipeline.analytics.expected import expected_variants
 from thumb_pipeline.datasets.rows import by_timelapse
 from thumb_pipeline.datasets.schemas import DAMAGE, MANIFEST, SOURCE_KEY, VARIANT_KEY
 from thumb_pipeline.domain.clocks import SLACK
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.domain.settings import for_timelapse
 from thumb_pipeline.domain.variants import RENDER_REVISION
 from thumb_pipeline.stages.examining import damage
@@ -176,7 +177,7 @@ def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
         specs = for_timelapse(library.settings, key).specs
         parts.append(expected_variants(mine.lazy(), specs).collect())
     names = sources["source_name"].unique().to_list()
-    made = (pl.col("state") == "made") & (pl.col("render_revision") == RENDER_REVISION)
+    made = (pl.col("state") == RecordState.MADE) & (pl.col("render_revision") == RENDER_REVISION)
     of_source = {"n_bytes": pl.col("source_n_bytes"), "mtime_ns": pl.col("source_mtime_ns")}
     same = [*VARIANT_KEY, "variant_path", "spec_fingerprint"]
     recorded = library.manifest.query(

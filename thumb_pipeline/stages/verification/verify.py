@@ -14,8 +14,9 @@ import polars as pl
 from thumb_pipeline.analytics.verification import counted, doubted, variant_state
 from thumb_pipeline.datasets.schemas import CHECKED, FINDINGS, INSTANT, VARIANT_KEY, VERDICTS, VERIFIED
 from thumb_pipeline.domain.findings import SourceFinding, VariantState
+from thumb_pipeline.domain.plans import RecordState, State
 from thumb_pipeline.stages.examining import damage
-from thumb_pipeline.stages.examining.adopt import ADOPTED, examine
+from thumb_pipeline.stages.examining.adopt import examine
 from thumb_pipeline.stages.examining.deep import Proven
 from thumb_pipeline.stages.inventory.listing import SourceListing
 from thumb_pipeline.stages.inventory.selection import Selection, batches
@@ -110,7 +111,7 @@ def _verified(
     sources, vouched = to_open(library, found, decided, deep=deep)
     proven = opened(library, lease, sources, vouched, adoptable, on_progress)
     outdated = damage.find_outdated(library, found.sources, decided, proven.wrong)
-    decided = proven.applied(decided).with_columns(state=variant_state(ADOPTED))
+    decided = proven.applied(decided).with_columns(state=variant_state(State.ADOPTED))
     now = datetime.now(UTC)
     return VerifiedPart(
         survey=found,
@@ -201,6 +202,6 @@ def _findings(
 def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
     """Why sources were refused, in the words of the record."""
     keys = refused["timelapse"].unique().to_list()
-    failed = pl.col("state") == "failed"
+    failed = pl.col("state") == RecordState.FAILED
     columns = (*VARIANT_KEY, "reason", "detail")
     return library.manifest.query(keys, lambda rows: rows.filter(failed).select(columns))
