@@ -14,7 +14,6 @@ from thumb_pipeline.analytics.states import variant_states
 from thumb_pipeline.datasets.schemas import FILE_KEY
 from thumb_pipeline.domain.plans import RecordState, State
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.damage import mark_damaged
 from thumb_pipeline.stages.inventory.listing import VariantListing, list_variants, look_at_variants
 from thumb_pipeline.stages.inventory.selection import Selection, refuse_absent_variants
@@ -65,35 +64,33 @@ class Comparison:
     unclaimed: pl.DataFrame
 
 
-def compare(
-    library: Library,
-    found: Survey,
-    spec: VariantSpec,
-    *,
-    decoder: str,
-    only: Sequence[str] | None,
-    retry_failed: bool,
-    keep_valid: bool,
-    find_unclaimed: bool = False,
-) -> Comparison:
-    """The states of one variant of the surveyed sources.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How variants are compared.
 
-    Args:
-        library: the library.
-        found: a survey.
-        spec: the variant's; timelapses whose policy leaves it out require none.
-        decoder: version of today's decoders.
-        only: the source names that the survey was confined to.
-        retry_failed: whether refused sources are tried again.
-        keep_valid: whether valid ones are rows too, because they are to be made again or looked into.
-        find_unclaimed: whether to look for files that nothing expects.
+    Attributes:
+        only: the source names that the survey was confined to; None for all.
+        retry_failed: refused sources are tried again.
+        keep_valid: valid ones are rows too, because they are to be made again or looked into.
+        find_unclaimed: files that nothing expects are looked for.
+    """
+
+    only: Sequence[str] | None = None
+    retry_failed: bool = False
+    keep_valid: bool = False
+    find_unclaimed: bool = False
+
+
+def compare(library: Library, found: Survey, spec: VariantSpec, look: Look) -> Comparison:
+    """The states of one variant of the surveyed sources; timelapses whose policy leaves it out require none.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
     """
-    sources = find_required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=retry_failed)
+    only, again = look.only, look.retry_failed
+    sources = find_required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=again)
     named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
-    recorded = read_records(library, found.keys, spec, decoder=decoder, names=named)
+    recorded = read_records(library, found.keys, spec, names=named)
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),
@@ -101,11 +98,11 @@ def compare(
         listing.files.lazy(),
         spec,
         n_timelapses=len(found.keys),
-        retry_failed=retry_failed,
+        retry_failed=again,
     ).collect()
     states = add_predecessors(library, states, recorded, listing.files, found.vanished, spec)
     states = mark_damaged(library, states, listing.files, only)
-    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_damaged") & pl.lit(not keep_valid)
+    is_valid = (pl.col("state") == State.VALID.value) & ~pl.col("is_damaged") & pl.lit(not look.keep_valid)
     return Comparison(
         others=states.filter(~is_valid).with_columns(
             variant=pl.lit(spec.name), spec_fingerprint=pl.lit(spec.fingerprint)
@@ -115,7 +112,7 @@ def compare(
         cost=_cost(library, found.keys, spec, only),
         presence=_presence(states, recorded),
         listed=folder_usage(listing.files),
-        unclaimed=_unclaimed(listing.files, states) if find_unclaimed else listing.files.head(0),
+        unclaimed=_unclaimed(listing.files, states) if look.find_unclaimed else listing.files.head(0),
     )
 
 
@@ -126,19 +123,8 @@ def compare_whole(library: Library, found: Survey, selection: Selection, *, keep
         Refused: the disk of the variants is not there, or a variant folder is a link.
         ArchiveUnavailable: a folder cannot be listed.
     """
-    compared = [
-        compare(
-            library,
-            found,
-            spec,
-            decoder=decoder_version(),
-            only=None,
-            retry_failed=False,
-            keep_valid=keep_valid,
-            find_unclaimed=True,
-        )
-        for spec in library.settings.specs.values()
-    ]
+    look = Look(keep_valid=keep_valid, find_unclaimed=True)
+    compared = [compare(library, found, spec, look) for spec in library.settings.specs.values()]
     refuse_absent_variants(library, selection, sum(part.cost.n for part in compared))
     return compared
 

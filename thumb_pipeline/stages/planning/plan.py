@@ -11,7 +11,6 @@ import polars as pl
 from thumb_pipeline.datasets.schemas import PLAN, SOURCE_KEY
 from thumb_pipeline.domain.plans import Reason, State
 from thumb_pipeline.domain.variants import VariantSpec
-from thumb_pipeline.imaging.sources.decoders import decoder_version
 from thumb_pipeline.stages.examining.adopt import examine
 from thumb_pipeline.stages.examining.damage import reconsider_damaged
 from thumb_pipeline.stages.inventory.listing import SourceListing
@@ -26,7 +25,7 @@ from thumb_pipeline.stages.inventory.survey import Survey, survey
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.library.refused import Refused
-from thumb_pipeline.stages.planning.compare_variant import Comparison, Cost, compare
+from thumb_pipeline.stages.planning.compare_variant import Comparison, Cost, Look, compare
 from thumb_pipeline.stages.planning.policy import find_expected_paths
 
 _DEFAULT_VARIANT_MS = 30.0
@@ -132,18 +131,8 @@ def _plan_part(
     chosen = [
         spec for spec in library.settings.specs.values() if spec.name in selection.variants or not selection.variants
     ]
-    compared = [
-        compare(
-            library,
-            found,
-            spec,
-            decoder=decoder_version(),
-            only=only,
-            retry_failed=selection.retry_failed,
-            keep_valid=selection.force,
-        )
-        for spec in chosen
-    ]
+    look = Look(only=only, retry_failed=selection.retry_failed, keep_valid=selection.force)
+    compared = [compare(library, found, spec, look) for spec in chosen]
     states = without_wanted(library, found, pl.concat([part.others for part in compared]))
     if selection.force:
         states = _forced(states)

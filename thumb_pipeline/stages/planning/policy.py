@@ -157,7 +157,7 @@ def add_predecessors(
 
 
 def read_records(
-    library: Library, keys: Sequence[str], spec: VariantSpec, *, decoder: str, names: Sequence[str] | None = None
+    library: Library, keys: Sequence[str], spec: VariantSpec, *, names: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """What is recorded of one variant in some timelapses, as `analytics.states.records` gives it.
 
@@ -165,10 +165,9 @@ def read_records(
         library: the library.
         keys: the timelapses.
         spec: the variant's.
-        decoder: version of today's decoders.
         names: only of these sources.
     """
-    frame_at, now = library.settings.frame_at.text, datetime.now(UTC)
+    decoder, frame_at, now = decoder_version(), library.settings.frame_at.text, datetime.now(UTC)
     until = latest_retry_at(now, library.settings.retries.delays_s)
     return library.manifest.query(
         keys,
@@ -235,7 +234,7 @@ def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _standing_refusals(library: Library, keys: list[str], spec: VariantSpec) -> pl.DataFrame:
-    recorded = read_records(library, keys, spec, decoder=decoder_version())
+    recorded = read_records(library, keys, spec)
     stands = pl.col("r_is_refused") & pl.col("r_stands") & pl.col("r_same_spec")
     return recorded.filter(stands).select(
         *SOURCE_KEY, n_bytes="r_source_n_bytes", mtime_ns="r_source_mtime_ns", is_refused=pl.lit(True)
