@@ -92,7 +92,7 @@ def pytest_arguments(arguments: "list[str]") -> "list[str]":
     if tier not in TIERS:
         return arguments
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ["-q", "-n", str(cores), "--dist", "worksteal", "--durations", "15", "--tier", TIERS[tier]]
+    return ["-q", "-n", str(cores), "--dist", "worksteal", "--durations=15", "--tier=" + TIERS[tier]]
 
 
 def become(command: "list[str]") -> None:
