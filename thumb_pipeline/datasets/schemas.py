@@ -59,7 +59,7 @@ INVENTORY = TableSchema(
         "timelapse": pl.String,
         "source_name": pl.String,  # reversible text of the name's bytes
         "captured_at": INSTANT,
-        "captured_at_basis": pl.String,  # domain.captures.Basis
+        "captured_at_basis": pl.String,  # domain.capture_times.Basis
         "clock": pl.String,  # timezone and start date captured_at was told by
         "day_number": pl.Int32,  # from dayNNN names
         "time_of_day_s": pl.Int32,  # local, from dayNNN names

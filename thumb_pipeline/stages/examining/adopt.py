@@ -5,15 +5,13 @@ Which files are doubtful follows from `analytics.states`; the rule for one file 
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any
 
 import polars as pl
 
-from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
+from thumb_pipeline.datasets.manifest_rows import adopted_rows
+from thumb_pipeline.datasets.schemas import MANIFEST
 from thumb_pipeline.domain import names
-from thumb_pipeline.domain.plans import Expectation, Origin, Reason, RecordState, State
-from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.domain.plans import Expectation, Reason, State
 from thumb_pipeline.stages.examining.digests import add_known_digests
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.library.progress import Progress, of_part
@@ -24,7 +22,6 @@ from thumb_pipeline.stages.workers.pool import in_batches, open_pool
 
 _ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
 _SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
-_UNKNOWN = ("reason", "detail", "attempts", "retry_at", "decoder", "render_ms", "thumb_hash", "run_id")
 _VERDICT = {
     "reason": pl.String,
     "known_digest": pl.String,
@@ -114,14 +111,10 @@ def _batches(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) 
 
 
 def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
-    said: dict[str, Any] = {
-        "state": pl.lit(RecordState.MADE),
-        "origin": pl.when(pl.col("v_is_trusted")).then(pl.lit(Origin.TRUSTED)).otherwise(pl.lit(Origin.ADOPTED)),
-        "source_n_bytes": pl.col("n_bytes"),
-        "source_mtime_ns": pl.col("mtime_ns"),
-        "render_revision": pl.lit(RENDER_REVISION),
-        "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
+    return adopted_rows(
+        adopted,
+        is_trusted=pl.col("v_is_trusted"),
+        source_n_bytes=pl.col("n_bytes"),
+        source_mtime_ns=pl.col("mtime_ns"),
         **{name: pl.col(f"v_{name}") for name in _SEEN},
-        **{name: pl.lit(None) for name in _UNKNOWN},
-    }
-    return adopted.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())
+    )

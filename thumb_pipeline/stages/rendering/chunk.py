@@ -286,41 +286,42 @@ class _Recorder:
         counts.rendered += variant.outcome == Outcome.MADE
         counts.unchanged += variant.outcome == Outcome.UNCHANGED
         counts.n_bytes += (variant.n_bytes or 0) if variant.outcome == Outcome.MADE else 0
-        is_refused = variant.outcome == Outcome.FAILED
         if variant.outcome == Outcome.MADE and place.superseded_source is not None:
             gone = {"timelapse": job.key, "source_name": place.superseded_source, "variant": place.variant}
             self._gone.setdefault(job.key, []).append(gone)
-        self._rows.setdefault(job.key, []).append(
-            {
-                "timelapse": job.key,
-                "source_name": job.source,
-                "variant": place.variant,
-                "state": RecordState.FAILED if is_refused else RecordState.MADE,
-                "origin": None if is_refused else Origin.RENDERED,
-                "reason": variant.reason,
-                "detail": variant.detail,
-                "attempts": None,  # counted when it is merged
-                "retry_at": None,
-                # A refused successor leaves its predecessor known, which goes when the successor comes.
-                "variant_path": (place.own_predecessor if is_refused else None) or place.variant_path,
-                "source_n_bytes": job.task.n_bytes,
-                "source_mtime_ns": job.task.mtime_ns,
-                "source_digest": answer.digest,
-                "spec_fingerprint": place.spec_fingerprint,
-                "render_revision": RENDER_REVISION,
-                "frame_at": variant.frame_at,
-                "decoder": self._decoder,
-                "width_px": variant.width_px,
-                "height_px": variant.height_px,
-                "n_bytes": variant.n_bytes,
-                "mtime_ns": variant.mtime_ns,
-                "checksum": variant.checksum,
-                "render_ms": variant.ms if variant.outcome == Outcome.MADE else None,
-                "thumb_hash": answer.thumb_hash,
-                "run_id": self._run_id,
-                "recorded_at": datetime.now(UTC),
-            }
-        )
+        self._rows.setdefault(job.key, []).append(self._row(job, answer, variant, place))
+
+    def _row(self, job: _Job, answer: RenderAnswer, variant: VariantAnswer, place: _Place) -> dict[str, Any]:
+        is_refused = variant.outcome == Outcome.FAILED
+        return {
+            "timelapse": job.key,
+            "source_name": job.source,
+            "variant": place.variant,
+            "state": RecordState.FAILED if is_refused else RecordState.MADE,
+            "origin": None if is_refused else Origin.RENDERED,
+            "reason": variant.reason,
+            "detail": variant.detail,
+            "attempts": None,  # counted when it is merged
+            "retry_at": None,
+            # A refused successor leaves its predecessor known, which goes when the successor comes.
+            "variant_path": (place.own_predecessor if is_refused else None) or place.variant_path,
+            "source_n_bytes": job.task.n_bytes,
+            "source_mtime_ns": job.task.mtime_ns,
+            "source_digest": answer.digest,
+            "spec_fingerprint": place.spec_fingerprint,
+            "render_revision": RENDER_REVISION,
+            "frame_at": variant.frame_at,
+            "decoder": self._decoder,
+            "width_px": variant.width_px,
+            "height_px": variant.height_px,
+            "n_bytes": variant.n_bytes,
+            "mtime_ns": variant.mtime_ns,
+            "checksum": variant.checksum,
+            "render_ms": variant.ms if variant.outcome == Outcome.MADE else None,
+            "thumb_hash": answer.thumb_hash,
+            "run_id": self._run_id,
+            "recorded_at": datetime.now(UTC),
+        }
 
     def _count_source(self, job: _Job, answer: RenderAnswer, counts: TimelapseCounts) -> None:
         shown = f"{job.key}/{job.source}"

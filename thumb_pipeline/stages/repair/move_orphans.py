@@ -6,16 +6,15 @@ it. The other way round, a file without provenance would be made again.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
 from thumb_pipeline.analytics.expected import folder_of
+from thumb_pipeline.datasets.manifest_rows import LEARNED, adopted_rows
 from thumb_pipeline.datasets.rows import by_timelapse
-from thumb_pipeline.datasets.schemas import FILE_KEY, INSTANT, MANIFEST, VARIANT_KEY
-from thumb_pipeline.domain.plans import Origin, RecordState
-from thumb_pipeline.domain.variants import RENDER_REVISION
+from thumb_pipeline.datasets.schemas import FILE_KEY, MANIFEST, VARIANT_KEY
+from thumb_pipeline.domain.plans import RecordState
 from thumb_pipeline.stages.inventory.listing import variant_folder
 from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.storage import moving, stopping
@@ -25,7 +24,6 @@ _Move = dict[str, Any]
 _Ask = Callable[[Library, _Move], bool]
 
 _MOVES_A_RECORD = 5_000
-_LEARNED = ("decoder", "render_ms", "thumb_hash", "run_id")
 
 
 def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
@@ -62,17 +60,13 @@ def manifest_rows(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
     fingerprints = pl.col("variant").replace_strict(
         {name: spec.fingerprint for name, spec in specs.items()}, return_dtype=pl.String
     )
-    said = {
-        "timelapse": pl.col("to_timelapse"),
-        "state": pl.lit(RecordState.MADE),
-        "origin": pl.when("is_trusted").then(pl.lit(Origin.TRUSTED)).otherwise(pl.lit(Origin.ADOPTED)),
-        "variant_path": pl.col("to_path"),
-        "spec_fingerprint": fingerprints,
-        "render_revision": pl.lit(RENDER_REVISION),
-        "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
-        **{name: pl.lit(None) for name in ("reason", "detail", "attempts", "retry_at", *_LEARNED)},
-    }
-    rows = moves.with_columns(**said).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())
+    rows = adopted_rows(
+        moves,
+        is_trusted=pl.col("is_trusted"),
+        timelapse=pl.col("to_timelapse"),
+        variant_path=pl.col("to_path"),
+        spec_fingerprint=fingerprints,
+    )
     return add_what_was_known(library, rows, moves["timelapse"].unique().to_list())
 
 
@@ -83,12 +77,12 @@ def add_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) ->
         keys,
         lambda recorded: (
             recorded.filter(pl.col("state") == RecordState.MADE)
-            .select("checksum", *_LEARNED)
+            .select("checksum", *LEARNED)
             .join(wanted, on="checksum", how="semi")
         ),
     ).unique("checksum", keep="any")
     columns = list(MANIFEST.columns)
-    return rows.drop(_LEARNED).join(known, on="checksum", how="left", maintain_order="left").select(columns)
+    return rows.drop(LEARNED).join(known, on="checksum", how="left", maintain_order="left").select(columns)
 
 
 def _merge(library: Library, rows: pl.DataFrame) -> None:

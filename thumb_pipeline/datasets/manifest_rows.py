@@ -1,0 +1,33 @@
+"""Rows of the manifest for files that were found; those of rendering are built by `rendering.chunk`."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+
+from thumb_pipeline.datasets.schemas import INSTANT, MANIFEST
+from thumb_pipeline.domain.plans import Origin, RecordState
+from thumb_pipeline.domain.variants import RENDER_REVISION
+
+LEARNED = ("decoder", "render_ms", "thumb_hash", "run_id")
+"""What only rendering tells of a variant."""
+
+_OF_REFUSALS = ("reason", "detail", "attempts", "retry_at")
+
+
+def adopted_rows(files: pl.DataFrame, *, is_trusted: pl.Expr, **said: pl.Expr) -> pl.DataFrame:
+    """The rows of variants that are right as they lie there, in the order of the files.
+
+    Args:
+        files: the other columns of the manifest, under their names or as told by `said`.
+        is_trusted: whether a file is another program's.
+        said: columns of the manifest by their names.
+    """
+    every = {
+        "state": pl.lit(RecordState.MADE),
+        "origin": pl.when(is_trusted).then(pl.lit(Origin.TRUSTED)).otherwise(pl.lit(Origin.ADOPTED)),
+        "render_revision": pl.lit(RENDER_REVISION),
+        "recorded_at": pl.lit(datetime.now(UTC), INSTANT),
+        **{name: pl.lit(None) for name in (*_OF_REFUSALS, *LEARNED)},
+        **said,
+    }
+    return files.with_columns(**every).select(pl.col(name).cast(kind) for name, kind in MANIFEST.columns.items())
