@@ -5,10 +5,12 @@ decided in `stages.removal.retire_timelapses`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
 from thumb_pipeline.defs.runs.failures import refusal
+from thumb_pipeline.defs.runs.in_flight import is_counted_on
 from thumb_pipeline.defs.runs.words import (
     CAPTURES_JOB,
     PARTITION_RANGE_TAGS,
@@ -19,9 +21,10 @@ from thumb_pipeline.defs.runs.words import (
 )
 from thumb_pipeline.domain.layout import is_key
 from thumb_pipeline.domain.plain_text import plain
+from thumb_pipeline.domain.watching import InFlight, Known
 from thumb_pipeline.stages.library.errors import REFUSALS
 from thumb_pipeline.stages.library.library import Library
-from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses, forget
+from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses, find_with_sources, forget
 
 timelapse_partitions = dg.DynamicPartitionsDefinition(name=TIMELAPSES)
 
@@ -122,3 +125,31 @@ def retirable(
         else:
             return []
     return [] if is_backfilled else sorted(set(gone) - wanted)
+
+
+class PartitionsOfTick:
+    """The partitions as a tick of the sensor found them; which are forgotten is asked when folders come or go."""
+
+    def __init__(self, instance: dg.DagsterInstance, library: Library) -> None:
+        self._instance = instance
+        self._library = library
+        self._keys = frozenset(instance.get_dynamic_partitions(TIMELAPSES))
+        self._strange = frozenset(key for key in self._keys if not is_key(key))
+        self._gone = frozenset[str]()
+        self._forgotten = frozenset[str]()
+
+    def known(self, timelapses: AbstractSet[str], *, is_sure: bool) -> Known:
+        """What is known of them; none counts as forgotten while a folder cannot be read.
+
+        A partition that no timelapse can have was put there by somebody, and counts as forgotten.
+        """
+        gone = self._keys - timelapses
+        if gone != self._gone:
+            self._gone = gone
+            self._forgotten = gone - find_with_sources(self._library, gone - self._strange)
+        return Known(partitions=self._keys, forgotten=self._forgotten if is_sure else self._strange)
+
+    def in_flight(self, known: Known) -> InFlight:
+        """Runs other than those for new captures may count on any partition; asked only where one is to go."""
+        is_any = bool(known.forgotten) and is_counted_on(self._instance)
+        return InFlight(timelapses=self._keys if is_any else frozenset())

@@ -114,7 +114,7 @@ def test_a_cursor_of_any_text_is_read_as_far_as_it_is_ours(cursor: str, tmp_path
     with memory.watching(library):
         memory.place_list(library, "1-00000a", {})
     with dg.build_sensor_context(cursor=cursor) as context:
-        found = sensors._cursor(context, library)
+        found = sensors._read_cursor(context, library)
     assert 1 <= found.attempts < 1_000_000
     assert set(json.loads(with_note(library, cursor))) <= {"settings", "attempts", "asked_at_s"}
 
