@@ -115,7 +115,7 @@ def generate_library(library: Library, selection: Selection) -> tuple[Summary, l
         )
         run_ids, stopped = [], None
         if plan.n_adopted or not plan.rows.is_empty() or _is_something_to_retire(library, selection):
-            from thumb_pipeline.cli.dagster import runs
+            from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
             run_id = runs.new_run_id()
             order = work_orders.place(library, plan, run_id, lease=lease)
@@ -141,7 +141,7 @@ def carry_out(
 
     `n_before` of its sources were done when it was stopped the last time.
     """
-    from thumb_pipeline.cli.dagster import runs
+    from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     with gauge("rendering") as progress:
         outcome = runs.carry_out(
@@ -178,7 +178,7 @@ def put_right_after_killed(library: Library) -> None:
     """Puts right what killed commands left behind: unfinished files, orders of work, runs that nobody ends."""
 
     def end_their_runs() -> None:
-        from thumb_pipeline.cli.dagster import runs
+        from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
         with runs.instance_of(library) as instance:
             runs.end_lost_runs(library, instance)

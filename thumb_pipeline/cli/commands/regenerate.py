@@ -88,7 +88,7 @@ def _refuse_unclear(wanted: Regeneration, *, everything: bool) -> None:
 
 
 def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[str], str | None]:
-    from thumb_pipeline.cli.dagster import runs
+    from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     started = time.monotonic()
     run_ids, stopped = [], None
@@ -127,7 +127,7 @@ def _refuse_under_way(library: Library, order_id: str) -> None:
     Raises:
         Refused: there is one.
     """
-    from thumb_pipeline.cli.dagster import runs
+    from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     with runs.instance_of(library) as instance:
         at_work = [run.run_id for run in runs.unfinished_runs(library, instance) if run.order_id == order_id]

@@ -102,7 +102,7 @@ def carry_out_and_say(library: Library, removal: Removal, lease: Lease, *, json:
 
 def run_removal(library: Library, removal: Removal, lease: Lease) -> dict[str, Any]:
     """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
-    from thumb_pipeline.cli.dagster import runs
+    from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     refuse_long_path(library)
     run_id = runs.new_run_id()

@@ -71,7 +71,7 @@ def _dry_run(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 
 
 def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
-    from thumb_pipeline.cli.dagster import runs
+    from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     config = {"timelapses": chosen, "apply": True, "accept_shrink": accept_shrink}
     with library.lease() as lease:
