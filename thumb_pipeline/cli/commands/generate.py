@@ -34,6 +34,7 @@ from thumb_pipeline.domain.quantities import counted, human_bytes, human_seconds
 from thumb_pipeline.stages.inventory.selection import Selection
 from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.planning.plan import make_plan
+from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses
 from thumb_pipeline.stages.rendering import accept_plan, work_orders
 from thumb_pipeline.stages.rendering.after_killed import clean_up_after_killed
 from thumb_pipeline.stages.rendering.work_orders import WorkOrder
@@ -169,8 +170,6 @@ def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
 
 def _is_something_to_retire(library: Library, selection: Selection) -> bool:
     """Nothing of a timelapse is left only after its last sources were accepted as gone; runs retire its partition."""
-    from thumb_pipeline.stages.removal.retire_timelapses import find_gone_timelapses
-
     return selection.accept_shrink and bool(find_gone_timelapses(library))
 
 
