@@ -165,10 +165,10 @@ def dagster_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def archive(tmp_path: Path, dagster_files: Path) -> Archive:
-    """An initialised, empty library, with the tables that the first command with a run would make."""
+def archive(tmp_path: Path, dagster_files: Path, request: pytest.FixtureRequest) -> Archive:
+    """An initialised, empty library, with the tables that the first command with a run would make in SQLite."""
     root = Path(initialised(tmp_path / "library"))
-    for folder in ("history", "schedules"):
+    for folder in ("history", "schedules") if "postgres" not in request.fixturenames else ():
         shutil.copytree(dagster_files / folder, root / ".thumb_pipeline" / "dagster" / folder)
     return Archive(root)
 

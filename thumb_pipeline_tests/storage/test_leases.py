@@ -171,8 +171,8 @@ def test_a_lock_waits_for_its_turn(tmp_path: Path) -> None:
 def test_a_killed_process_gives_its_lock_back(tmp_path: Path) -> None:
     path = str(tmp_path / ".lock")
     program = (
-        "import sys; from thumb_pipeline.storage.leases import locked\n"
-        "with locked(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
+        "import sys; from thumb_pipeline.storage.leases import lock\n"
+        "with lock(sys.argv[1]): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", program, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

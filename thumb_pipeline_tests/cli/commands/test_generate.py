@@ -222,6 +222,7 @@ def test_a_changed_format_replaces_the_superseded_files(archive: Archive, genera
 
 
 def test_state_and_variants_may_lie_on_other_disks(archive: Archive, generate: Any, tmp_path: Path) -> None:
+    shutil.rmtree(archive.root / ".thumb_pipeline")
     settings = archive.root / "thumbs.toml"
     text = settings.read_text().replace('state = ".thumb_pipeline"', f'state = "{tmp_path}/state"')
     settings.write_text(text.replace('variants = "."', f'variants = "{tmp_path}/variants"'))

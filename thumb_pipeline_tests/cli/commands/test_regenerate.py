@@ -28,7 +28,7 @@ FORECAST = re.compile(
     r"writes about (?P<writes>[\d.]+ \w+), takes about (?P<takes>[\d.]+ \w+) here"
 )
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+COMMANDS_PAGE = (REPOSITORY / "docs/commands.md").read_text(encoding="utf-8")
 ONE, OTHER = "camera-1/timelapse-1", "camera-2/timelapse-2"
 DAYS = ["timelapse-1_20250421_120000.jpg", "timelapse-1_20250422_120000.jpg", "timelapse-1_20250423_120000.jpg"]
 LATEST = "timelapse-2_20250424_120000.jpg"
@@ -127,7 +127,7 @@ def test_a_limit_alone_is_refused_with_what_it_goes_with(shared: Archive) -> Non
 
 
 def test_the_documented_choices_are_those_that_a_refusal_names(shared: Archive) -> None:
-    row = next(line for line in README.splitlines() if line.startswith("| `--limit N`"))
+    row = next(line for line in COMMANDS_PAGE.splitlines() if line.startswith("| `--limit N`"))
     choices = [option for option in re.findall(r"`(--\w+)`", row) if option != "--all"]
     refused = CliRunner().invoke(app, ["regenerate", "--library", str(shared.root)]).exception
     assert str(refused) == f"say what to render again: --all, or {', '.join(choices)}"

@@ -163,7 +163,7 @@ def test_a_sweep_says_what_it_leaves_to_a_change_of_policy(library: Archive, run
     settings = library.root / "thumbs.toml"
     settings.write_text(
         settings.read_text().replace(
-            '[policy]\nvariants = ["thumbnail", "small"]', '[policy]\nvariants = ["thumbnail"]'
+            '\nvariants = ["thumbnail", "small"]', '\nvariants = ["thumbnail"]'
         )
     )
     said = run("sweep", "--library", library.root)

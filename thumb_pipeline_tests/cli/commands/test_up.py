@@ -209,7 +209,7 @@ def test_a_service_that_ends_again_and_again_ends_up_and_says_so(
 ) -> None:
     monkeypatch.setattr(services, "_PAUSES_S", (0.1, 0.1))
     library = open_library(str(archive.root))
-    Path(library.dagster_home).mkdir(parents=True)
+    Path(library.dagster_home).mkdir(parents=True, exist_ok=True)
     Path(library.dagster_home, "dagster.yaml").write_text("no_such_key: 1\n")
     with services.Services(library, 3399) as started, pytest.raises(Refused, match="3 times in a row") as refused:
         _attend_for_ever(started)

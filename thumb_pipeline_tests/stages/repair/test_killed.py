@@ -20,9 +20,9 @@ pytestmark = pytest.mark.quick
 PROGRAM = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
+from thumb_pipeline.stages.inventory.selection import find_timelapses
 from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.repair.repair import repair
-from thumb_pipeline.stages.verification.verify import verified_timelapses
 
 changes = 0
 
@@ -36,7 +36,7 @@ def count(event, args):
 library = open_library(sys.argv[1])
 with library.lease() as lease:
     sys.addaudithook(count)
-    repair(library, verified_timelapses(library, ()), lease, apply=True)
+    repair(library, find_timelapses(library, ()), lease, apply=True)
 """
 
 
