@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thumb_pipeline.cli.app import main
+from thumb_pipeline.cli.app import COMMANDS, main
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.utime"}
 _READS = {"os.scandir", "os.listdir", "open"}
@@ -73,9 +73,8 @@ def run_main(*arguments: str) -> Ended:
 def elsewhere(target: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of a test module returns in a process of its own."""
     starter = multiprocessing.get_context("forkserver")
-    starter.set_forkserver_preload(
-        [__name__, "thumb_pipeline.stages.verification.verify"]
-    )  # a fork then costs milliseconds
+    commands = [f"thumb_pipeline.cli.commands.{name}" for name in COMMANDS]  # another user may not read where they lie
+    starter.set_forkserver_preload([__name__, *commands])  # a fork then costs milliseconds
     mine, theirs = starter.Pipe(duplex=False)
     process = starter.Process(target=_answer, args=(theirs, target, arguments))
     process.start()

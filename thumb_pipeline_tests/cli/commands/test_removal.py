@@ -162,9 +162,7 @@ def test_a_timelapse_of_which_nothing_is_left_has_the_keys_of_the_others(library
 def test_a_sweep_says_what_it_leaves_to_a_change_of_policy(library: Archive, run: Run) -> None:
     settings = library.root / "thumbs.toml"
     settings.write_text(
-        settings.read_text().replace(
-            '\nvariants = ["thumbnail", "small"]', '\nvariants = ["thumbnail"]'
-        )
+        settings.read_text().replace('\nvariants = ["thumbnail", "small"]', '\nvariants = ["thumbnail"]')
     )
     said = run("sweep", "--library", library.root)
     assert "3 files of existing frames that a policy asks for no more stay" in said.err
