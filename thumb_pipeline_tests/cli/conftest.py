@@ -126,6 +126,22 @@ class Archive:
         return list(self.root.rglob(".tp-*")) + list(self.root.rglob("*.lease"))
 
 
+def variants_of(frame: Path) -> list[Path]:
+    """Both variants of a frame whose name is its own."""
+    top = frame.parents[1]
+    return [top / "thumbnails" / f"{frame.name}_thumb.jpg", top / "smalls" / f"{frame.name}_small.jpg"]
+
+
+def is_rendered(frame: Path) -> bool:
+    return all(variant.exists() for variant in variants_of(frame))
+
+
+def is_remembered(archive: Archive) -> bool:
+    """Whether the watcher has noted that everything is rendered and recorded."""
+    memory = archive.root / ".thumb_pipeline" / "watch" / "folders.json"
+    return memory.exists() and bool(json.loads(memory.read_text())["folders"])
+
+
 def copied(template: Archive, root: Path) -> Archive:
     """A library as another one is: frames and variants are links, the records are its own, and no run is known."""
     shutil.copytree(template.root, root, copy_function=_linked_or_copied)
@@ -171,6 +187,20 @@ def archive(tmp_path: Path, dagster_files: Path, request: pytest.FixtureRequest)
     for folder in ("history", "schedules") if "postgres" not in request.fixturenames else ():
         shutil.copytree(dagster_files / folder, root / ".thumb_pipeline" / "dagster" / folder)
     return Archive(root)
+
+
+@pytest.fixture
+def restless(archive: Archive) -> Archive:
+    """A library whose captures run does not stay."""
+    let_captures_runs_end(archive.root)
+    return archive
+
+
+def let_captures_runs_end(root: Path, *, linger_s: float = 1.0) -> None:
+    """From now on a run for captures ends so many seconds after the last frame, instead of waiting for the next."""
+    settings = root / "thumbs.toml"
+    text = settings.read_text().replace("linger_s = 30.0", f"linger_s = {linger_s}")
+    settings.write_text(text.replace("keep_warm = true", "keep_warm = false"))
 
 
 def initialised(root: Path) -> str:

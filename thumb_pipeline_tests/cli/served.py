@@ -1,23 +1,20 @@
-"""`up` on a library, as tests use it: started, asked over its page, ended."""
+"""`up` on a library, as tests use it: started, waited for, ended. What its page is asked is in `page`."""
 
 import json
 import os
 import signal
 import subprocess
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, clean_environment, first_port
 
 PATIENCE_S = 240.0
 _END_S = 20.0
 _PORT = 3400
-_SELECTOR = {"repositoryLocationName": "thumb_pipeline", "repositoryName": "__repository__"}
 
 
 @dataclass(frozen=True)
@@ -69,27 +66,22 @@ def said_by_up(archive: Archive) -> Path:
     return archive.root.parent / "up.txt"
 
 
-def asked(url: str, query: str, **variables: Any) -> Any:
-    """What the page answers to a query of GraphQL."""
-    body, kind = json.dumps({"query": query, "variables": variables}).encode(), {"Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{url}/graphql", body, kind), timeout=60) as answer:
-        return json.load(answer)["data"]
-
-
-def launch(url: str, job: str, config: dict[str, Any]) -> str:
-    """Starts a run of a job, as the page's button does; the run's id."""
-    answer = asked(
-        url,
-        "mutation($run: ExecutionParams!) { launchRun(executionParams: $run) "
-        "{ ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }",
-        run={"selector": {**_SELECTOR, "jobName": job}, "runConfigData": config},
-    )
-    return str(answer["launchRun"]["run"]["runId"])
-
-
 def until(is_so: Callable[[], object], what: str) -> None:
     """Waits for something that is to come; fails, naming it, when it does not."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline_s, f"not within {PATIENCE_S:.0f} s: {what}"
         time.sleep(0.1)
+
+
+def lease_holders(archive: Archive) -> list[str]:
+    """Processes that hold a lease of this library: runs, and their workers."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue  # it has just ended
+        if any(link.startswith(str(archive.root / ".thumb_pipeline/leases")) for link in links):
+            found.append(pid)
+    return found

@@ -1,20 +1,16 @@
 """New captures and pictures on demand beside work in bulk over the same timelapse, with `up` as it comes."""
 
 import io
-import json
 import os
 import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
-from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
-from thumb_pipeline_tests.cli.served import asked, until, up
-from thumb_pipeline_tests.cli.test_backfill import FORCE, LAUNCH, PARTITIONS, Page
-from thumb_pipeline_tests.cli.test_letting_it_run import captures_runs, is_rendered, variants_of
+from thumb_pipeline_tests.cli.conftest import Archive, Run, copied, is_rendered, variants_of
+from thumb_pipeline_tests.cli.page import FORCE, launch, launch_backfill, partitions, runs, status, statuses
+from thumb_pipeline_tests.cli.served import until, up
 
 pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
@@ -29,23 +25,6 @@ def large_jpeg() -> bytes:
     buffer = io.BytesIO()
     Image.effect_noise((2400, 1800), 80).convert("RGB").save(buffer, "JPEG", quality=70)
     return buffer.getvalue()
-
-
-def launched(url: str, job: str, op: str, config: dict[str, object]) -> str:
-    """Launches a job over GraphQL, as a page does; returns the run's id."""
-    mutation = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
-        __typename ... on LaunchRunSuccess { run { runId } } } }"""
-    selector = {"repositoryLocationName": "thumb_pipeline", "repositoryName": "__repository__", "jobName": job}
-    params = {"selector": selector, "runConfigData": {"ops": {op: {"config": config}}}}
-    body = json.dumps({"query": mutation, "variables": {"params": params}}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        run: Any = json.load(answer)["data"]["launchRun"]["run"]
-    return str(run["runId"])
-
-
-def status(url: str, run_id: str) -> str:
-    return str(asked(url, f'{{ runOrError(runId: "{run_id}") {{ ... on Run {{ status }} }} }}')["runOrError"]["status"])
 
 
 def n_recorded(run: Run, archive: Archive, run_ids: list[str]) -> int:
@@ -88,23 +67,21 @@ def test_captures_and_pictures_on_demand_do_not_wait_for_work_in_bulk_which_adva
     archive = copied(old_frames, tmp_path / "library")
     old = sorted(archive.frames().iterdir())
     before_ns, new = time.time_ns(), Watched(archive)
-    with up(archive) as started:
-        url, page = started.url, Page(started.url)
-        until(lambda: captures_runs(url) == ["STARTED"], "the run that waits for captures")
-        until(lambda: page.ask(PARTITIONS).get("partitionKeys"), "the code, loaded")
-        params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": [KEY], "runConfigData": FORCE}
-        backfill = page.ask(LAUNCH, params=params)["backfillId"]
-        until(lambda: page.runs(backfill, "STARTED"), "the backfill's run")
-        bulk = [page.runs(backfill)[0]["runId"], launched(url, "generate", "take_order", {"force": True})]
+    with up(archive) as page:
+        url = page.url
+        until(lambda: statuses(url, job="new_captures") == ["STARTED"], "the run that waits for captures")
+        until(lambda: partitions(url), "the code, loaded")
+        backfill = launch_backfill(url, [KEY], FORCE)
+        until(lambda: runs(url, "STARTED", backfill=backfill), "the backfill's run")
+        bulk = [runs(url, backfill=backfill)[0]["runId"], launch(url, "generate", {"take_order": {"force": True}})]
         until(
             lambda: [status(url, one) for one in bulk] == ["STARTED"] * 2,
             "both runs in bulk: all that their pool takes",
         )
         until(lambda: n_recorded(run, archive, bulk) > 0, "a first part of the bulk")
 
-        wanted = launched(
-            url, "generate_on_demand", "render_named", {"timelapse": KEY, "sources": [old[0].name], "force": True}
-        )
+        named = {"timelapse": KEY, "sources": [old[0].name], "force": True}
+        wanted = launch(url, "generate_on_demand", {"render_named": named})
         new.add()
         n_before = n_recorded(run, archive, bulk)
         for _ in range(N_NEW - 1):

@@ -8,11 +8,10 @@ from typing import Any, Self
 
 import pytest
 
-from thumb_pipeline_tests.cli.conftest import Archive, Run, copied
+from thumb_pipeline_tests.cli.conftest import Archive, Run, copied, is_rendered, let_captures_runs_end
+from thumb_pipeline_tests.cli.heavy_library import KEYS, rendered_library
+from thumb_pipeline_tests.cli.page import FORCE, launch, launch_backfill, partitions, runs, statuses
 from thumb_pipeline_tests.cli.served import until, up
-from thumb_pipeline_tests.cli.test_backfill import FORCE, KEYS, LAUNCH, PARTITIONS, Page, rendered_library
-from thumb_pipeline_tests.cli.test_beside import launched
-from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered
 
 pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
@@ -28,8 +27,6 @@ N_NEW = 6
 N_ENDED = 4
 """Runs of several lanes."""
 
-LIVE = "{ runsOrError { ... on Runs { results { runId jobName status tags { key value } } } } }"
-
 
 def lane(run: dict[str, Any]) -> str:
     """The lane a run takes a place of, whether it bears the tag yet or not."""
@@ -40,10 +37,10 @@ def lane(run: dict[str, Any]) -> str:
 class Sampled:
     """How many runs of each lane were at work at once, at most, and what waited while a capture was rendered."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, url: str) -> None:
         self.most: Counter[str] = Counter()
         self.n_most = 0
-        self._page = page
+        self._url = url
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
@@ -57,21 +54,16 @@ class Sampled:
 
     def _sample(self) -> None:
         while not self._is_over.wait(0.2):
-            at_work = Counter(lane(run) for run in runs(self._page, "STARTED"))
+            at_work = Counter(lane(run) for run in runs(self._url, "STARTED"))
             self.most |= at_work
             self.n_most = max(self.n_most, at_work.total())
-
-
-def runs(page: Page, *statuses: str) -> list[dict[str, Any]]:
-    return [run for run in page.ask(LIVE)["results"] if run["status"] in statuses]
 
 
 @pytest.fixture(scope="module")
 def rendered(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """Everything is made, and takes some seconds to make again; the run for captures does not stay."""
     archive = rendered_library(tmp_path_factory.mktemp("rendered") / "library", run, 12)
-    settings = archive.root / "thumbs.toml"
-    settings.write_text(settings.read_text().replace("keep_warm = true", "keep_warm = false"))
+    let_captures_runs_end(archive.root, linger_s=30.0)
     return archive
 
 
@@ -83,16 +75,15 @@ def busy(rendered: Archive, tmp_path: Path) -> Archive:
 def test_a_new_frame_gets_a_run_while_bulk_waits_and_no_lane_takes_more_than_its_places(
     busy: Archive, run: Run
 ) -> None:
-    with up(busy) as started:
-        url, page = started.url, Page(started.url)
-        until(lambda: set(page.ask(PARTITIONS).get("partitionKeys", [])) == set(KEYS), "the code, loaded")
-        params = {"assetSelection": [{"path": ["thumbnails"]}], "partitionNames": KEYS, "runConfigData": FORCE}
-        with Sampled(page) as sampled:
-            backfill = page.ask(LAUNCH, params=params)["backfillId"]
-            until(lambda: page.runs(backfill), "the backfill's run")
-            bulk = [launched(url, "generate", "take_order", {"force": True}) for _ in range(N_BULK)]
-            bulk += [launched(url, "verify", "verify_timelapses", {"deep": True}) for _ in range(3)]
-            until(lambda: len(runs(page, "STARTED")) >= LIMITS["regeneration"], "the places of bulk, taken")
+    with up(busy) as page:
+        url = page.url
+        until(lambda: set(partitions(url)) == set(KEYS), "the code, loaded")
+        with Sampled(url) as sampled:
+            backfill = launch_backfill(url, KEYS, FORCE)
+            until(lambda: runs(url, backfill=backfill), "the backfill's run")
+            bulk = [launch(url, "generate", {"take_order": {"force": True}}) for _ in range(N_BULK)]
+            bulk += [launch(url, "verify", {"verify_timelapses": {"deep": True}}) for _ in range(3)]
+            until(lambda: len(runs(url, "STARTED")) >= LIMITS["regeneration"], "the places of bulk, taken")
             n_new = 0
             while not sampled.most["captures"]:  # a run in bulk that begins just now may take a frame with it
                 assert n_new < N_NEW, "no frame got a run for captures"
@@ -100,12 +91,12 @@ def test_a_new_frame_gets_a_run_while_bulk_waits_and_no_lane_takes_more_than_its
                 until(lambda frame=frame: is_rendered(frame), "the new frame")
                 time.sleep(1.0)
                 n_new += 1
-            waiting = [one["runId"] for one in runs(page, "QUEUED")]
+            waiting = [one["runId"] for one in runs(url, "QUEUED")]
             assert set(waiting) & set(bulk), "nothing had to wait any more"
-            until(lambda: len(runs(page, "SUCCESS")) >= N_ENDED, "places that were left and taken again")
+            until(lambda: len(runs(url, "SUCCESS")) >= N_ENDED, "places that were left and taken again")
         until(lambda: run("cancel", "--all", "--library", busy.root).code == 0, "the end of all")
         assert all(n <= LIMITS[lane] for lane, n in sampled.most.items()), sampled.most
         assert sampled.most.keys() >= {"captures", "regeneration", "maintenance"}
         assert sampled.most["regeneration"] == LIMITS["regeneration"]
         assert sampled.n_most <= 7
-        assert {one["status"] for one in page.ask(LIVE)["results"]} == {"SUCCESS", "CANCELED"}
+        assert set(statuses(url)) == {"SUCCESS", "CANCELED"}

@@ -18,15 +18,9 @@ from PIL import Image
 
 from thumb_pipeline.stages.library.open import initialise
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
-from thumb_pipeline_tests.cli.conftest import Archive
-from thumb_pipeline_tests.cli.served import asked, said_by_up, until, up
-from thumb_pipeline_tests.cli.test_letting_it_run import (
-    captures_runs,
-    is_remembered,
-    is_rendered,
-    partitions,
-    variants_of,
-)
+from thumb_pipeline_tests.cli.conftest import Archive, is_remembered, is_rendered, let_captures_runs_end, variants_of
+from thumb_pipeline_tests.cli.page import asked, launch, partitions, statuses
+from thumb_pipeline_tests.cli.served import said_by_up, until, up
 from thumb_pipeline_tests.conftest import STORAGES, is_long
 
 pytestmark = pytest.mark.daemon
@@ -40,8 +34,8 @@ def restless_library(root: Path, **storage: Path) -> Archive:
     """A library whose captures run does not stay."""
     initialise(str(root))
     settings = root / "thumbs.toml"
-    text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
-    text = text.replace("keep_warm = true", "keep_warm = false")
+    let_captures_runs_end(root)
+    text = settings.read_text()
     for name, place in storage.items():
         text = re.sub(rf"(?m)^{name} = .*$", f'{name} = "{place}"', text, count=1)
     settings.write_text(text)
@@ -86,7 +80,7 @@ def databases(archive: Archive) -> list[Path]:
 
 
 def wait_for_rest(url: str) -> None:
-    until(lambda: not UNFINISHED & set(captures_runs(url)), "all runs at their end")
+    until(lambda: not UNFINISHED & set(statuses(url, job="new_captures")), "all runs at their end")
 
 
 def stamps(frames: list[Path]) -> dict[Path, tuple[int, int]]:
@@ -138,14 +132,14 @@ def test_a_lost_cursor_and_memory_and_runs_asked_for_twice_repeat_nothing(served
     for number, lost in enumerate(("gone", "", '{"version": 1, "folders": [7]}', "\0" * 100)):
         memory.unlink(missing_ok=True) if lost == "gone" else memory.write_text(lost)
         set_cursor(url, lost)
-        launch_captures(url)
-        launch_captures(url)
+        launch(url, "new_captures")
+        launch(url, "new_captures")
         frames.append(archive.add(f"late{number}.jpg", key="camera-2/timelapse-1"))
     until(lambda: all(map(is_rendered, frames)), "frames after each loss")
     wait_for_rest(url)
     until(lambda: is_remembered(archive), "a new memory")
     assert before.items() <= stamps(frames).items()
-    assert set(captures_runs(url)) <= {"SUCCESS", "FAILURE"}
+    assert set(statuses(url, job="new_captures")) <= {"SUCCESS", "FAILURE"}
 
 
 def test_cameras_that_are_away_for_a_while_are_named_and_caught_up_with(served: tuple[Archive, str]) -> None:
@@ -244,11 +238,4 @@ def test_a_full_disk_of_state_and_its_databases_loses_nothing(
 def set_cursor(url: str, cursor: str) -> None:
     arguments = f'sensorSelector: {{{HERE}, sensorName: "new_captures_sensor"}}, cursor: {json.dumps(cursor)}'
     answer = asked(url, f"mutation {{ setSensorCursor({arguments}) {{ __typename }} }}")
-    assert answer["setSensorCursor"]["__typename"] == "Sensor"
-
-
-def launch_captures(url: str) -> None:
-    """As somebody does who presses the button."""
-    parameters = f'{{selector: {{{HERE}, jobName: "new_captures"}}, runConfigData: {{}}}}'
-    answer = asked(url, f"mutation {{ launchRun(executionParams: {parameters}) {{ __typename }} }}")
-    assert answer["launchRun"]["__typename"] == "LaunchRunSuccess"
+    assert answer["__typename"] == "Sensor"

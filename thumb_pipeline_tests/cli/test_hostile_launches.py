@@ -7,7 +7,6 @@ paths where ids, keys and names belong, in config, tags and execution metadata.
 import hashlib
 import json
 import os
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from thumb_pipeline_tests.cli.conftest import Archive, Run
-from thumb_pipeline_tests.cli.served import asked, until, up
+from thumb_pipeline_tests.cli.conftest import Archive, Run, let_captures_runs_end
+from thumb_pipeline_tests.cli.page import LOCATION, asked, runs, try_launch
+from thumb_pipeline_tests.cli.served import until, up
 
 pytestmark = pytest.mark.daemon
 
 KEY = "camera-1/timelapse-1"
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
-SELECTOR = {"repositoryLocationName": "thumb_pipeline", "repositoryName": "__repository__"}
 PATHS = (
     "../../cameras",
     "../../../neighbour",
@@ -101,9 +100,7 @@ OTHERS = (
 @pytest.fixture
 def page(archive: Archive, run: Run) -> Iterator[str]:
     """The address of a page over a library with everything made, and with files of others in and around it."""
-    settings = archive.root / "thumbs.toml"  # its runs for new captures end, too
-    text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
-    settings.write_text(text.replace("keep_warm = true", "keep_warm = false"))
+    let_captures_runs_end(archive.root)
     for key in (KEY, "camera-2/timelapse-2"):
         archive.fill(3, key=key)
     assert run("generate", "--library", archive.root).code == 0
@@ -115,30 +112,16 @@ def page(archive: Archive, run: Run) -> Iterator[str]:
         yield served.url
 
 
-def launch(url: str, job: str, config: dict[str, Any] | None, metadata: dict[str, Any]) -> str | None:
-    """The id of the run, or None where Dagster itself takes no such thing."""
-    mutation = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
-        __typename ... on LaunchRunSuccess { run { runId } } } }"""
-    params = {"selector": {**SELECTOR, "jobName": job}, "runConfigData": config or {}, "executionMetadata": metadata}
-    body = json.dumps({"query": mutation, "variables": {"params": params}}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        found = json.load(answer)
-    launched = (found.get("data") or {}).get("launchRun") or {}
-    return str(launched["run"]["runId"]) if launched.get("run") else None
-
-
 def jobs(url: str) -> set[str]:
-    selector = "{" + ", ".join(f'{name}: "{value}"' for name, value in SELECTOR.items()) + "}"
+    selector = "{" + ", ".join(f'{name}: "{value}"' for name, value in LOCATION.items()) + "}"
     found = asked(
         url, f"{{ repositoryOrError(repositorySelector: {selector}) {{ ... on Repository {{ jobs {{ name }} }} }} }}"
     )
-    return {job["name"] for job in found["repositoryOrError"]["jobs"]} - {"__ASSET_JOB"}
+    return {job["name"] for job in found["jobs"]} - {"__ASSET_JOB"}
 
 
 def statuses(url: str, run_ids: list[str]) -> dict[str, str]:
-    found = asked(url, "{ runsOrError(limit: 500) { ... on Runs { results { runId status } } } }")["runsOrError"]
-    return {run["runId"]: run["status"] for run in found["results"] if run["runId"] in run_ids}
+    return {run["runId"]: run["status"] for run in runs(url) if run["runId"] in run_ids}
 
 
 def is_over(url: str, run_ids: list[str]) -> bool:
@@ -174,11 +157,11 @@ def test_no_launch_of_any_job_changes_anything_that_the_job_does_not_list(page: 
     launches = [(job, config) for job, configs in CONFIGS.items() for config in configs]
     run_ids = []
     for number, (job, ops) in enumerate(launches):
-        config = {"ops": {op: {"config": placed(config, root)} for op, config in ops.items()}}
+        config = placed(ops, root)
         other = placed(PATHS[number % len(PATHS)], root)
         metadata = {"rootRunId": other, "parentRunId": other, "tags": tags if number % 2 else []}
-        run_id = launch(page, job, config, metadata)
-        run_ids.append(run_id or launch(page, job, config, {"tags": []}))
+        run_id = try_launch(page, job, config, **metadata)
+        run_ids.append(run_id or try_launch(page, job, config, tags=[]))
     known = [run_id for run_id in run_ids if run_id is not None]
     assert len(known) >= len(CONFIGS)
     for _ in range(3):  # one run of maintenance at a time: on a slow machine that is longer than others wait
@@ -192,7 +175,7 @@ def test_a_partition_that_anybody_may_add_is_never_a_path(page: str, archive: Ar
     before = everything(archive.root.parent, archive.root)
     for key in ("../../cameras", "camera-1/../..", "{root}", "camera-1/timelapse-1,camera-2/timelapse-2", "..."):
         add = f'partitionKey: {json.dumps(placed(key, archive.root))}, partitionsDefName: "timelapse"'
-        selector = "{" + ", ".join(f'{name}: "{value}"' for name, value in SELECTOR.items()) + "}"
+        selector = "{" + ", ".join(f'{name}: "{value}"' for name, value in LOCATION.items()) + "}"
         asked(page, f"mutation {{ addDynamicPartition({add}, repositorySelector: {selector}) {{ __typename }} }}")
     new = archive.add("new.jpg")
     until((archive.root / f"cameras/{KEY}/smalls/{new.name}_small.jpg").exists, "a new capture, all the same")

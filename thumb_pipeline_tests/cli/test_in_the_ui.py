@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from thumb_pipeline_tests.cli.conftest import Archive, jpeg
-from thumb_pipeline_tests.cli.served import asked, until, up
-from thumb_pipeline_tests.cli.test_letting_it_run import is_rendered, partitions
+from thumb_pipeline_tests.cli.conftest import Archive, is_rendered, jpeg
+from thumb_pipeline_tests.cli.page import asked, partitions, runs
+from thumb_pipeline_tests.cli.served import until, up
 
 pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
@@ -22,7 +22,6 @@ SCHEDULES = (
     f"{{ schedulesOrError(repositorySelector: {HERE}) {{ ... on Schedules {{ "
     "results { name scheduleState { status } } } } }"
 )
-RUNS = "{ runsOrError { ... on Runs { results { jobName tags { key value } } } } }"
 CHECKS = "{ assetNodes { assetChecksOrError { ... on AssetChecks { checks { name } } } } }"
 MATERIALIZED = """{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode {
   assetMaterializations { partition } } } }"""
@@ -39,28 +38,27 @@ def documented_schedules() -> dict[str, str]:
 
 
 def sensors(url: str) -> dict[str, Any]:
-    return {found["name"]: found["sensorState"] for found in asked(url, SENSORS)["sensorsOrError"]["results"]}
+    return {found["name"]: found["sensorState"] for found in asked(url, SENSORS)["results"]}
 
 
 def schedules(url: str) -> dict[str, str]:
-    found = asked(url, SCHEDULES)["schedulesOrError"]["results"]
+    found = asked(url, SCHEDULES)["results"]
     return {schedule["name"]: schedule["scheduleState"]["status"] for schedule in found}
 
 
 def lanes(url: str) -> set[tuple[str, str]]:
     """Each job that has runs, with the lane that they bear."""
-    runs = asked(url, RUNS)["runsOrError"]["results"]
-    tags = [(run["jobName"], {tag["key"]: tag["value"] for tag in run["tags"]}) for run in runs]
+    tags = [(run["jobName"], {tag["key"]: tag["value"] for tag in run["tags"]}) for run in runs(url)]
     return {(job, found.get("thumb_pipeline/lane", "none")) for job, found in tags}
 
 
 def checks(url: str) -> set[str]:
-    nodes = asked(url, CHECKS)["assetNodes"]
+    nodes = asked(url, CHECKS)
     return {check["name"] for node in nodes for check in node["assetChecksOrError"].get("checks", [])}
 
 
 def materialized(url: str) -> set[str]:
-    return {found["partition"] for found in asked(url, MATERIALIZED)["assetNodeOrError"]["assetMaterializations"]}
+    return {found["partition"] for found in asked(url, MATERIALIZED)["assetMaterializations"]}
 
 
 def test_sensor_schedules_lanes_checks_and_partitions_are_shown(archive: Archive) -> None:

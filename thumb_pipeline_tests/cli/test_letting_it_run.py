@@ -1,7 +1,6 @@
 """`up` and nothing else: frames appear in folders, variants beside them; daemon and code server are processes."""
 
 import io
-import json
 import os
 import random
 import signal
@@ -21,51 +20,20 @@ from thumb_pipeline_tests.cli.conftest import (
     Archive,
     Run,
     dagster_environment,
+    is_remembered,
+    is_rendered,
     jpeg,
+    variants_of,
 )
 from thumb_pipeline_tests.cli.frame_stream import FrameStream
-from thumb_pipeline_tests.cli.served import asked, until, up
+from thumb_pipeline_tests.cli.page import FORCE, backfill_status, launch_backfill, partitions, statuses
+from thumb_pipeline_tests.cli.served import until, up
 
 pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
 OTHER = "camera-2/timelapse-9"
 TICKED = "Sensor new_captures_sensor skipped"
 N_OF_STREAM = 15
-
-
-@pytest.fixture
-def restless(archive: Archive) -> Archive:
-    """A library whose captures run does not stay."""
-    settings = archive.root / "thumbs.toml"
-    text = settings.read_text().replace("linger_s = 30.0", "linger_s = 1.0")
-    settings.write_text(text.replace("keep_warm = true", "keep_warm = false"))
-    return archive
-
-
-def variants_of(path: Path) -> list[Path]:
-    """Both variants of a frame whose name is its own."""
-    top = path.parents[1]
-    return [top / "thumbnails" / f"{path.name}_thumb.jpg", top / "smalls" / f"{path.name}_small.jpg"]
-
-
-def is_rendered(path: Path) -> bool:
-    return all(variant.exists() for variant in variants_of(path))
-
-
-def is_remembered(archive: Archive) -> bool:
-    """Whether the watcher has noted that everything is rendered and recorded."""
-    memory = archive.root / ".thumb_pipeline" / "watch" / "folders.json"
-    return memory.exists() and bool(json.loads(memory.read_text())["folders"])
-
-
-def captures_runs(url: str) -> list[str]:
-    query = '{ runsOrError(filter: {pipelineName: "new_captures"}) { ... on Runs { results { status } } } }'
-    return [run["status"] for run in asked(url, query)["runsOrError"]["results"]]
-
-
-def partitions(url: str) -> list[str]:
-    query = '{ assetNodeOrError(assetKey: {path: ["thumbnails"]}) { ... on AssetNode { partitionKeys } } }'
-    return list(asked(url, query)["assetNodeOrError"]["partitionKeys"])
 
 
 @pytest.mark.both_storages
@@ -87,7 +55,7 @@ def test_frames_become_variants_and_folders_partitions_with_nothing_else_done(re
         other = restless.add("b.jpg", key=OTHER)
         until(lambda: is_rendered(other) and is_rendered(slow), "a new timelapse, and a file that took its time")
         until(lambda: OTHER in partitions(page.url), "the new timelapse's partition")
-        until(lambda: set(captures_runs(page.url)) == {"SUCCESS"}, "all runs at their end")
+        until(lambda: set(statuses(page.url, job="new_captures")) == {"SUCCESS"}, "all runs at their end")
 
 
 def test_a_timelapse_that_cannot_be_listed_does_not_stop_the_others(restless: Archive) -> None:
@@ -146,7 +114,7 @@ def test_killed_services_do_nothing_twice_and_miss_nothing(restless: Archive, ru
     frames += [restless.add(f"{number}.jpg") for number in range(30, 33)]
     with up(restless) as page:
         until(lambda: all(map(is_rendered, frames)), "frames of before and after")
-        until(lambda: "STARTED" not in captures_runs(page.url), "no run that only seems to be under way")
+        until(lambda: "STARTED" not in statuses(page.url, job="new_captures"), "no run that only seems to be under way")
     assert made == {path: path.stat().st_mtime_ns for path in made}
     assert run("plan", "--library", restless.root, "--json").json["variants"] == 0
     assert restless.leftovers() == []
@@ -158,7 +126,7 @@ def test_a_stopped_service_leaves_a_run_that_ended_well(archive: Archive) -> Non
         until(lambda: "camera-1/timelapse-1" in partitions(page.url), "the partition")
         until(lambda: is_remembered(archive), "the frame, and its record; its run lingers")
     with up(archive) as page:
-        *_, before = captures_runs(page.url)  # the next one is about to be there, the newest first
+        *_, before = statuses(page.url, job="new_captures")  # the next one is about to be there, the newest first
         assert before == "SUCCESS"
 
 
@@ -193,7 +161,7 @@ def test_a_second_daemon_by_mistake_loses_damages_and_repeats_nothing(archive: A
     with up(archive) as page, second_daemon(archive) as log:
         until(lambda: OTHER in partitions(page.url), "the partition")
         with FrameStream(archive, random.Random(7), pause_s=0.5) as stream, Publications(old) as made:
-            backfill_id = launch_backfill(page.url, OTHER)
+            backfill_id = launch_backfill(page.url, [OTHER], FORCE)
             until(lambda: made.n_least() == 2, "each picture made again by the forced backfill")
             until(lambda: len(stream.frames) > N_OF_STREAM, "a stream that is worth the name")
             stream.end()
@@ -201,7 +169,7 @@ def test_a_second_daemon_by_mistake_loses_damages_and_repeats_nothing(archive: A
             until(lambda: backfill_status(page.url, backfill_id) == "COMPLETED_SUCCESS", "the end of the backfill")
         assert (stream.wrong(), stream.n_repeated()) == ([], 0)
         assert made.n_most() == 2
-        assert backfill_runs(page.url, backfill_id) == ["SUCCESS"]
+        assert statuses(page.url, backfill=backfill_id) == ["SUCCESS"]
         until(lambda: TICKED in log.read_text(), "a tick of the second daemon's sensor")
     assert run("plan", "--library", archive.root, "--json").json["variants"] == 0
     assert archive.leftovers() == []
@@ -238,26 +206,6 @@ class Publications:
         for path, seen in self._seen.items():
             status = path.stat()
             seen.add((status.st_ino, status.st_mtime_ns))
-
-
-def launch_backfill(url: str, key: str) -> str:
-    """Everything of a timelapse anew."""
-    force = "{ops: {thumbnails: {ops: {cut_plan: {config: {force: true}}}}}}"
-    params = f'{{assetSelection: [{{path: ["thumbnails"]}}], partitionNames: ["{key}"], runConfigData: {force}}}'
-    launch = f"launchPartitionBackfill(backfillParams: {params}) {{ ... on LaunchBackfillSuccess {{ backfillId }} }}"
-    return str(asked(url, f"mutation {{ {launch} }}")["launchPartitionBackfill"]["backfillId"])
-
-
-def backfill_status(url: str, backfill_id: str) -> str:
-    query = f'{{ partitionBackfillOrError(backfillId: "{backfill_id}") {{ ... on PartitionBackfill {{ status }} }} }}'
-    return str(asked(url, query)["partitionBackfillOrError"]["status"])
-
-
-def backfill_runs(url: str, backfill_id: str) -> list[str]:
-    """The statuses of a backfill's runs."""
-    query = f'{{ runsOrError(filter: {{tags: [{{key: "dagster/backfill", value: "{backfill_id}"}}]}}) '
-    found = asked(url, query + "{ ... on Runs { results { status } } } }")
-    return [run["status"] for run in found["runsOrError"]["results"]]
 
 
 def descendants(pid: int) -> list[int]:

@@ -28,7 +28,8 @@ from thumb_pipeline_tests.cli.conftest import (
     first_port,
     jpeg,
 )
-from thumb_pipeline_tests.cli.served import asked, launch, up
+from thumb_pipeline_tests.cli.page import asked, launch, statuses
+from thumb_pipeline_tests.cli.served import up
 from thumb_pipeline_tests.postgres import Postgres
 
 pytestmark = pytest.mark.daemon
@@ -202,7 +203,7 @@ def test_a_run_of_the_daemon_survives_a_restart_of_the_database_and_nothing_is_l
     n_frames = fill_with_work(archive, 200)
     with up(archive) as page:
         url = page.url
-        run_id = launch(url, "generate", {})
+        run_id = launch(url, "generate")
         wait_for_variants(archive, 20)
         assert_no_process_shows(own_postgres.password)
         assert own_postgres.password not in str(asked(url, "{ instance { info } }"))
@@ -228,7 +229,7 @@ def test_nothing_is_lost_in_a_longer_outage(
     n_frames = fill_with_work(archive, 40)
     with up(archive) as page:
         url = page.url
-        launch(url, "generate", {})
+        launch(url, "generate")
         wait_for_variants(archive, 5)
         own_postgres.crash()
         time.sleep(_PATIENCE_S)
@@ -254,7 +255,7 @@ def test_dagsters_own_services_work_with_the_instance_file_of_deploy(
         archive.add("new.jpg", jpeg())
         wait_for_variants(archive, 61)
         for _ in range(4):
-            launch(url, "generate", {"ops": {"take_order": {"config": {"force": True}}}})
+            launch(url, "generate", {"take_order": {"force": True}})
         seen = statuses_until_the_end(url, 4)
     assert max(sum(status in UNDER_WAY for status in statuses) for statuses in seen) == 2
     assert any(statuses.count("QUEUED") for statuses in seen)
@@ -321,11 +322,10 @@ def wait_for_page(url: str) -> None:
 def statuses_until_the_end(url: str, count: int) -> list[list[str]]:
     """The statuses of the newest runs of `generate`, again and again until all have ended."""
     deadline = time.monotonic() + 300
-    query = '{ runsOrError(filter: {pipelineName: "generate"}) { ... on Runs { results { status } } } }'
     seen: list[list[str]] = []
     while not seen or not set(seen[-1]) <= {"SUCCESS", "FAILURE", "CANCELED"}:
         assert time.monotonic() < deadline, seen[-1]
-        seen.append([run["status"] for run in asked(url, query)["runsOrError"]["results"]][:count])
+        seen.append(statuses(url, job="generate")[:count])
         time.sleep(0.1)
     return seen
 
@@ -350,15 +350,13 @@ def wait_for_variants(archive: Archive, count: int) -> None:
 def wait_for_the_end_of_runs(url: str) -> list[str]:
     """The statuses of the runs of `generate`, oldest first, once the newest has succeeded."""
     deadline = time.monotonic() + 120
-    statuses: list[str] = []
-    while statuses[-1:] != ["SUCCESS"]:
-        assert time.monotonic() < deadline, statuses
+    found: list[str] = []
+    while found[-1:] != ["SUCCESS"]:
+        assert time.monotonic() < deadline, found
         time.sleep(0.5)
         with suppress(urllib.error.HTTPError):  # the first query after a crash meets the connection that was cut
-            answer = asked(url, "{ runsOrError { ... on Runs { results { status jobName } } } }")
-            runs = [run for run in answer["runsOrError"]["results"] if run["jobName"] == "generate"]
-            statuses = [run["status"] for run in runs][::-1]
-    return statuses
+            found = statuses(url, job="generate")[::-1]
+    return found
 
 
 def assert_no_process_shows(password: str) -> None:

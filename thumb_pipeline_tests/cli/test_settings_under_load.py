@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from thumb_pipeline_tests.cli.conftest import Archive, Run
-from thumb_pipeline_tests.cli.served import asked, until, up
-from thumb_pipeline_tests.cli.test_letting_it_run import restless
-
-__all__ = ["restless"]
+from thumb_pipeline_tests.cli.page import asked
+from thumb_pipeline_tests.cli.served import until, up
 
 pytestmark = [pytest.mark.daemon, pytest.mark.usefixtures("storage")]
 
@@ -63,7 +61,7 @@ def settings_check(url: str) -> str:
     query = """{ assetCheckExecutions(
         assetKey: {path: ["verification_report"]}, checkName: "settings", limit: 1
     ) { status evaluation { description severity } } }"""
-    found = asked(url, query)["assetCheckExecutions"]
+    found = asked(url, query)
     return f"{found[0]['status']} {found[0]['evaluation']}" if found else ""
 
 

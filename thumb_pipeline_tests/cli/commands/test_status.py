@@ -15,8 +15,8 @@ import pytest
 from thumb_pipeline.cli.dagster.runs import BackfillState
 from thumb_pipeline.stages.rendering.progress import Pace
 from thumb_pipeline_tests.cli.conftest import COMMAND, Archive, Run, clean_environment, jpeg
-from thumb_pipeline_tests.cli.served import until, up
-from thumb_pipeline_tests.cli.test_cancel import launch_backfill, lease_holders
+from thumb_pipeline_tests.cli.page import launch_backfill
+from thumb_pipeline_tests.cli.served import lease_holders, until, up
 from thumb_pipeline_tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.daemon

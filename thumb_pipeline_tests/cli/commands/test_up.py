@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from thumb_pipeline.stages.library.open import open_library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import Archive, Run, first_port
 from thumb_pipeline_tests.cli.other_site import ATTEMPTS, LAUNCH, status_of
-from thumb_pipeline_tests.cli.served import Served, asked, said_by_up, up
+from thumb_pipeline_tests.cli.page import asked, runs, status
+from thumb_pipeline_tests.cli.served import Served, said_by_up, until, up
 
 pytestmark = pytest.mark.daemon
 
@@ -65,13 +66,13 @@ def test_the_page_shows_what_commands_did_and_obeys_no_other_site_and_ctrl_c_end
 
 
 def assert_no_other_site_is_obeyed(url: str) -> None:
-    _until(lambda: _runs_can_be_planned(url))  # from now on a mutation that reached Dagster would be carried out
+    until(lambda: _runs_can_be_planned(url), "code: what reached Dagster from now on would be carried out")
     assert {attempt.what: status_of(attempt, url) for attempt in ATTEMPTS} == {
         attempt.what: attempt.status for attempt in ATTEMPTS
     }
     assert _run_ids(url, "purge") == []
-    run_id = asked(url, LAUNCH % "false")["launchRun"]["run"]["runId"]
-    _until(lambda: asked(url, _STATUS % run_id)["runOrError"]["status"] == "SUCCESS")
+    run_id = asked(url, LAUNCH % "false")["run"]["runId"]
+    until(lambda: status(url, run_id) == "SUCCESS", "the end of the run")
     assert _run_ids(url, "purge") == [run_id]
 
 
@@ -79,14 +80,7 @@ def test_services_do_not_outlive_a_killed_up(served: Served) -> None:
     process = served.process
     process.kill()
     process.wait()
-    _until(lambda: not any(_is_alive(pid) for pid in served.pids.values()))
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 120
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.1)
+    until(lambda: not any(_is_alive(pid) for pid in served.pids.values()), "the end of both services")
 
 
 def _children(pid: int, *, but: Collection[int] = ()) -> list[int]:
@@ -103,15 +97,11 @@ def _answers(url: str) -> bool:
     return True
 
 
-_STATUS = '{ runOrError(runId: "%s") { ... on Run { status } } }'
-
-
 def _run_ids(url: str, job: str = "generate") -> list[str]:
     """The runs of a job, all of which have succeeded."""
-    query = '{ runsOrError(filter: {pipelineName: "%s"}) { ... on Runs { results { runId status } } } }'
-    runs = asked(url, query % job)["runsOrError"]["results"]
-    assert {run["status"] for run in runs} <= {"SUCCESS"}
-    return [run["runId"] for run in runs]
+    found = runs(url, job=job)
+    assert {run["status"] for run in found} <= {"SUCCESS"}
+    return [run["runId"] for run in found]
 
 
 def _is_alive(pid: int) -> bool:
@@ -128,8 +118,8 @@ def test_a_service_that_was_killed_is_started_again_and_all_end_when_the_library
     process = served.process
     for pid in served.pids.values():
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: len(_children(process.pid, but=served.pids.values())) == 2)
-    _until(lambda: _answers(served.url))
+    until(lambda: len(_children(process.pid, but=served.pids.values())) == 2, "new services")
+    until(lambda: _answers(served.url), "the page")
     assert process.poll() is None
 
     services = _children(process.pid)
@@ -161,11 +151,11 @@ def test_up_outlasts_its_library_and_ends_with_its_state(archive: Archive) -> No
     with up(archive) as served:
         process = served.process
         archive.root.rename(archive.root.parent / "unmounted")
-        _until(lambda: gone in said())
+        until(lambda: gone in said(), "that it says so")
         assert_nothing_is_made_in(archive.root)
         assert _answers(served.url)
         (archive.root.parent / "unmounted").rename(archive.root)
-        _until(lambda: back in said())
+        until(lambda: back in said(), "that it says so")
         state.rename(state.parent / "renamed")
         state.mkdir()
         assert process.wait(timeout=30) == 3
@@ -185,13 +175,13 @@ def test_both_services_get_another_code_server_when_theirs_was_killed(
 ) -> None:
     process = served.process
     page, daemon = served.pids["web UI"], served.pids["daemon"]
-    _until(lambda: bool(_children(page)) and bool(_children(daemon)))
+    until(lambda: _children(page) and _children(daemon), "code servers")
     time.sleep(6)  # `up` has seen them
     before = [*_children(page), *_children(daemon)]
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    _until(lambda: _runs_can_be_planned(served.url))
-    _until(lambda: any(_children(other, but=before) for other in _children(process.pid, but=[page])))
+    until(lambda: _runs_can_be_planned(served.url), "code that plans")
+    until(lambda: any(_children(other, but=before) for other in _children(process.pid, but=[page])), "the daemon's")
 
 
 def _runs_can_be_planned(url: str) -> bool:
@@ -199,7 +189,7 @@ def _runs_can_be_planned(url: str) -> bool:
     selector = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__", pipelineName: "generate"'
     plan = f'{{ executionPlanOrError(pipeline: {{{selector}}}, mode: "default") {{ __typename }} }}'
     try:
-        return bool(asked(url, plan)["executionPlanOrError"]["__typename"] == "ExecutionPlan")
+        return bool(asked(url, plan)["__typename"] == "ExecutionPlan")
     except OSError:
         return False
 
