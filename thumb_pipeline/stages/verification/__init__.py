@@ -1,1 +1,1 @@
-"""The one state of every variant: found, kept, and told in words, reports and checks."""
+"""The one state of every variant: how it is found, kept, and shown in words, reports and checks."""

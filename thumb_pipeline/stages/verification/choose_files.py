@@ -1,6 +1,6 @@
-"""Chooses which of the files that look right a verification opens, and opens them a part of the library at a time.
+"""Chooses which of the files that look right a verification opens, and opens them one part of the library at a time.
 
-Opening is done by `examining.deep`; what a verification makes of it is in `verify`, the rolling one in `rolling`.
+The files are opened by `examining.deep`. `verify` uses the results; rolling verification is in `rolling`.
 """
 
 from datetime import datetime
@@ -20,13 +20,16 @@ _SOURCES_AT_ONCE = 50_000
 
 
 def checked_sources(sources: pl.DataFrame, proven: Proven, now: datetime) -> pl.DataFrame:
-    """`CHECKED` rows of sources (timelapse, source_name) that were there to be read."""
+    """`CHECKED` rows of those sources (timelapse, source_name) that were there as recorded and could be read."""
     read = sources.with_columns(variant=pl.lit("")).join(proven.moved, on=VARIANT_KEY, how="anti")
     return read.select(*SOURCE_KEY, checked_at=pl.lit(now, INSTANT))
 
 
 def to_open(library: Library, found: Survey, decided: pl.DataFrame, *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Sources and variants that look right and are to be opened: all, or those that were found wrong before."""
+    """Sources and variants that look right and are to be opened.
+
+    With `deep` these are all of them, else those that were found wrong before.
+    """
     settled = found.sources.filter(pl.col("state") == SETTLED)
     vouched = decided.filter(pl.col("state").is_in(damage.VOUCHED))
     if deep:
@@ -42,7 +45,7 @@ def opened(
     adoptable: pl.DataFrame,
     on_progress: Progress | None,
 ) -> Proven:
-    """Opens files, some tens of thousands of sources at a time: what is recorded of all would not fit the memory."""
+    """Opens files, some tens of thousands of sources at a time, as the records of all would not fit in memory."""
     named = pl.concat([sources.select(*SOURCE_KEY), variants.select(*SOURCE_KEY)])
     chosen = named.unique().sort(*SOURCE_KEY)
     if chosen.is_empty():

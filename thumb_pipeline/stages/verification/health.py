@@ -1,8 +1,8 @@
 """Six questions about the whole library, answered from the kept verdicts of all its timelapses.
 
-Never from the last verification alone: what was bad in another timelapse stays bad until that one is verified again.
-A timelapse on the disk that was never verified passes no question, for nobody knows; one that was verified in the
-future, by a clock that ran ahead, counts as such. One that was retired is asked nothing.
+The last verification alone is not enough: what was bad in another timelapse stays bad until that one is verified again.
+A timelapse on the disk that was never verified fails every question, as its state is unknown. One whose verification
+lies in the future, because a clock ran ahead, counts as never verified. Retired timelapses are left out.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _SHOWN_TIMELAPSES = 20
 
 
 class Question(StrEnum):
-    """What is asked; the names of the checks."""
+    """The questions; their values are the names of the checks."""
 
     COMPLETE = "complete"
     CURRENT = "current"
@@ -41,7 +41,10 @@ COUNTED = {
     Question.FAILURE_RATE: {"failed": "generate --retry-failed"},
     Question.FRESHNESS: {"late": "generate"},
 }
-"""What stands against each, in a column of `Kept.timelapses`, and the command that puts it right; of bit rot, none."""
+"""For each question, the columns of `Kept.timelapses` that count against it, each with the command that puts it right.
+
+No command repairs bit rot.
+"""
 
 _WORDS = {
     "missing": ("variant", "missing"),
@@ -53,7 +56,7 @@ _WORDS = {
     "bit_rot": ("source", "with other bytes than before"),
     "orphan": ("file", "that nothing expects"),
 }
-"""What is counted, and what is wrong with it."""
+"""By column, the noun that is counted and what is wrong with it."""
 
 _RIGHT = {
     Question.COMPLETE: "nothing is missing",
@@ -69,9 +72,9 @@ class Kept:
     """What is known of all timelapses.
 
     Attributes:
-        timelapses: one row a timelapse that was verified and is still there: timelapse, required, the states, vanished,
-            bit_rot, oldest_without_at, verified_at.
-        unverified: keys of those that never were, or were at a time that is still to come.
+        timelapses: one row for each timelapse that was verified and is still there: timelapse, required, the states,
+            vanished, bit_rot, oldest_without_at, verified_at.
+        unverified: keys of those that were never verified, or whose verification lies in the future.
     """
 
     timelapses: pl.DataFrame
@@ -83,9 +86,9 @@ class Answer:
     """The answer to one question.
 
     Attributes:
-        sentence: in words.
-        numbers: by name.
-        worst: the timelapses with most against them, worst first; those never verified at the end.
+        sentence: the answer in words.
+        numbers: the numbers behind it, by name.
+        worst: the timelapses with the most findings, worst first; those never verified at the end.
         remedies: command lines without the program's name.
     """
 
@@ -98,7 +101,7 @@ class Answer:
 
 
 def read_verdicts(library: Library) -> Kept:
-    """What verifications found, without timelapses of which nothing is left.
+    """Reads what verifications found, without the timelapses of which nothing is left.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
@@ -200,7 +203,7 @@ def _worst(question: Question, bad: pl.DataFrame, columns: list[str], unverified
 
 
 def _remedies(question: Question, bad: pl.DataFrame, is_right: bool, unverified: Sequence[str]) -> list[str]:
-    """One command line for each thing to do; it names the timelapse where there is only one."""
+    """One command line for each thing to do; it names the timelapse if there is only one."""
     todo: dict[str, list[str]] = {}
     for column, command in COUNTED[question].items():
         keys = bad.filter(pl.col(column) > 0)["timelapse"].to_list()

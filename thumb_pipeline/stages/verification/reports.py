@@ -1,6 +1,6 @@
-"""Cuts what a verification found into reports that people read: totals, the first findings, the files nobody expects.
+"""Cuts what a verification found into reports for people: totals, the first findings, the largest orphans.
 
-The whole of it is in the tables that `verdicts` keeps. What the words mean is in `domain.findings`.
+The full tables are kept by `verdicts`. What the words mean is in `domain.findings`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,20 +23,20 @@ _FIRST_SHOWN = (
     *(VariantState.FAILED, VariantState.STALE_SOURCE, SourceFinding.REPLACED, VariantState.STALE_SPEC),
     *(VariantState.UNRECORDED, VariantState.ORPHAN, VariantState.PENDING),
 )
-"""What is worst is shown first: only the first rows of a long report are seen."""
+"""The worst states come first, as a long report shows only its first rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one verification of some timelapses comes to.
+    """The report of one verification of some timelapses.
 
     Attributes:
         verdicts: counts by timelapse and variant (`VERDICTS` columns).
         timelapses: one row each (`VERIFIED` columns).
-        n_findings: rows of the whole table of findings.
-        findings: the first of them: finding, timelapse, file, variant, why.
-        orphan_kinds: timelapse, kind, evidence, n_files, n_bytes.
-        orphans: the largest of them: timelapse, file, n_bytes, age_days, kind, evidence, source.
+        n_findings: number of rows in the whole table of findings.
+        findings: the first of these rows: finding, timelapse, file, variant, why.
+        orphan_kinds: counts of orphans: timelapse, kind, evidence, n_files, n_bytes.
+        orphans: the largest orphans: timelapse, file, n_bytes, age_days, kind, evidence, source.
     """
 
     verdicts: pl.DataFrame
@@ -48,7 +48,7 @@ class Report:
 
 
 def reports(part: VerifiedPart, keys: Sequence[str]) -> Iterator[tuple[str, Report]]:
-    """A report of each of these timelapses, which are among those of the verification."""
+    """One report for each of these timelapses; all of them must be part of the verification."""
     tables = (part.verdicts, part.timelapses, part.findings, part.orphans.files)
     cut = [by_timelapse(table) for table in tables]
     for key in keys:
@@ -62,7 +62,7 @@ def report(part: VerifiedPart) -> Report:
 
 
 def together(parts: Sequence[Report]) -> Report:
-    """One report of several verifications, none of which is an empty report."""
+    """One report of several verifications; an empty report where there are none."""
     if not parts:
         empty = (VERDICTS.empty(), VERIFIED.empty(), FINDINGS.empty(), pl.DataFrame(schema=ORPHANS))
         return _report(*empty)
@@ -91,7 +91,7 @@ def _report(verdicts: pl.DataFrame, timelapses: pl.DataFrame, findings: pl.DataF
 
 
 def _readable_findings(findings: pl.DataFrame) -> pl.DataFrame:
-    """Few columns, for a page: a variant goes by its source, a file that nothing expects by its path."""
+    """The first findings in few columns, for a page. A variant is named by its source, an orphan by its path."""
     is_orphan = pl.col("state") == VariantState.ORPHAN.value
     return (
         findings.lazy()

@@ -1,7 +1,7 @@
-"""Rolling deep verification: a part of the library at a time, what was looked at longest ago first.
+"""Rolling deep verification: opens a part of the library at a time, and first what was looked at longest ago.
 
-A source counts as looked at when it was listed for the first time as it is, and whenever it was opened with its
-variants, here or by `verify --deep`. When this runs is a schedule's business.
+A source counts as looked at when it was first listed in its present state, and whenever it was opened with its
+variants, here or by `verify --deep`. A schedule decides when this runs.
 """
 
 import time
@@ -33,11 +33,11 @@ _SOURCES_A_STEP = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What one run may take.
+    """What one run may use.
 
     Attributes:
-        n_bytes: to be read; the source that exceeds it is still finished.
-        seconds: after which no further step of a few hundred sources is begun.
+        n_bytes: bytes to read; the source that exceeds them is still finished.
+        seconds: time after which no further step (a few hundred sources) begins.
     """
 
     n_bytes: int
@@ -46,18 +46,18 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollResult:
-    """What one run came to.
+    """The result of one run.
 
     Attributes:
         n_sources: sources opened with their variants.
         n_variants: variants opened.
         n_bytes: bytes read.
-        n_moved: sources that were not there as recorded; they are left to `verify`, which lists.
+        n_moved: sources that were not there as recorded; they are left to `verify`, which lists the folders anew.
         n_left: sources that were not reached.
         n_wrong: files found wrong (`wrong` has the rows).
-        timelapses: keys whose kept verdicts were renewed, as something was found there.
-        wrong: `DAMAGE` columns.
-        oldest_at: when the source was looked at that was looked at longest ago, after this run; None without sources.
+        timelapses: keys whose kept verdicts were renewed: damage was found there, or was known there before.
+        wrong: the files found wrong (`DAMAGE` columns).
+        oldest_at: the oldest look at any source after this run; None without sources.
         duration_s: wall time.
     """
 
@@ -82,15 +82,15 @@ def budget_of(library: Library) -> Budget:
 def roll(library: Library, lease: Lease, *, budget: Budget, on_progress: Progress | None = None) -> RollResult:
     """Opens the sources that were looked at longest ago, and their variants, until the budget is used.
 
-    At least one step is taken, so that it gets round a library of any size. What is found is remembered at once; the
-    timelapses where something was found, or where an earlier finding does not hold any more, are verified at normal
-    depth in the end, and their kept verdicts renewed.
+    At least one step is always taken, so that repeated runs get through a library of any size. Findings are recorded at
+    once. At the end, timelapses where damage was found, or where one of the opened sources had damage on record, are
+    verified at normal depth, and their kept verdicts are renewed.
 
     Args:
         library: the library.
         lease: ours.
         budget: for this run.
-        on_progress: told of sources done, of those that the bytes of the budget allow.
+        on_progress: called with the number of sources done, and of those that the budget's bytes allow.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
@@ -103,7 +103,7 @@ def roll(library: Library, lease: Lease, *, budget: Budget, on_progress: Progres
     n_done, n_bytes = 0, 0
     with open_pool(library, lease) as pool:
         while n_done < queue.height and n_bytes < budget.n_bytes:
-            # By what was read, not by what was expected: sources that are gone must not keep the others waiting.
+            # The budget counts bytes read, not bytes expected: sources that are gone must not delay the others.
             step = _taken(library, pool, _within(queue.slice(n_done, _SOURCES_A_STEP), budget.n_bytes - n_bytes))
             steps.append(step)
             n_done += step.n_sources
@@ -120,7 +120,7 @@ def roll(library: Library, lease: Lease, *, budget: Budget, on_progress: Progres
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Some sources that were opened with their variants."""
+    """The result of opening some sources with their variants."""
 
     n_sources: int
     proven: Proven
@@ -129,7 +129,7 @@ class _Step:
 
 
 def _queue(library: Library) -> pl.DataFrame:
-    """Complete sources: timelapse, source_name, n_bytes, mtime_ns, looked_at, n_bytes_read; the first is the next."""
+    """Complete sources, the next one first: timelapse, source_name, n_bytes, mtime_ns, looked_at, n_bytes_read."""
     keys = discover(library).keys
     settled = pl.col("state") == SETTLED
     columns = ("timelapse", "source_name", "n_bytes", "mtime_ns", "looked_at")
@@ -149,19 +149,20 @@ def _queue(library: Library) -> pl.DataFrame:
 
 
 def _believed(column: str) -> pl.Expr:
-    """A time of ours, and none where it lies in the future: what a clock that ran ahead noted was never looked at."""
+    """The time in this column, or null where it lies in the future: a clock that ran ahead wrote it."""
     return pl.when(pl.col(column) <= datetime.now(UTC) + SLACK).then(column)
 
 
 def _within(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:
-    """The first sources up to the one that exceeds so many bytes."""
+    """The first sources of the queue, up to and including the one that exceeds this many bytes."""
     return queue.filter(pl.col("n_bytes_read").cum_sum() - pl.col("n_bytes_read") < n_bytes)
 
 
 def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
     read = prove(library, pool, files_of_sources(library, sources))
     checked = checked_sources(sources, read, datetime.now(UTC))
-    variants = _vouched(library, sources.join(checked, on=SOURCE_KEY, how="semi"))  # of sources gone they are orphans
+    # Variants of sources that are gone are orphans.
+    variants = _vouched(library, sources.join(checked, on=SOURCE_KEY, how="semi"))
     proven = together([read, prove(library, pool, files_of_variants(library, variants, MANIFEST.empty()))])
     known = _known_damage(library, sources)
     damage.remember(library, proven.wrong, known.head(0))
@@ -171,7 +172,7 @@ def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
 
 
 def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
-    """Expected variants of sources that are recorded as right; whether they still are as recorded, workers see."""
+    """Expected variants of these sources that are recorded as right; workers check whether they still are."""
     parts = [expected_variants(sources.head(0).lazy(), ()).collect()]
     for key, mine in by_timelapse(sources).items():
         specs = for_timelapse(library.settings, key).specs

@@ -1,6 +1,6 @@
-"""Measures a library: how complete it is and what it takes on disk, from a fresh listing.
+"""Measures a library from a fresh listing: how complete it is and how much disk space it uses.
 
-Nothing is opened, nothing is written and no record is believed: sources and variants are counted where they lie.
+Nothing is opened or written, and no record is used: sources and variants are counted on the disk.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from thumb_pipeline.stages.planning.policy import find_expected_paths
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What a library holds.
+    """The counts of a library.
 
     Attributes:
         n_sources: sources in all timelapses.
@@ -62,7 +62,7 @@ def measure(library: Library) -> Measurement:
 def summarise(
     library: Library, tally: pl.DataFrame, usage: pl.DataFrame, *, n_sources: int, n_timelapses: int
 ) -> Measurement:
-    """The totals of counts by timelapse; every variant of the settings has its row, counted or not."""
+    """Adds up counts by timelapse; every variant of the settings has a row, also one without a file."""
     names = pl.DataFrame({"variant": list(library.settings.variants)}, schema={"variant": pl.String})
     covered = names.join(coverage(tally.lazy()).collect(), on="variant", how="left", maintain_order="left")
     used = usage.group_by("variant").agg(pl.col("n_files", "n_bytes").sum())

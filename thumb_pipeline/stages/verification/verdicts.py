@@ -1,6 +1,6 @@
-"""Keeps what verifications found, so that reports and checks can speak of all timelapses at once.
+"""Keeps what verifications found, so that reports and checks can cover all timelapses at once.
 
-Finding it out is `verify`. A kept verdict is what was true when it was given; nothing is deleted on its word.
+`verify` does the verification. A kept verdict was true when it was given; nothing is deleted because of it.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.verification.verify import VerifiedPart, verify
 
 _NO_NEWS = ("found_at", "verified_at", "is_deep")
-"""Columns that differ from one verification to the next although nothing else does."""
+"""Columns that change with every verification, even when nothing else does."""
 
 
 def keep(library: Library, part: VerifiedPart) -> None:
-    """Puts a verification in the place of the last one of its timelapses."""
+    """Replaces the last verification of these timelapses with this one."""
     keys = part.timelapses["timelapse"].to_list()
     library.verdicts.replace(WHOLE_LIBRARY, part.verdicts, keys)
     library.verified.replace(WHOLE_LIBRARY, part.timelapses, keys)
@@ -40,7 +40,7 @@ def remember_checked(library: Library, checked: pl.DataFrame) -> None:
 
 
 def forget(library: Library, keys: Sequence[str]) -> None:
-    """Takes out what is kept of timelapses that are no more."""
+    """Removes what is kept of timelapses that no longer exist."""
     for table in (library.verdicts, library.verified, library.reported):
         table.replace(WHOLE_LIBRARY, table.schema.empty(), keys)
     for key in keys:
@@ -48,19 +48,19 @@ def forget(library: Library, keys: Sequence[str]) -> None:
 
 
 def find_unreported(library: Library, part: VerifiedPart) -> list[str]:
-    """Timelapses whose verdict or findings are others than `mark_reported` was told last."""
+    """Timelapses whose verdict or findings differ from those that `mark_reported` noted last."""
     shown = library.reported.read([WHOLE_LIBRARY])
     news = _fingerprints(part).join(shown, on=list(REPORTED.columns), how="anti")
     return sorted(news["timelapse"])
 
 
 def mark_reported(library: Library, part: VerifiedPart, keys: Sequence[str]) -> None:
-    """Remembers that reports show the verdict of these timelapses."""
+    """Notes that the reports now show the verdict of these timelapses."""
     library.reported.merge(WHOLE_LIBRARY, _fingerprints(part).filter(pl.col("timelapse").is_in(list(keys))))
 
 
 def _fingerprints(part: VerifiedPart) -> pl.DataFrame:
-    """One hash a timelapse of all that its reports would say (`REPORTED` columns)."""
+    """For each timelapse, a hash of everything that its reports would say (`REPORTED` columns)."""
     hashes = [
         rows.select("timelapse", verdict=pl.struct(pl.exclude(*_NO_NEWS)).hash(seed=number))
         for number, rows in enumerate((part.verdicts, part.timelapses, part.findings))
@@ -69,7 +69,7 @@ def _fingerprints(part: VerifiedPart) -> pl.DataFrame:
 
 
 def renew_verdicts(library: Library, keys: Sequence[str], lease: Lease) -> bool:
-    """Verifies timelapses again, so that the kept verdicts speak of what is there now; False where that failed."""
+    """Verifies timelapses again, so that the kept verdicts match what is there now; False if that failed."""
     try:
         for part in verify(library, keys, lease):
             keep(library, part)

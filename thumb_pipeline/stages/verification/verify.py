@@ -1,8 +1,7 @@
-"""Verifies a library: the one state of every variant, every file that nothing expects, every source that changed.
+"""Verifies a library: finds the one state of every variant, every orphaned file and every source that changed.
 
-Everything is compared with a fresh listing and nothing is corrected here. What was found is kept by `verdicts`; what
-may be done about it is in `generate`'s plan, in `repair` and in `sweep`. Opening files that look right is
-`examining.deep`.
+Everything is compared with a fresh listing; nothing is corrected here. `verdicts` keeps the results. `generate`,
+`repair` and `sweep` act on them. Files that look right are opened by `examining.deep`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,20 +32,20 @@ _STATES = [state.value for state in VariantState]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedPart:
-    """What some timelapses are like.
+    """The result for some timelapses.
 
     Attributes:
-        survey: the listing of sources it rests on.
+        survey: the listing of sources that the result is based on.
         verdicts: counts by timelapse and variant (`VERDICTS` columns).
         timelapses: one row each (`VERIFIED` columns).
         findings: one row for each variant, file and source that is not right (`FINDINGS` columns), pending ones too.
         orphans: the files that nothing expects.
         adoptable: manifest rows (`MANIFEST` columns) for the unrecorded variants.
-        proven: what opening files that look right came to: all of them in deep mode, else those damaged before.
-        outdated: timelapse, source_name, variant of earlier damage that do not hold any more.
+        proven: the result of opening files that look right: all of them in deep mode, else those damaged before.
+        outdated: timelapse, source_name, variant of earlier damage that no longer holds.
         checked: `CHECKED` rows of the sources that were opened with their variants.
-        touched: rows of `analytics.states.variant_states` of the stale ones whose sources differ in nothing but the
-            mtime, as far as a listing tells; if their bytes have `known_digest`, they are right.
+        touched: stale variants (rows of `analytics.states.variant_states`) whose sources may have changed in their
+            mtime alone; if a source's bytes still have `known_digest`, its variant is right.
     """
 
     survey: Survey
@@ -70,18 +69,18 @@ def verify(
     accept_shrink: bool = False,
     on_progress: Progress | None = None,
 ) -> Iterator[VerifiedPart]:
-    """Verifies timelapses, in batches that bound the memory it takes.
+    """Verifies timelapses, in batches that bound memory use.
 
-    Files whose record and listing disagree are opened, and those that were found wrong when they were opened last; all
-    others are judged by name, size and mtime.
+    Files are opened when their record and the listing disagree, and when they were found wrong before. All others are
+    judged by name, size and mtime.
 
     Args:
         library: the library.
         keys: the timelapses.
         lease: ours.
         deep: whether every variant is decoded to its end and every source read.
-        accept_shrink: whether variants that are all gone are believed to be.
-        on_progress: told of files looked into.
+        accept_shrink: believe it if all variants are gone.
+        on_progress: called with the number of files opened.
 
     Raises:
         Refused: the disk of the variants is not there, or a variant folder is a link.
@@ -90,7 +89,7 @@ def verify(
     for listings in batches(library, keys, None):
         selection = Selection(accept_shrink=accept_shrink)
         part = _verified(library, listings, lease, on_progress, selection, deep=deep)
-        library.refuse_if_gone()  # a folder of a disk that went away is listed as one without files
+        library.refuse_if_gone()  # when a disk goes away, its folders are listed as empty
         yield part
 
 
@@ -200,7 +199,7 @@ def _findings(
 
 
 def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
-    """Why sources were refused, in the words of the record."""
+    """Why sources were refused, as recorded in the manifest."""
     keys = refused["timelapse"].unique().to_list()
     failed = pl.col("state") == RecordState.FAILED
     columns = (*VARIANT_KEY, "reason", "detail")

@@ -1,4 +1,4 @@
-"""What verdicts come to in words: the sentence, whether anything is wrong, the command that puts it right.
+"""Verdicts in words: the summary sentence, whether anything is wrong, and the commands that put it right.
 
 Counting is done in `verify`, tables to read are made in `reports`, questions about the whole library are in `health`.
 """
@@ -21,7 +21,7 @@ WRONG_STATES = [state.value for state in VariantState if state.is_wrong]
 
 
 def states(verdicts: pl.DataFrame) -> dict[str, int]:
-    """How many variants are in which state, in all rows of a table of verdicts; what is right comes first."""
+    """How many variants are in each state, over all rows of a table of verdicts; valid ones come first."""
     return {state.value: int(verdicts[state.value].sum()) for state in reversed(VariantState)}
 
 
@@ -32,7 +32,7 @@ def is_wrong(verdicts: pl.DataFrame, timelapses: pl.DataFrame) -> bool:
 
 
 def remedies(verdicts: pl.DataFrame) -> list[str]:
-    """The commands that put right what is wrong with variants, without the program's name."""
+    """The commands that put the variants right, without the program's name."""
     counts = states(verdicts)
     return [command for wrong, command in REMEDIES if any(counts[state.value] for state in wrong)]
 
@@ -42,7 +42,7 @@ def sentence(verdicts: pl.DataFrame, variants: Iterable[str]) -> str:
 
     Args:
         verdicts: of any timelapses (`VERDICTS` columns).
-        variants: the names of the settings, in their order; others are told where files of theirs are left.
+        variants: the names of the settings, in their order; other variants appear only if files of theirs are left.
     """
     parts = []
     known = list(variants)
