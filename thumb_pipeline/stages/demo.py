@@ -1,7 +1,7 @@
 """Lays out the frames of the demo library: two cameras, three timelapses, a few hundred pictures of a sky.
 
-They show what archives hold: both published name patterns, a camera's own names, pictures stored lying, and one file
-that broke off. Drawing them is `imaging.demo.sky`'s business, thumbnails of them the pipeline's own.
+They show what archives contain: both published name patterns, a camera's own names, pictures stored sideways, and one
+truncated file. `imaging.demo.sky` draws them; their thumbnails are made by the pipeline.
 """
 
 import os
@@ -28,12 +28,12 @@ _BROKEN_OFF = "timelapse-2_day003_110000.jpg"
 _KEPT_SHARE = 0.6
 
 _N_THREADS = 2
-"""Pillow lets go of the interpreter's lock for most of a frame: two threads take two thirds of the time of one."""
+"""Pillow releases the interpreter lock for most of a frame: two threads take two thirds of the time of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoFrame:
-    """One frame: where it lies below the library, when it was taken, and how the camera stored it."""
+    """One frame: its path below the library, when it was taken, and how the camera stored it."""
 
     path: str
     taken_at: datetime
@@ -49,18 +49,18 @@ def demo_frames() -> tuple[DemoFrame, ...]:
 
 
 def make_demo_frames(library: Library, lease: Lease, *, on_progress: Callable[[int, int], None] | None = None) -> int:
-    """Draws the frames that are not there yet; files that are there stay as they are.
+    """Draws the frames that do not exist yet; existing files stay as they are.
 
     Args:
         library: the demo's.
         lease: ours.
-        on_progress: called after each frame with how many are drawn and how many this call has to draw.
+        on_progress: called after each frame with the number drawn and the number that this call draws.
 
     Returns:
         How many frames were drawn: 0 when the demo library was complete.
 
     Raises:
-        CannotWrite: the disk refused; calling again goes on where this stopped.
+        CannotWrite: the disk refused; calling again goes on from there.
     """
     root, frames = Path(library.root), demo_frames()
     folders = sorted({os.path.dirname(root / frame.path) for frame in frames})
@@ -80,7 +80,7 @@ def _draw(root: Path, frames: list[DemoFrame], writer: str, on_progress: Callabl
             future.result()
             on_progress(n_done, len(frames))
     finally:
-        # After Ctrl-C or a full disk only the frames in hand are finished.
+        # After Ctrl-C or a full disk, only the frames being drawn are finished.
         pool.shutdown(cancel_futures=True)
 
 

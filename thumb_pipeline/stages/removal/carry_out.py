@@ -1,7 +1,7 @@
-"""Carries a written removal out: looks at everything again, moves what still is as planned, takes its records out.
+"""Carries out a removal from its journal: looks at every file again, moves those still as planned, drops their records.
 
-Killed at any point, it leaves files either where they were or in the trash, and a journal that knows both; repeating
-the operation goes on, `restore` undoes what was moved.
+If the process is killed at any point, every file is either where it was or in the trash, and the journal lists all of
+them. Repeating the operation goes on from there; `restore` undoes what was moved.
 """
 
 import os
@@ -50,19 +50,20 @@ _Row = dict[str, Any]
 
 @dataclass(slots=True, kw_only=True)
 class Removed:
-    """What became of a removal.
+    """The result of a removal.
 
     Attributes:
-        run_id: its id.
-        n_removed: those that went.
-        n_bytes: bytes of those.
-        trash: where they are; None where nothing went, or without a trash.
+        run_id: the id of its run.
+        n_removed: number of files that were removed.
+        n_bytes: bytes of these files.
+        trash: the folder that they are in; None if nothing was removed, or without a trash.
         files: the plan (`stages.planning.orphans.ORPHANS` columns).
-        kept: the others with the reason (`KEPT` columns as rows).
-        n_forgotten: records that went, as no file is left for them.
-        is_verified: whether the kept verdicts speak of what is there now.
-        trash_emptied: what expired meanwhile and was deleted for good, one sentence each.
-        trash_kept: why something that would have expired was not deleted, and what to do; None where there is nothing.
+        kept: the files that stayed, with the reason (`KEPT` columns as rows).
+        n_forgotten: number of records taken out, as no file is left for them.
+        is_verified: whether the kept verdicts match what is there now.
+        trash_emptied: what had expired and was deleted for good, one sentence each.
+        trash_kept: why something that would have expired was not deleted, and what to do; None if there is no such
+            thing.
     """
 
     run_id: str
@@ -78,7 +79,7 @@ class Removed:
 
     @property
     def n_planned(self) -> int:
-        """Files planned."""
+        """Number of files planned."""
         return self.files.height
 
     def document(self) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class Removed:
 
 
 def refuse_other_file_systems(library: Library, removal: Removal) -> None:
-    """Stops before anything moves where the trash could not be reached by a rename.
+    """Stops before anything moves if files could not be renamed into the trash.
 
     Raises:
         Refused: naming the folders, and `--no-trash`.
@@ -126,10 +127,10 @@ def refuse_other_file_systems(library: Library, removal: Removal) -> None:
 
 
 def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
-    """Carries out the removal that was written down under `run_id`; the caller works `journal.lock_removals`.
+    """Carries out the removal whose journal has the id `run_id`; the caller holds `journal.lock_removals`.
 
     Raises:
-        CannotWrite: the disk of the state is full; what was moved is in the trash, and the journal knows it.
+        CannotWrite: the disk of the state is full; what was moved is in the trash, and the journal lists it.
     """
     written, planned = journal.read(library, run_id), journal.read_files(library, run_id)
     records = journal.read_records(library, run_id)
@@ -169,7 +170,7 @@ def _carry_out_timelapse(
 
 
 def _since(library: Library, key: str) -> Callable[[_Row], KeptReason]:
-    """Why a file that was an orphan is none any more: it went, or something expects it."""
+    """A function that says why a planned file is no longer an orphan: it is gone, or something expects it."""
 
     def reason(row: _Row) -> KeptReason:
         is_there = os.path.lexists(library.variant_file(key, row["variant_path"]))
@@ -203,7 +204,10 @@ def _move_folder(
     is_back: Callable[[_Row], bool] | None,
     result: Removed,
 ) -> None:
-    """Moves the files of one variant folder, each after a last look; synced before anybody forgets their records."""
+    """Moves the files of one variant folder, each after a last look, and syncs the folder.
+
+    The records of these files are dropped only after that.
+    """
     path = inside(library.variants(key), folder)
     target = library.in_trash(written.run_id, key, folder) if written.uses_trash else None
     try:
@@ -241,18 +245,21 @@ def _kept(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason])
 
 
 def _forget(library: Library, key: str, records: pl.DataFrame) -> int:
-    """Takes out the records for which no file is left; the journal holds them. Returns how many there were."""
+    """Drops the records for which no file is left (the journal keeps a copy); returns how many."""
     try:
         standing = look_at_variants(library, records.select(*FILE_KEY)).files
         void = records.join(standing, on=FILE_KEY, how="anti")
         library.manifest.take_out(key, void)
     except REFUSALS:
-        return 0  # what cannot be looked at is not known to be gone; the next run sees
+        return 0  # a file that cannot be looked at may still exist; the next run looks again
     return void.height
 
 
 def _conclude(library: Library, written: Journal, touched: list[str], result: Removed, lease: Lease) -> None:
-    """Accepts what was listed, drops what there is nothing to say of, and notes the end."""
+    """Accepts the listings of untouched timelapses, renews verdicts, and finishes the journal.
+
+    A journal of a removal that changed nothing is discarded.
+    """
     if written.operation is Operation.SWEEP:
         untouched = sorted(set(written.keys) - set(touched))
         try:
@@ -272,7 +279,7 @@ def _conclude(library: Library, written: Journal, touched: list[str], result: Re
 
 
 def tidy(library: Library) -> None:
-    """Removes the folder of the trash where nothing is in it."""
+    """Removes the trash folder if it is empty."""
     remove_folder_if_empty(library.trash)
 
 
@@ -280,4 +287,4 @@ def _is_elsewhere(path: str, here: tuple[int, str]) -> bool:
     try:
         return place_of(path) != here
     except OSError:
-        return False  # a file in it is kept, with the reason, when it cannot be opened then either
+        return False  # if the folder cannot be opened later either, its files are kept, with the reason

@@ -1,7 +1,8 @@
-"""Writes removals down before anything is moved, and reads them again: to carry them out, to undo them, to list them.
+"""Writes a journal of each removal before anything is moved; it is read to carry out, undo or list the removal.
 
-A journal is a folder `<state>/trash/RUN_ID/`: `files.parquet`, `records.parquet`, then `operation.json`, which makes it
-one; `result.json` once it came to its end. What was moved lies in the trash, in the same tree as before.
+A journal is a folder `<state>/trash/RUN_ID/`. It holds `files.parquet` and `records.parquet`, then `operation.json`,
+without which it does not count as a journal. `result.json` is written when the removal has finished. Files that were
+moved lie in the trash, in the same tree as before.
 """
 
 import json
@@ -36,20 +37,20 @@ _OPERATION, _RESULT, _FILES, _RECORDS = "operation.json", "result.json", "files.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
-    """What `operation.json` says of a removal.
+    """The content of `operation.json`.
 
     Attributes:
-        run_id: names it, its trash, and its run in Dagster.
+        run_id: the name of the removal, of its folder in the trash, and of its run in Dagster.
         operation: sweep or purge.
         wish: the arguments.
-        forced: whether the brakes were to be overruled.
-        overruled: what they had said.
+        forced: whether the operator asked to overrule the brakes.
+        overruled: the brakes' objections.
         started_at: when it was written.
-        lease: of the process that wrote it.
+        lease: the id of the lease of the process that wrote it.
         uses_trash: whether the files are moved to the trash; else they are unlinked.
         keys: the timelapses.
-        n_files: planned.
-        n_bytes: of those.
+        n_files: number of files planned.
+        n_bytes: bytes of these files.
         n_sources: sources listed while planning, by timelapse.
         n_listed: files in the variant folders, by timelapse.
     """
@@ -70,18 +71,18 @@ class Journal:
 
     @property
     def began_at(self) -> datetime:
-        """The time it was written."""
+        """When the journal was written."""
         return self.started_at
 
 
 def _of_any_version(written: Any) -> Any:
-    """The fields of a journal; earlier versions named the folder in the trash, by its path at that time."""
+    """The fields of a journal; earlier versions stored the path of the folder in the trash instead of `uses_trash`."""
     return {"uses_trash": written.get("trash") is not None, **written} if isinstance(written, dict) else written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Result:
-    """Of what `result.json` says, the only part that anybody reads again."""
+    """The only part of `result.json` that is read again."""
 
     kept_by_reason: dict[str, int]
 
@@ -92,7 +93,9 @@ _JOURNALS = TypeAdapter(Annotated[Journal, BeforeValidator(_of_any_version)])
 
 @contextmanager
 def lock_removals(library: Library) -> Iterator[None]:
-    """Holds what only one sweep, purge, restore or repair of a library holds at a time. Rendering does not wait for it.
+    """Holds the lock that allows one sweep, purge, restore or repair of a library at a time.
+
+    Rendering does not wait for it.
 
     Raises:
         LockTimeout: another one is at work.
@@ -114,17 +117,20 @@ def lock_removals(library: Library) -> Iterator[None]:
 
 
 def _discard_halves(library: Library) -> None:
-    """Journals that a kill left half written, or half discarded: nothing was moved yet, or nothing is left to undo."""
+    """Removes journals that a killed process left half written or half discarded.
+
+    Nothing had been moved yet, or nothing is left to undo.
+    """
     for name in filter(is_run_id, os.listdir(library.journals)):
         if not is_placed(library, name):
             removing.remove_files(library.journal_folder(name), _is_ours)
 
 
 def place(library: Library, removal: Removal, run_id: str, lease: Lease) -> Journal:
-    """Writes a planned removal down, safe from a power cut; the caller works `alone`.
+    """Writes the journal of a planned removal so that it survives a power cut; the caller holds `lock_removals`.
 
     Raises:
-        Refused: the disk does not take it; nothing was moved.
+        Refused: the journal cannot be written; nothing was moved.
     """
     journal = Journal(
         run_id=run_id,
@@ -158,7 +164,7 @@ def is_placed(library: Library, run_id: str) -> bool:
 
 
 def read(library: Library, run_id: str) -> Journal:
-    """A journal.
+    """Reads a journal.
 
     Raises:
         SliceDamaged: it cannot be read.
@@ -174,35 +180,35 @@ def read(library: Library, run_id: str) -> Journal:
 
 
 def read_files(library: Library, run_id: str) -> pl.DataFrame:
-    """The files that a removal was to take (`ORPHANS` columns)."""
+    """The files that a removal planned to take (`ORPHANS` columns)."""
     return _rows(library, run_id, _FILES, ORPHANS)
 
 
 def read_records(library: Library, run_id: str) -> pl.DataFrame:
-    """The manifest rows that were to go with them."""
+    """The manifest rows that a removal planned to drop along with its files."""
     return _rows(library, run_id, _RECORDS, MANIFEST.columns)
 
 
 def finish(library: Library, run_id: str, result: dict[str, Any]) -> None:
-    """Notes that a removal came to its end, and how.
+    """Notes that a removal has finished, with its result.
 
     Raises:
-        CannotWrite: the disk does not take it.
+        CannotWrite: the result cannot be written.
     """
     _publish(library, run_id, _RESULT, json.dumps(result, indent=2).encode())
 
 
 def is_finished(library: Library, run_id: str) -> bool:
-    """Whether a removal came to its end."""
+    """Whether a removal has finished."""
     return os.path.exists(_path(library, run_id, _RESULT))
 
 
 def read_kept_by_reason(library: Library, run_id: str) -> dict[str, int]:
-    """How many files a removal that came to its end left where they were, by reason; none of one that did not."""
+    """How many files a finished removal left where they were, by reason; empty for one that did not finish."""
     try:
         return _RESULTS.validate_json(read_small(_path(library, run_id, _RESULT))).kept_by_reason
     except (OSError, ValueError):
-        return {}  # it only makes a count more exact
+        return {}  # these numbers only make a count more exact
 
 
 def list_run_ids(library: Library) -> list[str]:
@@ -214,7 +220,7 @@ def list_run_ids(library: Library) -> list[str]:
 
 
 def discard(library: Library, run_id: str) -> None:
-    """Removes a journal, our files alone; the first to go is the one that makes it one."""
+    """Removes a journal, but only files of ours; `operation.json` goes first, without which it is no journal."""
     for name in (_OPERATION, _RESULT):
         removing.discard(_path(library, run_id, name))
     removing.remove_files(library.journal_folder(run_id), _is_ours)

@@ -1,7 +1,6 @@
-"""A planned removal: which files are to go and why, the records that go with them, and what stands against it.
+"""A planned removal: which files are to go and why, the records that go with them, and the brakes' objections.
 
-A removal is a value; what belongs on it is decided in `sweep` and `purge`, writing it down is `journal`, and carrying
-it out `carry_out`.
+A removal is a value. `sweep` and `purge` decide what it contains, `journal` writes it down, `carry_out` carries it out.
 """
 
 from collections.abc import Sequence
@@ -25,11 +24,11 @@ class RemovalWish:
 
     Attributes:
         timelapses: keys.
-        variants: names, of a purge.
+        variants: names; only for a purge.
         force: overrule the brakes.
         use_trash: move into the trash; without it files are unlinked for good.
-        by_policy: of a sweep, also what exists for a source that exists, only that no policy asks for it any more.
-        expected_files: how many files are to go, as a plan has shown; None where nobody says so.
+        by_policy: for a sweep, also remove variants of existing sources that no policy asks for any more.
+        expected_files: how many files are to go, as a plan has shown; None if the operator does not say.
     """
 
     timelapses: tuple[str, ...] = ()
@@ -46,16 +45,16 @@ class Removal:
 
     Attributes:
         operation: which of the two.
-        wish: what it was asked for.
-        keys: the timelapses it looked at.
-        files: to be removed, one row each (`stages.planning.orphans.ORPHANS` columns).
-        records: manifest rows that go where no file is left for them.
+        wish: what the operator asked for.
+        keys: the timelapses that were looked at.
+        files: the files to remove, one row each (`stages.planning.orphans.ORPHANS` columns).
+        records: manifest rows to drop if no file is left for them.
         n_sources: sources that were listed, by timelapse.
-        n_listed: files in the variant folders, by timelapse; of a sweep.
-        n_by_policy: files that a sweep leaves, as only a policy asks for them no more; 0 where it was to take them.
-        n_foreign: files that a sweep leaves, as they may be somebody's unfinished ones: no process that is known here
-            has written them.
-        objections: what the brakes say, in sentences; empty when they say nothing.
+        n_listed: files in the variant folders, by timelapse; only for a sweep.
+        n_by_policy: files that a sweep leaves because nothing but a policy makes them superfluous; 0 with `by_policy`.
+        n_foreign: files that a sweep leaves because another program may still be writing them: no process known to
+            this library wrote them.
+        objections: what the brakes object to, in sentences; empty if nothing.
     """
 
     operation: Operation
@@ -76,16 +75,16 @@ class Removal:
 
     @property
     def is_forced(self) -> bool:
-        """Whether it was asked to overrule the brakes."""
+        """Whether the operator asked to overrule the brakes."""
         return self.wish.force
 
     @property
     def is_refused(self) -> bool:
-        """Whether a brake holds and nobody overruled it."""
+        """Whether a brake objects and was not overruled."""
         return bool(self.objections) and not self.is_forced
 
     def refuse_objections(self) -> None:
-        """Stops where a brake holds and nobody overruled it.
+        """Stops if a brake objects and was not overruled.
 
         Raises:
             Refused: with the numbers, what to check, and how to overrule it.
@@ -94,13 +93,13 @@ class Removal:
             raise Refused("\n".join(self.objections))
 
     def refuse_other_number(self, *, is_for_good: bool) -> None:
-        """Stops where the plan takes another number of files than was said, or one that had to be said and was not.
+        """Stops if the plan takes another number of files than `expected_files`, or if that is needed and not given.
 
         Args:
             is_for_good: nothing could be brought back from a trash.
 
         Raises:
-            Refused: with the number that it is now.
+            Refused: with the present number of files.
         """
         said, n_files = self.wish.expected_files, self.files.height
         is_needed = must_be_counted(self.operation, is_forced=self.is_forced, is_for_good=is_for_good)
@@ -113,7 +112,7 @@ class Removal:
         )
 
     def document(self) -> dict[str, Any]:
-        """What a command prints of it as JSON when it is not carried out."""
+        """The JSON that a command prints when the plan is not carried out."""
         return {
             "run_id": None,
             "planned": self.files.height,
@@ -133,5 +132,5 @@ class Removal:
 
 
 def objections_to(shrunken: Sequence[Shrinkage]) -> list[str]:
-    """What stands against removing anything on the word of listings that lost sources."""
+    """The objections to a removal that is based on listings which lost many sources."""
     return [complaint_about(shrunken, FORCE)] if shrunken else []

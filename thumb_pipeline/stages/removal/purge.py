@@ -1,7 +1,7 @@
 """Plans the removal of every variant of some timelapses, with their records.
 
-Files count as variants when a source or a record puts them where they are, or when their name says so; what else lies
-in a variant folder is not a purge's business. Carrying the plan out is `carry_out`.
+A file counts as a variant when a source or a record expects it at its place, or when its name says so. A purge leaves
+everything else in a variant folder alone. The plan is carried out by `carry_out`.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ _CLAIM = [*FILE_KEY, "variant", "source_name"]
 
 
 def plan_purge(library: Library, wish: RemovalWish) -> Removal:
-    """What a purge of the chosen timelapses and variants would remove.
+    """Plans which files and records a purge of the chosen timelapses and variants would remove.
 
     Raises:
         Refused: a timelapse or variant is unknown, or the disk of the variants is not there.
@@ -64,7 +64,7 @@ def plan_purge(library: Library, wish: RemovalWish) -> Removal:
 
 
 def _chosen_variants(library: Library, keys: Sequence[str], wished: Sequence[str]) -> list[str]:
-    """The wished variants, or all: of the settings, and those that only records know any more."""
+    """The wished variants; without a wish, all that the settings name or that records still hold."""
     recorded = library.manifest.query(keys, lambda rows: rows.select("variant").unique())
     known = list(dict.fromkeys((*library.settings.specs, *sorted(recorded["variant"]))))
     for name in wished:
@@ -79,7 +79,7 @@ def _variant_files(
     recorded: pl.DataFrame,
     chosen: Sequence[str],
 ) -> pl.DataFrame:
-    """Files in variant folders that are chosen variants (`ORPHANS` columns), each with what tells it."""
+    """Files in variant folders that are chosen variants (`ORPHANS` columns), each with the evidence for it."""
     specs = [spec for name, spec in library.settings.specs.items() if name in chosen]
     claims = [recorded.select(_CLAIM).with_columns(evidence=pl.lit("record"))]
     for spec in specs:
@@ -103,14 +103,17 @@ def _variant_files(
 
 
 def _places_of_others(library: Library, sources: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
-    """Where variants that were not chosen are expected: names may have been swapped since the records were written."""
+    """The places where variants that were not chosen are expected.
+
+    Variant names may have been swapped since the records were written.
+    """
     others = [spec for name, spec in library.settings.specs.items() if name not in chosen]
     places = [sources.select("timelapse", variant_path=variant_path(spec)) for spec in others]
     return pl.concat([pl.DataFrame(schema=dict.fromkeys(FILE_KEY, pl.String)), *places])
 
 
 def _told_by_name(library: Library, files: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
-    """Files whose name says that they are one of the chosen variants, of a source that is gone or never was known."""
+    """Files whose name says that they are one of the chosen variants; their source is gone or was never known."""
     specs = tuple(library.settings.specs.values())
     told = pl.DataFrame([told_by_name(path, specs) for path in files["variant_path"]], schema=TOLD)
     named = pl.concat([files, told], how="horizontal").filter(pl.col("variant").is_in(list(chosen)))

@@ -1,6 +1,7 @@
-"""Brings back what a sweep or a purge moved to the trash, with its records; a file that stands in the way stays.
+"""Brings back what a sweep or a purge moved to the trash, with its records; a file in the way is never replaced.
 
-Killed at any point, it can be repeated: what is back is in its place, what is not is in the trash.
+If the process is killed at any point, the restore can be repeated: every file is either back in its place or still in
+the trash.
 """
 
 import os
@@ -43,14 +44,14 @@ from thumb_pipeline.storage.removing import (
 
 @dataclass(slots=True, kw_only=True)
 class Restored:
-    """What became of a restore.
+    """The result of a restore.
 
     Attributes:
-        run_id: of the removal that was undone.
-        n_restored: files that are back.
-        n_bytes: bytes of those.
-        kept: files that stayed in the trash, by reason.
-        is_verified: whether the kept verdicts speak of what is there now.
+        run_id: the id of the removal that was undone.
+        n_restored: number of files that are back.
+        n_bytes: bytes of these files.
+        kept: number of files that did not come back, by reason.
+        is_verified: whether the kept verdicts match what is there now.
     """
 
     run_id: str
@@ -60,7 +61,7 @@ class Restored:
     is_verified: bool = True
 
     def document(self) -> dict[str, Any]:
-        """What a command prints of it as JSON."""
+        """The JSON that a command prints."""
         return {
             "run_id": self.run_id,
             "restored": self.n_restored,
@@ -70,7 +71,7 @@ class Restored:
 
 
 def in_trash(library: Library, run_id: str) -> pl.DataFrame:
-    """The files of a removal that lie in the trash now (`ORPHANS` columns): what a restore would bring back.
+    """Finds the files of a removal that are in the trash now (`ORPHANS` columns): what a restore would bring back.
 
     Raises:
         Refused: there is no such removal, it deleted its files for good, or its trash is not there.
@@ -94,13 +95,13 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
 
 
 def _standing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.DataFrame:
-    """The rows whose file stands where a timelapse's key and its own path lead to."""
+    """Those rows whose file exists; `file_of` makes its path from timelapse key and variant path."""
     is_there = [os.path.lexists(file_of(key, path)) for key, path in rows.select(FILE_KEY).iter_rows()]
     return rows.filter(pl.Series(is_there, dtype=pl.Boolean))
 
 
 def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Restored) -> None:
-    """Counts files that went to the trash and are neither there nor back: somebody took them out of it."""
+    """Counts the files that went to the trash and are neither there nor back: they were taken out by other means."""
     elsewhere = journal.read_files(library, run_id).join(waiting, on=FILE_KEY, how="anti")
     n_absent = elsewhere.height - _standing(elsewhere, library.variant_file).height
     n_never_taken = journal.read_kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
@@ -109,7 +110,7 @@ def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Re
 
 
 def restore(library: Library, run_id: str, lease: Lease) -> Restored:
-    """Undoes a removal; the caller works `journal.lock_removals`.
+    """Undoes a removal; the caller holds `journal.lock_removals`.
 
     Raises:
         Refused: there is no such removal, it deleted its files for good, or its trash is not there.
@@ -157,10 +158,11 @@ def _restore_folder(
 
 
 def _make_folder(library: Library, path: str) -> None:
-    """Makes a variant folder that was removed meanwhile, unless the way there leads through a link.
+    """Makes a variant folder that was removed meanwhile, unless its path leads through a link.
 
     Raises:
-        WrongFolder: it does, it would lie on another file system than the trash, or it cannot be made.
+        WrongFolder: the path leads through a link, the folder would be on another file system than the trash, or it
+            cannot be made.
     """
     above = path
     while not os.path.lexists(above):
@@ -175,7 +177,7 @@ def _make_folder(library: Library, path: str) -> None:
 
 
 def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
-    """Brings back the records of files that stand as recorded, where no newer record does."""
+    """Brings back the records of files that are there as recorded, except where a newer record exists."""
     try:
         standing = look_at_variants(library, records.select(FILE_KEY)).files
         back = records.filter(pl.col("state") == RecordState.MADE).join(
@@ -184,7 +186,7 @@ def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
         if not back.is_empty():
             library.manifest.merge(key, back, resolve=_where_none_stands)
     except REFUSALS:
-        return  # the files are back; what stands without a record is adopted
+        return  # the files are back; files without a record are adopted later
 
 
 def _where_none_stands(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:

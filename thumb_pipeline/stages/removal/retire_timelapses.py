@@ -1,7 +1,7 @@
-"""Finds timelapses of which nothing is left, and forgets their records.
+"""Finds timelapses of which nothing is left, and drops their records.
 
-Nothing of a timelapse is left when its folder is gone, its sources were accepted as gone, and no variant of it lies
-anywhere. Which partitions Dagster keeps is decided in `defs.partitions`.
+Nothing is left of a timelapse when its folder is gone, the loss of its sources was accepted, and it has no variant
+files. `defs.partitions` decides which partitions Dagster keeps.
 """
 
 import os
@@ -18,11 +18,11 @@ from thumb_pipeline.storage.folders import unavailable
 
 
 def find_gone_timelapses(library: Library, known: Collection[str] = ()) -> list[str]:
-    """Keys of the timelapses of which nothing is left but records.
+    """Finds the keys of timelapses of which nothing but records is left.
 
     Args:
-        library: the library. Where the tree of its sources or of its variants is not there, nothing counts as gone.
-        known: keys to judge besides those that have an inventory; what is no key is not judged.
+        library: the library. If the tree of its sources or of its variants is missing, nothing counts as gone.
+        known: keys to check besides those that have an inventory; anything that is not a key is skipped.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
@@ -37,7 +37,7 @@ def find_gone_timelapses(library: Library, known: Collection[str] = ()) -> list[
 
 
 def find_with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
-    """Those of some timelapses that have sources by their inventory, and those whose inventory cannot be read."""
+    """Those of the given timelapses that have sources in their inventory, or whose inventory cannot be read."""
     asked = sorted(keys)
     try:
         held = library.inventory.query(asked, lambda rows: rows.select("timelapse").unique())
@@ -49,7 +49,7 @@ def find_with_sources(library: Library, keys: Collection[str]) -> frozenset[str]
 
 
 def forget(library: Library, key: str) -> bool:
-    """Forgets the records of a timelapse that is gone; False where sources of it were recorded meanwhile."""
+    """Drops the records of a timelapse that is gone; returns False if sources of it were recorded meanwhile."""
     verdicts.forget(library, [key])
     library.last_plan.drop(key)
     library.manifest.drop(key)

@@ -1,6 +1,7 @@
-"""Sweep and purge from their plan to their end: plan, refuse, write down, carry out, empty what has expired.
+"""Sweep and purge from start to end: plan, refuse, write the journal, carry out, empty what has expired.
 
-Commands plan and write down before they start a run; a run that finds nothing written down under its id plans itself.
+Commands plan and write the journal before they start a run. A run that finds no journal under its id makes its own
+plan.
 """
 
 from thumb_pipeline.domain.removals import Operation
@@ -13,7 +14,7 @@ from thumb_pipeline.stages.removal.sweep import plan_sweep
 
 
 def plan_removal(library: Library, operation: Operation, wish: RemovalWish) -> Removal:
-    """What a sweep or a purge would remove, from a fresh look; nothing is changed.
+    """Plans what a sweep or a purge would remove, from fresh listings; nothing is changed.
 
     Raises:
         Refused: a choice is unknown, or the disk of the variants is not there.
@@ -23,11 +24,11 @@ def plan_removal(library: Library, operation: Operation, wish: RemovalWish) -> R
 
 
 def write_down(library: Library, removal: Removal, run_id: str, lease: Lease) -> None:
-    """Makes a plan the one that the run with this id carries out; the caller works `journal.lock_removals`.
+    """Writes the plan as the journal of the run with this id; the caller holds `journal.lock_removals`.
 
     Raises:
-        Refused: a brake holds, it takes another number of files than was expected, the trash is on another file
-            system, or the disk takes no journal.
+        Refused: a brake objects, the plan takes another number of files than was expected, the trash is on another
+            file system, or the journal cannot be written.
     """
     removal.refuse_objections()
     removal.refuse_other_number(is_for_good=is_for_good(library, removal.wish))
@@ -36,16 +37,16 @@ def write_down(library: Library, removal: Removal, run_id: str, lease: Lease) ->
 
 
 def is_for_good(library: Library, wish: RemovalWish) -> bool:
-    """Whether what goes cannot be brought back: it does not go to the trash, or the trash keeps nothing."""
+    """Whether removed files cannot be brought back: they do not go to the trash, or the trash keeps nothing."""
     return not wish.use_trash or library.settings.trash.keep_days == 0
 
 
 def perform(library: Library, operation: Operation, wish: RemovalWish, run_id: str, lease: Lease) -> Removed:
-    """Carries out what was written down under a run's id; where nothing was, plans what is wished and does that.
+    """Carries out the removal in the journal of this run; without a journal, plans the wish and carries that out.
 
     Raises:
-        Refused: as `plan_removal` and `write_down`, and nothing was changed.
-        ArchiveUnavailable: likewise.
+        Refused: as `plan_removal` and `write_down`; nothing was changed.
+        ArchiveUnavailable: as `plan_removal`; nothing was changed.
         LockTimeout: another removal is at work.
         CannotWrite: the disk of the state is full; what was moved can be restored.
     """

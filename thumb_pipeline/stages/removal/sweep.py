@@ -1,7 +1,7 @@
-"""Plans the removal of files that nothing expects, from a fresh look at the library, and looks again before it happens.
+"""Plans the removal of files that nothing expects, from fresh listings, and lists again before the files are removed.
 
-The look is the one `verify` takes, without opening a file: what a variant file holds makes no orphan of it. Carrying
-the plan out is `carry_out`.
+The comparison is that of `verify`, but no file is opened, as the content of a variant file never makes it an orphan.
+The plan is carried out by `carry_out`.
 """
 
 import os
@@ -33,12 +33,12 @@ from thumb_pipeline.storage.folders import ArchiveUnavailable, count_files
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What some timelapses are like now.
+    """The present state of some timelapses.
 
     Attributes:
         survey: the listing of their sources.
         orphans: the files that nothing expects.
-        unexpected: manifest rows of sources that are gone, and of variants that nobody asks for.
+        unexpected: manifest rows of sources that are gone, and of variants that nothing asks for.
     """
 
     survey: Survey
@@ -47,11 +47,11 @@ class Look:
 
 
 def plan_sweep(library: Library, wish: RemovalWish) -> Removal:
-    """What a sweep of the chosen timelapses would remove.
+    """Plans what a sweep of the chosen timelapses would remove.
 
     Raises:
         Refused: a timelapse is unknown, or the disk of the variants is not there.
-        ArchiveUnavailable: a folder cannot be listed; no force overrules that, as there is nothing to decide on.
+        ArchiveUnavailable: a folder cannot be listed; `force` does not overrule that, as there is nothing to plan from.
     """
     keys = find_timelapses(library, wish.timelapses)
     files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
@@ -107,7 +107,7 @@ def look(library: Library, listings: list[SourceListing]) -> Look:
 
 
 def look_again(library: Library, key: str, n_planned_sources: int) -> Look:
-    """The same for one timelapse, right before its files go.
+    """Compares one timelapse again, right before its files are removed.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed, or lost more sources since the plan than is believable.
@@ -119,7 +119,7 @@ def look_again(library: Library, key: str, n_planned_sources: int) -> Look:
 
 
 def accept_untouched(library: Library, keys: Sequence[str], n_planned_sources: dict[str, int]) -> None:
-    """Makes the listings of timelapses without a file to remove the accepted inventory.
+    """Accepts fresh listings of the timelapses that have no file to remove as their inventory.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed, or lost more sources since the plan than is believable.
@@ -133,7 +133,7 @@ def accept_untouched(library: Library, keys: Sequence[str], n_planned_sources: d
 
 
 def refuse_collapsed(library: Library, key: str, n_planned: int, n_found: int) -> None:
-    """Stops at a timelapse whose sources went between the plan and its execution, as when a disk goes away.
+    """Stops at a timelapse whose sources vanished between the plan and its execution, as when a disk goes away.
 
     Raises:
         ArchiveUnavailable: with the numbers.
@@ -145,7 +145,7 @@ def refuse_collapsed(library: Library, key: str, n_planned: int, n_found: int) -
 
 
 def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
-    """Whether the source that a file would belong to lies in `frames/` at this moment; in doubt, it does."""
+    """Whether the source that a file would belong to is in `frames/` at this moment; if in doubt, True."""
     try:
         os.lstat(inside(os.fsencode(library.frames(key)), source_text))
     except (FileNotFoundError, NotADirectoryError):
@@ -156,7 +156,10 @@ def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
 
 
 def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
-    """Rows of variants that no policy asks for; a refusal stays while its source does, as policies go by refusals."""
+    """Manifest rows of variants that nothing asks for.
+
+    The refusal of a source stays as long as the source does, because policies depend on refusals.
+    """
     expected = find_expected_paths(library, found.sources, found.keys).lazy().select(VARIANT_KEY)
     listed = found.sources.lazy().select(*SOURCE_KEY, is_listed=pl.lit(True))
     is_made = pl.col("state") == RecordState.MADE
@@ -175,7 +178,10 @@ def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
 
 
 def _without_policy(library: Library, seen: Look, files: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Files and records without those of sources that exist: a policy that is changed back asks for them again."""
+    """Files and records without those that only a policy made superfluous.
+
+    Their sources exist, and a policy that is changed back asks for them again.
+    """
     files = files.filter(pl.col("kind") != OrphanKind.POLICY.value)
     is_known = pl.col("variant").is_in(list(library.settings.specs))
     listed = seen.survey.sources.select(*SOURCE_KEY)
@@ -184,9 +190,10 @@ def _without_policy(library: Library, seen: Look, files: pl.DataFrame) -> tuple[
 
 
 def _objections_to_size(library: Library, files: pl.DataFrame, n_listed: dict[str, int]) -> list[str]:
-    """Against taking more than is believable; unfinished files count neither as taken nor as variants.
+    """Objections to removing more than is believable.
 
-    What a policy made superfluous is as much as the policy says, and was confirmed by a word of its own.
+    Unfinished files count neither as removed nor as variants. Nor do files that a policy made superfluous: the policy
+    determines how many there are, and the operator confirmed them with a separate option.
     """
     brakes = library.settings.brakes
     uncounted = [OrphanKind.TEMPORARY.value, OrphanKind.POLICY.value]
@@ -211,7 +218,7 @@ def _objections_to_size(library: Library, files: pl.DataFrame, n_listed: dict[st
 
 
 def _objections_to_ages(library: Library, files: pl.DataFrame) -> list[str]:
-    """Against taking what only the age of its capture speaks for, while the clock that tells it is in doubt."""
+    """Objections to removing files only because of the age of their captures while the clock is in doubt."""
     by_policy = files.filter(pl.col("kind") == OrphanKind.POLICY.value).group_by("timelapse", "variant").len("n")
     n_aged = sum(n for key, variant, n in by_policy.iter_rows() if _is_kept_by_age(library, key, variant))
     if not n_aged or not (ages := clock.peek(library.state)).is_troubled:
@@ -230,7 +237,7 @@ def _is_kept_by_age(library: Library, key: str, variant: str) -> bool:
 
 
 def _n_files_elsewhere(library: Library, looked_at: set[str]) -> int:
-    """Files in the variant folders of the other timelapses, by name alone; one that cannot be read counts none."""
+    """Number of files in the variant folders of the other timelapses; a folder that cannot be read counts as empty."""
     found = discover(library)
     folders = {spec.folder for spec in library.settings.specs.values()}
     n_files = 0

@@ -1,7 +1,8 @@
-"""Lists what sweeps and purges moved away, and empties it: the only place where variants are deleted for good.
+"""Lists what sweeps and purges moved to the trash, and deletes it for good.
 
-An entry is a folder of the trash named after a run. Emptied are the files that its journal lists or, where that is
-lost, those that lie where a removal puts them; whatever else is in the trash stays. Bringing them back is `restore`.
+An entry is a folder of the trash named after a run. Emptying it deletes the files that its journal lists or, if the
+journal is lost, those at places where a removal puts files. Anything else in the trash stays. `restore` brings files
+back.
 """
 
 import os
@@ -39,18 +40,18 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """What one sweep or purge left.
+    """What one sweep or purge left in the trash.
 
     Attributes:
-        run_id: its id.
+        run_id: the id of the removal's run.
         operation: sweep, purge or unknown.
-        removed_at: when it began.
-        expires_at: from when the next sweep or purge empties it; None where the journal is lost. Later than its age
-            says where the clock jumped since (`domain.clocks`).
-        n_files: in the trash now.
-        n_bytes: of those.
-        is_finished: whether it came to its end; one that was killed can be restored like any other.
-        can_restore: whether its files went to the trash at all.
+        removed_at: when the removal began.
+        expires_at: from when on the entry is emptied as expired; None if the journal is lost. If the clock has jumped
+            since, this is later than `trash.keep_days` after `removed_at` (`domain.clocks`).
+        n_files: number of files in the trash now.
+        n_bytes: bytes of these files.
+        is_finished: whether the removal has finished; one that was killed can be restored like any other.
+        can_restore: whether the removal used the trash at all.
     """
 
     run_id: str
@@ -86,10 +87,10 @@ def _entries(library: Library, ages: Ages) -> list[Entry]:
 
 
 def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
-    """Deletes entries for good; all of them where none is named. The caller works `journal.lock_removals`.
+    """Deletes entries for good; all of them if none is named. The caller holds `journal.lock_removals`.
 
     Returns:
-        What went.
+        The entries that were deleted.
 
     Raises:
         Refused: one is unknown, or something in it cannot be removed.
@@ -105,7 +106,7 @@ def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
 
 
 def is_disk_there(library: Library) -> bool:
-    """Whether the disk that holds the trash is mounted, as far as can be told."""
+    """Whether the disk that holds the trash seems to be mounted."""
     if library.variants_root == library.root:
         return True
     return os.path.isdir(library.trash) or os.path.isdir(inside(library.variants_root, CAMERAS_FOLDER))
@@ -114,28 +115,29 @@ def is_disk_there(library: Library) -> bool:
 def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
     """Deletes the entries that are older than `trash.keep_days`; those without a journal stay until they are named.
 
-    Their age counts only from the moment since which the clock is steady; `reason_not_to_expire` says so.
+    Ages count only from the moment since which the clock has been steady; `reason_not_to_expire` says when this holds
+    entries back.
 
     Returns:
-        What went.
+        The entries that were deleted.
 
     Raises:
         Refused: something cannot be removed.
     """
     if not is_disk_there(library):
-        return []  # without their journals, files that come back with the disk could not be restored
+        return []  # if journals went now, the files could not be restored when the disk comes back
     ages = clock.look(library.state, newest=_newest(library)).at(now)
     expired = [e for e in _entries(library, ages) if e.expires_at is not None and e.expires_at <= ages.now]
     return [_emptied(library, entry) for entry in expired]
 
 
 def announce_expired(emptied: Sequence[Entry]) -> list[str]:
-    """One sentence for each that went because it had expired: nothing is deleted for good unannounced."""
+    """One sentence for each entry that was deleted because it had expired: nothing is deleted for good silently."""
     return [f"the trash was emptied of {entry}, which had expired" for entry in emptied]
 
 
 def reason_not_to_expire(library: Library, now: datetime | None = None) -> str | None:
-    """Why entries stay that are older than `trash.keep_days` by their own time, and what to do; None where none do."""
+    """Why entries stay although their stamps are older than `trash.keep_days`, and what to do; None if none does."""
     ages = clock.peek(library.state, newest=_newest(library)).at(now)
     keep = _kept_for(library)
     held = [
@@ -158,7 +160,7 @@ def _kept_for(library: Library) -> timedelta:
 
 
 def _beginnings(library: Library) -> dict[str, datetime]:
-    """When each removal began, by its journal; one that cannot be read tells nothing."""
+    """When each removal began, from its journal; journals that cannot be read are left out."""
     began_at = {}
     for run_id in journal.list_run_ids(library):
         with suppress(SliceDamaged):
@@ -186,7 +188,7 @@ def _emptied(library: Library, entry: Entry) -> Entry:
 
 
 def _removable(library: Library, entry: Entry) -> Iterator[tuple[str, Callable[[str], bool]]]:
-    """The folders of an entry, and which files in each were put there by the removal."""
+    """The folders of an entry, each with a test that says which files in it the removal put there."""
     listed = None if entry.operation == UNKNOWN else _listed(library, entry.run_id)
     for folder in _variant_folders(library.trash_folder(entry.run_id)):
         if listed is None:
@@ -196,7 +198,7 @@ def _removable(library: Library, entry: Entry) -> Iterator[tuple[str, Callable[[
 
 
 def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
-    """The files that a journal lists, as the disk has their names, by folder of the trash.
+    """The names of the files that a journal lists, as they are on the disk, by folder of the trash.
 
     Raises:
         SliceDamaged: the list cannot be read.
@@ -209,7 +211,7 @@ def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
 
 
 def _variant_folders(top: str) -> Iterator[str]:
-    """The folders in the trash of a run that are where a removal makes them."""
+    """The variant folders of a run in the trash: those at places where a removal makes them."""
     cameras = inside(top, CAMERAS_FOLDER)
     for camera in filter(is_camera_folder, _subfolders(cameras)):
         for timelapse in filter(is_timelapse_folder, _subfolders(inside(cameras, camera))):
@@ -218,7 +220,7 @@ def _variant_folders(top: str) -> Iterator[str]:
 
 
 def _entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
-    """What a journal tells of an entry; None where it cannot be read, which is as good as lost."""
+    """The entry of a journal; None if the journal cannot be read, which counts as lost."""
     try:
         written = journal.read(library, run_id)
     except SliceDamaged:
@@ -259,7 +261,7 @@ def _folders(library: Library) -> list[str]:
 
 
 def _subfolders(path: str) -> list[str]:
-    """Names of the folders in a folder, links left out; none where it is not there."""
+    """Names of the folders in a folder, without links; none if the folder does not exist."""
     try:
         with os.scandir(path) as entries:
             return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
