@@ -1,6 +1,6 @@
-"""Finds for files that nothing expects the sources they were made from, and the places they should have.
+"""Finds the sources that orphaned files were made from, and the places where these files belong.
 
-Nothing is moved here; that is `move_orphans`. The joins are in `analytics.matching`.
+Nothing is moved here; `move_orphans` does that. The joins are in `analytics.matching`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,19 +43,19 @@ MOVES = {
     "checksum": pl.String,
     "is_trusted": pl.Boolean,  # by its name alone
 }
-"""Files that are right for an empty place."""
+"""The columns of a table of files, each of which belongs in an empty place."""
 
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matches:
-    """What was found for the files that nothing expects.
+    """The matches of files that nothing expects.
 
     Attributes:
-        moves: those that can go to an empty place (`MOVES` columns).
-        redundant: `FILE` columns of those that are right for a place that is taken, or out of a rename's reach.
-        digests: timelapse, source_name, n_bytes, mtime_ns, digest of sources that were read on the way.
+        moves: the files that can go to an empty place (`MOVES` columns).
+        redundant: the files (`FILE_KEY` columns) whose place is taken or cannot be reached by a rename.
+        digests: timelapse, source_name, n_bytes, mtime_ns, digest of the sources that were read for this.
     """
 
     moves: pl.DataFrame
@@ -83,15 +83,15 @@ def match(
     *,
     on_progress: Progress | None = None,
 ) -> Matches:
-    """Matches orphans with sources, by their provenance or, where they carry none, by name and dimensions.
+    """Matches orphans with sources, by their provenance or, if they carry none, by name and dimensions.
 
     Args:
         library: the library.
         orphans: `stages.planning.orphans.ORPHANS` columns.
-        sources: timelapse, source_name, n_bytes, mtime_ns, state, captured_at of all sources that may be meant.
+        sources: timelapse, source_name, n_bytes, mtime_ns, state, captured_at of all sources that may match.
         missing: timelapse, source_name, variant, variant_path of their variants that have no file.
         lease: ours.
-        on_progress: told of files looked into.
+        on_progress: called with the number of files opened.
     """
     readable = orphans.filter(~pl.col("kind").is_in([OrphanKind.TEMPORARY.value, OrphanKind.FOREIGN_TEMPORARY.value]))
     evidence = read_evidence(library, readable, lease, on_progress=on_progress)
@@ -112,7 +112,7 @@ def match(
 def _by_provenance(
     library: Library, files: pl.DataFrame, sources: pl.DataFrame, places: pl.DataFrame, lease: Lease
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Pairs of files and places, the files whose places are taken, and the digests that had to be read for it."""
+    """Pairs of files and places, the files whose places are taken, and the digests that were read for the matching."""
     if files.is_empty():
         return NO_PAIRS, files.select(FILE_KEY), NO_DIGESTS
     alike = sources.join(files.select(n_bytes="source_n_bytes"), on="n_bytes", how="semi")
@@ -135,7 +135,7 @@ def _by_provenance(
 
 
 def _described(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
-    """Sources with what provenance tells of one: source_n_bytes, source_mtime_ns, digest (if known), name_digest."""
+    """Sources with the columns of a provenance: source_n_bytes, source_mtime_ns, digest (if known), name_digest."""
     digests = [names.name_digest(names.to_bytes(name)) for name in sources["source_name"]]
     known = _recorded(library, sources, "digest")
     return (
@@ -147,7 +147,7 @@ def _described(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
 
 
 def _recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.DataFrame:
-    """What the inventory knows of sources that are as it knows them."""
+    """The inventory's columns for those sources whose size and mtime are still as recorded there."""
     who = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
     asked = sources.lazy().select(who)
     return library.inventory.query(
@@ -157,7 +157,7 @@ def _recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.Data
 
 
 def _of(sources: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
-    """Empty places with what is known of their sources."""
+    """Empty places with the columns that are known of their sources."""
     columns = ("digest", "name_digest", "source_n_bytes", "source_mtime_ns")
     joined = places.join(sources, on=SOURCE_KEY)
     kinds = {"digest": pl.String, "name_digest": pl.String}
@@ -172,7 +172,7 @@ def _with_digests(rows: pl.DataFrame, digests: pl.DataFrame) -> pl.DataFrame:
 
 
 def _required(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
-    """timelapse, variant of what the settings ask for."""
+    """The variants that the settings ask for: timelapse, variant."""
     keys = sources["timelapse"].unique().to_list()
     rows = [(key, spec.name) for key in keys for spec in for_timelapse(library.settings, key).specs]
     return pl.DataFrame(rows, schema={"timelapse": pl.String, "variant": pl.String}, orient="row")
@@ -181,9 +181,9 @@ def _required(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
 def _by_name(
     library: Library, files: pl.DataFrame, sources: pl.DataFrame, places: pl.DataFrame, pairs: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Pairs by name and dimensions alone of files and places, and the files whose places are taken.
+    """Pairs of files and places by name and dimensions alone, and the files whose places are taken.
 
-    A source whose dimensions nobody knows yet is no match: `generate` reads it anyway.
+    A source whose dimensions are not known yet never matches; `generate` reads it anyway.
     """
     told = pl.DataFrame(
         list(_hints(library, files, sources["timelapse"].unique().to_list())),
@@ -192,7 +192,7 @@ def _by_name(
     ).unique()
     there = sources.join(told.select(timelapse="to_timelapse"), on="timelapse", how="semi")
     known = _recorded(library, there, "width_px", "height_px", "captured_at_basis")
-    # One that the inventory does not know yet has no dimensions either: it can only make others ambiguous.
+    # A source that is not in the inventory yet has no known dimensions either: it can only make others ambiguous.
     dated = (pl.col("captured_at_basis") != Basis.MTIME.value).fill_null(True)
     there = there.join(known, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="left")
     there = there.with_columns(is_dated=dated)
@@ -229,7 +229,7 @@ def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterat
 
 
 def _stated(key: str, timelapse_id: str, keys: Sequence[str]) -> str | None:
-    """The timelapse whose id a name states: of the same camera, else the only one with that id."""
+    """The timelapse whose id a file name states: that of the same camera, else the only one with that id."""
     folder = f"timelapse-{timelapse_id}"
     mine = f"{parse_key(key)[0]}/{folder}"
     stated = [mine] if mine in keys else [other for other in keys if parse_key(other)[1] == folder]
@@ -237,7 +237,7 @@ def _stated(key: str, timelapse_id: str, keys: Sequence[str]) -> str | None:
 
 
 def _of_right_size(library: Library, found: pl.DataFrame, files: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
-    """Those whose picture has exactly the dimensions and the format that its source and the recipe give."""
+    """Those whose picture has exactly the dimensions and format that the recipe makes of its source."""
     sizes = sources.select("source_name", to_timelapse="timelapse", w="width_px", h="height_px")
     joined = found.join(sizes, on=SOURCE).join(files.drop("variant"), on=FILE_KEY)
     kept = []

@@ -1,8 +1,8 @@
 """Moves files to the places where they belong, and records them.
 
-Which ones is decided in `match_orphans`. The record comes first: a kill between the two leaves a variant that is
-missing where the record says and a file that nothing expects, which is what was there before, and the next repair ends
-it. The other way round, a file without provenance would be made again.
+`match_orphans` decides which files these are. The record is written before the move: if the process is killed between
+the two, the variant is still missing and the file is still an orphan, as before, and the next repair moves it. In the
+other order, a file without provenance would be made again.
 """
 
 from collections.abc import Callable
@@ -29,15 +29,15 @@ _MOVES_A_RECORD = 5_000
 def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
     """Carries out moves (`match_orphans.MOVES` columns); returns those that were made.
 
-    What has changed since the listing stays where it is.
+    Files that have changed since the listing stay where they are.
 
     Raises:
         Refused: a variant folder is a link.
-        CannotWrite: the disk does not take changes.
-        Stopped: a stop was asked for; repeating goes on.
+        CannotWrite: the disk does not accept changes.
+        Stopped: a stop was requested; repeating goes on from there.
     """
     made = [moves.head(0)]
-    records = manifest_rows(library, moves)  # at once: it reads the whole manifest
+    records = manifest_rows(library, moves)  # once for all groups: it reads the whole manifest
     for first in range(0, moves.height, _MOVES_A_RECORD):
         stopping.look()
         group = moves.slice(first, _MOVES_A_RECORD)
@@ -55,7 +55,7 @@ def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
 
 
 def manifest_rows(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
-    """The records of moved files, in their order."""
+    """The records of moved files, in the order of the moves."""
     specs = library.settings.specs
     fingerprints = pl.col("variant").replace_strict(
         {name: spec.fingerprint for name, spec in specs.items()}, return_dtype=pl.String
@@ -71,7 +71,7 @@ def manifest_rows(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
 
 
 def add_what_was_known(library: Library, rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Manifest rows with what earlier records of the same files (equal checksums) knew of their making."""
+    """Adds to manifest rows what earlier records of the same files (equal checksums) hold about how they were made."""
     wanted = rows.lazy().select("checksum").unique()
     known = library.manifest.query(
         keys,
@@ -95,7 +95,7 @@ def _each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:
 
 
 def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
-    """Both folders of each move must be what they should be; that nobody swaps them meanwhile, `moving` sees to."""
+    """Refuses moves from or to a folder that is a link or holds sources; `moving` checks that none is swapped later."""
     here = moves.select(*FILE_KEY)
     there = moves.select(timelapse="to_timelapse", variant_path="to_path")
     for key, name in pl.concat([here, there]).select("timelapse", folder_of()).unique().iter_rows():
@@ -103,7 +103,7 @@ def _refuse_links(library: Library, moves: pl.DataFrame) -> None:
 
 
 def _is_ready(library: Library, move: _Move) -> bool:
-    """Whether the file is as listed, and its place empty."""
+    """Whether the file is as listed and its place is empty."""
     source = library.variant_file(move["timelapse"], move["variant_path"])
     return moving.is_unchanged(source, move["n_bytes"], move["mtime_ns"]) and moving.is_free(_target(library, move))
 

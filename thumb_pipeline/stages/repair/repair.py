@@ -1,7 +1,7 @@
 """Repairs a library without rendering: records what is right, brings files to their places, drops void records.
 
-Everything rests on a verification of its own. What is missing, corrupt or stale is made by `generate`; what stays
-unmatched is removed by `sweep`. Nothing is deleted here but records of variants that have neither source nor file.
+A repair starts with its own verification. `generate` makes what is missing, corrupt or stale; `sweep` removes what
+stays unmatched. Nothing is deleted here but records of variants that have neither source nor file.
 """
 
 from collections.abc import Sequence
@@ -35,16 +35,16 @@ _FOR_GENERATE = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
-    """What a repair came to, or would come to.
+    """The result of a repair, or what it would be.
 
     Attributes:
-        n_orphans: files found that nothing expected.
-        moved: those that went to their place (`match_orphans.MOVES` columns).
-        redundant: `FILE` columns of those that are right for a place that is taken.
-        unmatched: those that are nobody's any more (`orphans.ORPHANS` columns).
-        adopted: timelapse, source_name, variant of records made for variants that stood at their place.
-        dropped: the same of records taken out.
-        n_for_generate: variants that are still to be made.
+        n_orphans: number of files that nothing expected.
+        moved: the files that were moved to their place (`match_orphans.MOVES` columns).
+        redundant: the files (`FILE_KEY` columns) that match a source but cannot go to its place, mostly as it is taken.
+        unmatched: the files that match no source (`orphans.ORPHANS` columns).
+        adopted: timelapse, source_name, variant of records made for variants that were already in their place.
+        dropped: timelapse, source_name, variant of records that were dropped.
+        n_for_generate: number of variants that are still to be made.
     """
 
     n_orphans: int = 0
@@ -62,7 +62,7 @@ class Repaired:
         return sorted(set().union(*changed, self.dropped["timelapse"]))
 
     def document(self) -> dict[str, int]:
-        """The numbers that are promised to programs."""
+        """The numbers that programs may rely on."""
         return {
             "orphaned_files_found": self.n_orphans,
             "files_matched": self.n_orphans - self.unmatched.height,
@@ -73,7 +73,7 @@ class Repaired:
         }
 
     def left(self) -> dict[str, int]:
-        """What others have to do, and what became of the matched files."""
+        """The numbers of moved and redundant files, and of variants left for `generate`."""
         return {
             "files_moved": self.moved.height,
             "files_redundant": self.redundant.height,
@@ -83,7 +83,7 @@ class Repaired:
 
 @dataclass(slots=True, kw_only=True)
 class _Found:
-    """What verification found in all the timelapses, as far as repair needs it."""
+    """What the verification found in all the timelapses, as far as repair needs it."""
 
     surveys: list[Survey] = field(default_factory=list)
     adoptable: list[pl.DataFrame] = field(default_factory=lambda: [MANIFEST.empty()])
@@ -95,7 +95,7 @@ class _Found:
         self.surveys.append(part.survey)
         self.adoptable.append(part.adoptable)
         self.touched.append(part.touched)
-        # What only no policy asks for is where it belongs; a policy that is changed back finds it there.
+        # A file that only a policy made superfluous is in its place; if the policy is changed back, it is used again.
         self.orphans.append(part.orphans.files.filter(pl.col("kind") != OrphanKind.POLICY.value))
         waits = (pl.col("variant") != "") & pl.col("state").is_in(_FOR_GENERATE)
         self.waiting.append(part.findings.filter(waits).select(*VARIANT_KEY, "variant_path", "state"))
@@ -114,21 +114,21 @@ def repair(
     accept_shrink: bool = False,
     on_progress: Progress | None = None,
 ) -> Repaired:
-    """Repairs timelapses, or says what it would do; files are matched with the sources of all of them.
+    """Repairs timelapses, or says what that would do; files are matched with the sources of all these timelapses.
 
     Args:
         library: the library.
         keys: the timelapses.
         lease: ours.
-        apply: whether to do it.
+        apply: make the changes; else only report them.
         accept_shrink: believe a listing that is empty or lost many sources.
-        on_progress: told of files looked into.
+        on_progress: called with the number of files opened.
 
     Raises:
-        Refused: a listing is not believed, the disk of the variants is not there, a variant folder is a link, or
-            another maintenance command is at work.
+        Refused: a listing is not believed, the disk of the variants is not there, or a variant folder is a link.
+        LockTimeout: another sweep, purge, restore or repair is at work.
         ArchiveUnavailable: a folder cannot be listed.
-        CannotWrite: the disk takes no changes; what was done is kept.
+        CannotWrite: the disk does not accept changes; what was done is kept.
     """
     with journal.lock_removals(library) if apply else nullcontext():
         found = _Found()
@@ -184,7 +184,7 @@ def _repaired(
 def _touched(
     library: Library, states: pl.DataFrame, lease: Lease, on_progress: Progress | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Digests of sources that only seem to have changed, and manifest rows of variants that are right after all."""
+    """Digests of sources whose mtime changed, and manifest rows of their variants that are right after all."""
     if states.is_empty():
         return NO_DIGESTS, MANIFEST.empty()
     listed = states.select(*SOURCE_KEY, "n_bytes", "mtime_ns").unique(maintain_order=True)
@@ -200,7 +200,7 @@ def _touched(
 
 
 def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
-    """Records (`_VARIANT` columns and variant_path) without a source and without a file, once the moves are made."""
+    """Records (`VARIANT_KEY` columns and variant_path) that have neither source nor file once the moves are made."""
     there = sources.lazy().select(*SOURCE_KEY)
     gone = library.manifest.query(
         keys,
@@ -215,7 +215,7 @@ def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: p
 
 
 def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted: pl.DataFrame) -> None:
-    """Accepts the listings, keeps what reading taught about sources, and records what stands at its place."""
+    """Accepts the listings, stores what was learned from reading sources, and records variants that are in place."""
     facts = _facts(library, read)
     for survey in surveys:
         accept(library, survey)
@@ -226,7 +226,7 @@ def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted
 
 
 def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
-    """What the inventory knows of sources with the same bytes, whatever their name and mtime were."""
+    """Adds what the inventory knows of sources with the same bytes, whatever their name and mtime were."""
     learned = ("format", "width_px", "height_px", "exif_captured_at")
     digests = read.lazy().select("digest")
     known = library.inventory.query(
