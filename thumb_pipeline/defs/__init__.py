@@ -1,1 +1,1 @@
-"""Everything that is Dagster's: what it calls and how it calls the stages."""
+"""The Dagster side: definitions, and what they need to call the stages."""

@@ -1,4 +1,4 @@
-"""Batch sizes that Dagster wants to know when definitions are loaded, long before a run opens the library."""
+"""Batch sizes that Dagster needs when definitions are loaded, long before a run opens the library."""
 
 import os
 
@@ -12,21 +12,21 @@ from thumb_pipeline.stages.library.settings_in_force import peek
 
 
 def timelapses_per_run(root: str = "") -> int:
-    """How many timelapses one run of a backfill takes, as the library's settings in force say.
+    """How many timelapses one run of a backfill takes, from the library's settings in force.
 
-    Definitions load with an empty environment and without a library: the default holds then. Writes nothing.
+    Definitions load with an empty environment and without a library; the default applies then. Writes nothing.
 
     Args:
-        root: folder of the library; empty takes it from the environment, and without that the demo's.
+        root: folder of the library; if empty, the one that the environment names, else the demo's.
     """
     chosen = root or os.environ.get(LIBRARY_VARIABLE) or DEMO_LIBRARY
     try:
         settings = peek(chosen).settings
-    except (*REFUSALS, OSError, ValueError):  # loading must not fail for whatever is found there; runs tell
+    except (*REFUSALS, OSError, ValueError):  # loading must not fail because of the library; runs report what is wrong
         settings = Settings()
     return settings.batches.timelapses_per_run
 
 
 def backfill_policy(root: str = "") -> dg.BackfillPolicy:
-    """The policy of assets by timelapse: several in one run, as many as the settings say."""
+    """The backfill policy of assets by timelapse: several timelapses in one run, as many as the settings say."""
     return dg.BackfillPolicy.multi_run(max_partitions_per_run=timelapses_per_run(root))

@@ -1,7 +1,7 @@
-"""The asset checks: questions about the whole library, asked whenever `verification_report` is materialized.
+"""The asset checks: questions about the whole library, evaluated whenever `verification_report` is materialized.
 
-The answers come from what all verifications kept (`stages.verification.health`), never from the last materialized
-partition: a check is of the library, so it has no partitions.
+The answers come from the kept verdicts of all verifications (`stages.verification.health`), never from the last
+materialized partition. A check covers the whole library, so it has no partitions.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _OF_ALL = (
     can_subset=True,
 )
 def library_checks(context: dg.AssetCheckExecutionContext, library: LibraryResource) -> Iterator[dg.AssetCheckResult]:
-    """Answers every question that is asked, from one reading of the kept verdicts."""
+    """Evaluates the selected checks from one reading of the kept verdicts."""
     asked = {key.name for key in context.op_execution_context.selected_asset_check_keys}
     with refusals_as_failures():
         found = list(evaluate_checks(library.open(context.instance)))

@@ -1,4 +1,4 @@
-"""What a person may set when launching: typed, bounded, described. Shared by assets and jobs."""
+"""What a person may set when launching a run: typed, bounded, described. Shared by assets and jobs."""
 
 from pydantic import Field
 
@@ -60,7 +60,7 @@ class GenerateConfig(PlanConfig):
 
 
 class VerifyConfig(RunConfig):
-    """What the `verify` job is to look at."""
+    """What the `verify` job verifies, and how deeply."""
 
     timelapses: list[str] = Field(
         default=[], description="Keys like camera-1/timelapse-2; empty means the whole library."
@@ -82,7 +82,7 @@ class RollingConfig(RunConfig):
 
 
 class ReportConfig(RunConfig):
-    """What is reported when a plan was carried out."""
+    """What is reported after a plan was carried out."""
 
     statistics: bool = Field(
         default=True,

@@ -1,8 +1,8 @@
-"""What every config class has in common: it takes values, and nothing that stands for one.
+"""The base of all config classes: it accepts plain values only, and no references to environment variables.
 
-Dagster's own `Config` takes `{"env": NAME}` for each text, number and switch, and puts the value of that variable of
-the server there. Whoever may launch a run could have a password repeated to him in a refusal. So the classes are plain
-pydantic models here, and what Dagster is to accept is derived from their fields.
+Dagster's own `Config` accepts `{"env": NAME}` for any text, number or switch, and replaces it by that environment
+variable of the server. Anybody who may launch a run could read a password that way, in the text of a refusal. So the
+classes here are plain pydantic models, and the schema for Dagster is derived from their fields.
 """
 
 from types import NoneType, UnionType
@@ -18,18 +18,18 @@ _PLAIN = (bool, int, float, str)
 
 
 class RunConfig(BaseModel):
-    """What a person may set when launching; an op takes it with `config_schema=X.as_field()` and `X.of(context)`."""
+    """What a person may set when launching a run; ops use `config_schema=X.as_field()` and `X.of(context)`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def as_field(cls) -> dg.Field:
-        """What Dagster accepts, checks when a run is launched, and shows with descriptions and defaults."""
+        """The schema that Dagster checks when a run is launched, and shows with descriptions and defaults."""
         return dg.Field({name: _as_field(field) for name, field in cls.model_fields.items()}, description=cls.__doc__)
 
     @classmethod
     def of(cls, context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Self:
-        """What this run was given.
+        """Reads the config of this run.
 
         Raises:
             dagster.Failure: a value is out of its bounds.
@@ -50,7 +50,7 @@ def _as_field(field: FieldInfo) -> dg.Field:
 
 
 def plain_type(annotation: Any) -> Any:
-    """What Dagster is to take for a field's type: values alone.
+    """The Dagster type for a field's annotation; it accepts plain values only.
 
     Raises:
         TypeError: no config type is known for it.

@@ -1,6 +1,6 @@
-"""What runs by itself at night, in UTC: the library's own time zone is in its settings, which are not read at import.
+"""The nightly schedules, in UTC: the library's time zone is in its settings, which are not read at import.
 
-What changes no picture runs unless an operator switches it off; what removes files has to be switched on.
+Schedules that remove files are off until an operator switches them on; all others are on.
 """
 
 import dagster as dg
@@ -33,7 +33,7 @@ def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.Schedu
     ),
 )
 def nightly_reconcile(context: dg.ScheduleEvaluationContext, library: LibraryResource) -> dg.RunRequest | dg.SkipReason:
-    """One run of `generate` over everything; its key makes two daemons ask for one."""
+    """Requests one run of `generate` over everything; the run key stops two daemons from starting it twice."""
     try:
         opened = library.find()
     except dg.Failure as failure:
@@ -63,4 +63,4 @@ NIGHTLY = [
     ),
     _nightly("trash", "40 3 * * *", "Deletes for good what was removed long ago, and frees its space.", is_on=False),
 ]
-"""One line a schedule: its job, when, what it does, and whether it is on until an operator says otherwise."""
+"""All schedules, each with its job, its time, what it does, and whether it is on by default."""

@@ -1,7 +1,6 @@
-"""`new_captures_sensor`: watches the library and asks for a run when frames wait.
+"""`new_captures_sensor`: watches the library and requests a run when frames wait.
 
-Only gathers and asks: what moved is found by `stages.captures.watch`, what follows from it is decided in
-`domain.watching`.
+It only gathers and requests: `stages.captures.watch` finds what changed, `domain.watching` decides what to do.
 """
 
 import json
@@ -30,7 +29,7 @@ from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.storage.leases import LockTimeout
 
 _TICK_S = 25.0
-"""How long a tick watches. The daemon starts ticks at most every five seconds, so what counts is to be in one."""
+"""How long a tick watches. The daemon starts a tick at most every five seconds, so ticks have to last long."""
 
 _ASK_AGAIN_S = 1.0
 _MOST_TROUBLE = 10
@@ -48,7 +47,7 @@ _PATIENCE_S = 1.0  # a new folder is about to get its first frame: both in one t
     ),
 )
 def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryResource) -> dg.SensorResult:
-    """One tick: watches until there is something to ask for, at most 25 s."""
+    """One tick: watches until there is something to request, for at most 25 s."""
     opened = None
     try:
         opened = library.open(context.instance)
@@ -64,13 +63,13 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """What a tick asks Dagster for.
+    """What a tick requests from Dagster.
 
     Attributes:
-        run: one for new captures, or its successor.
-        reason: why there is none, and what could not be read.
-        decision: which partitions come and go.
-        cursor: how often a run was asked for in vain; None leaves it as it is.
+        run: the run for new captures, or the successor of one; None if none is requested.
+        reason: why no run is requested, and what could not be read.
+        decision: which partitions are added and deleted.
+        cursor: how often a run was requested in vain; None leaves the cursor as it is.
     """
 
     run: dg.RunRequest | None = None
@@ -80,12 +79,12 @@ class _Asked:
 
 
 def _look(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _Asked:
-    """While a run attends to sources, only its successor and partitions are decided; else sources are watched here."""
+    """Watches sources in this tick, unless a run handles them: then only its successor and partitions are decided."""
     before = settings_in_force.look_at_file(library)
     ask_again_for_lost_retries(context.instance)
     while ages_s := attending_for_s(context.instance, library):
         if is_successor_due(list(ages_s.values())):
-            [waited_for] = ages_s  # it goes on when that one ends; its key makes ticks and daemons ask for one
+            [waited_for] = ages_s  # the successor starts work when this run ends; its key prevents a second one
             return _Asked(run=dg.RunRequest(run_key=f"after-{waited_for}"))
         if time.monotonic() > deadline_s or settings_in_force.look_at_file(library) != before:
             return _beside_a_run(context, library)
@@ -95,7 +94,7 @@ def _look(context: dg.SensorEvaluationContext, library: Library, deadline_s: flo
 
 
 def _beside_a_run(context: dg.SensorEvaluationContext, library: Library) -> _Asked:
-    """What is left to decide while a run attends to sources: partitions, and what to say."""
+    """Decides on partitions and the reason to show while a run handles new captures."""
     found = discover_apart(library)
     partitions, timelapses = PartitionsOfTick(context.instance, library), frozenset(found.keys)
     known = partitions.known(timelapses, is_sure=not found.trouble)
@@ -105,7 +104,7 @@ def _beside_a_run(context: dg.SensorEvaluationContext, library: Library) -> _Ask
 
 
 def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _Asked:
-    """What is on disk, what is decided, what is asked; again until there is something to ask for."""
+    """Looks at the disk and decides, again and again, until there is something to request or time is up."""
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = PartitionsOfTick(context.instance, library)
     cursor = _read_cursor(context, library)
@@ -120,7 +119,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
         decision = decide(on_disk, known, in_flight, cursor, now_s=time.time(), keep_warm=keep_warm)
         if decision.add or decision.retire:
             deadline_s = min(deadline_s, now_s + _PATIENCE_S)
-        is_changed = settings_in_force.look_at_file(library) != before  # the next tick opens the library afresh
+        is_changed = settings_in_force.look_at_file(library) != before  # the next tick opens the library again
         if decision.is_run_due or is_changed or now_s >= deadline_s:
             break
         if not watch.is_behind:
@@ -133,7 +132,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
 
 
 def _request_run(context: dg.SensorEvaluationContext, library: Library, watch: Watch) -> dg.RunRequest:
-    """A run for what waits; the list of it lies there until the run has got to its end."""
+    """Places the list of waiting sources and requests a run for it; the run discards the list when all is done."""
     list_id = f"{time.time_ns() // 1_000_000:x}-{secrets.token_hex(3)}"
     memory.place_list(library, list_id, watch.changes())
     if library.trouble is not None:
@@ -143,7 +142,11 @@ def _request_run(context: dg.SensorEvaluationContext, library: Library, watch: W
 
 
 def _read_cursor(context: dg.SensorEvaluationContext, library: Library) -> Cursor:
-    """The last cursor; a list that is still there tells of a run that has not got to its end, also to a new daemon."""
+    """Reads the last cursor.
+
+    A list that is still on disk means that a run was requested and has not gone through it; this also holds for a new
+    daemon.
+    """
     asked_at_s = memory.list_placed_at_s(library)
     if asked_at_s is None:
         return Cursor()
@@ -158,7 +161,7 @@ def _reason(decision: Decision, trouble: Mapping[str, str]) -> str:
 
 
 def _result(context: dg.SensorEvaluationContext, library: Library | None, asked: _Asked) -> dg.SensorResult:
-    """The tick in Dagster's words; one that asks for no run says why, and what is wrong with the settings."""
+    """The tick's result for Dagster; without a run, it says why, and what is wrong with the settings."""
     if library is None:
         return dg.SensorResult(skip_reason=asked.reason, cursor=context.cursor)
     changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []

@@ -1,6 +1,6 @@
-"""Says where Dagster shows it that `thumbs.toml` cannot be used: the check `settings`, ticks, tags of runs.
+"""Shows in Dagster that `thumbs.toml` cannot be used: in the check `settings`, in ticks and in tags of runs.
 
-Which settings are in force then is found in `stages.library.settings_in_force`; runs log it when they open the library
+`stages.library.settings_in_force` finds which settings apply then. Runs log the trouble when they open the library
 (`resources`).
 """
 
@@ -19,14 +19,14 @@ CHECK_DESCRIPTION = (
     "nothing is removed. Asked by every tick of new_captures_sensor that sees a change, and with the other checks."
 )
 SETTINGS_TAG = "thumb_pipeline/settings"
-"""On runs that were asked for while other settings than the file's were in force."""
+"""On runs that were requested while other settings than the file's were in force."""
 
 _NOTE = "settings"
 _OTHERS = ("attempts", "asked_at_s")  # `domain.watching.Cursor`
 
 
 def evaluation(library: Library, asset: str) -> dg.AssetCheckEvaluation:
-    """The check, as it stands; a warning, as nothing is lost by it."""
+    """The present result of the check; a failure is only a warning, as nothing is lost."""
     trouble = library.trouble
     return dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(asset),
@@ -39,28 +39,28 @@ def evaluation(library: Library, asset: str) -> dg.AssetCheckEvaluation:
 
 
 def run_tags(library: Library) -> dict[str, str]:
-    """What a run that is asked for now carries: nothing while all is well."""
+    """The tags of a run that is requested now; none while the settings can be used."""
     return {} if library.trouble is None else {SETTINGS_TAG: library.trouble.consequence}
 
 
 def with_trouble(library: Library, reason: str) -> str:
-    """Why a tick asks for nothing, after what is wrong with the settings."""
+    """What is wrong with the settings, followed by the reason why a tick requests nothing."""
     return reason if library.trouble is None else f"{library.trouble}\n{reason}"
 
 
 def is_news(library: Library, cursor: str | None) -> bool:
-    """Whether the check would say something else than the last tick that has noted it."""
+    """Whether the check's result differs from the one noted in the cursor."""
     return read_cursor(cursor).get(_NOTE) != _fingerprint(library)
 
 
 def with_note(library: Library, cursor: str | None) -> str:
-    """A sensor's cursor with what the check says now."""
+    """A sensor's cursor with the check's present result noted in it."""
     known = {name: value for name, value in read_cursor(cursor).items() if name in _OTHERS}
     return json.dumps({**known, _NOTE: _fingerprint(library)})
 
 
 def read_cursor(cursor: str | None) -> dict[str, Any]:
-    """What a sensor's cursor says; nothing where it is none of ours: anybody can set one in the UI."""
+    """The content of a sensor's cursor; empty if it is not one of ours, as anybody can set a cursor in the UI."""
     try:
         found = json.loads(cursor or "{}")
     except (ValueError, RecursionError):

@@ -1,1 +1,1 @@
-"""The assets: what the pipeline keeps, one module a stage."""
+"""The assets: what the pipeline keeps, one module for each stage."""

@@ -21,7 +21,7 @@ from thumb_pipeline.stages.inventory.survey import accept
     config_schema=InventoryConfig.as_field(),
 )
 def image_inventory(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
-    """One row a source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
+    """One row for each source of the timelapse: when it was captured, its size, its mtime, its fingerprint."""
     config, opened = InventoryConfig.of(context), library.open(context.instance)
     enter_lane(context)
     keys = timelapses_of(context)

@@ -1,4 +1,4 @@
-"""`missing_thumbnails`: what is to be made, and why; a record to read, never the only input of `thumbnails`."""
+"""`missing_thumbnails`: what is to be made, and why; a record for people, as `thumbnails` makes its own plan."""
 
 import dagster as dg
 

@@ -45,7 +45,7 @@ from thumb_pipeline.stages.inventory.listing import discover
     can_subset=True,
 )
 def verification(context: dg.AssetExecutionContext, library: LibraryResource) -> Iterator[dg.MaterializeResult[None]]:
-    """Verifies the run's timelapses once, for whichever of the two reports is asked for."""
+    """Verifies the run's timelapses once, for one or both of the reports."""
     opened = library.open(context.instance)
     enter_lane(context)
     asked_for = {key.to_user_string() for key in context.selected_asset_keys}
@@ -55,7 +55,7 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
         yield dg.MaterializeResult(asset_key=VERIFICATION, metadata=verification_metadata(opened, found))
     if ORPHANS in asked_for:
         yield dg.MaterializeResult(asset_key=ORPHANS, metadata=orphan_metadata(found))
-    if VERIFICATION not in asked_for:  # its checks are not part of this run, and what they rest on has changed
+    if VERIFICATION not in asked_for:  # its checks are not part of this run, but their data has changed
         with refusals_as_failures():
             for answer in evaluate_checks(opened):
                 context.log_event(answer)
@@ -63,7 +63,7 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
 
 @dg.asset(group_name="reports")
 def unknown_folders(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
-    """The folders below cameras/ that belong to no known timelapse. They are named here and never touched."""
+    """The folders below cameras/ that belong to no known timelapse. They are listed here and never touched."""
     opened = library.open(context.instance)
     with refusals_as_failures():
         found = discover(opened)

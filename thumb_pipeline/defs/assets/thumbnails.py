@@ -1,4 +1,4 @@
-"""`thumbnails`: the variant files and their manifest, made by mapped ops that any executor can spread."""
+"""`thumbnails`: the variant files and their manifest, made by mapped ops that any executor can distribute."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ from thumb_pipeline.defs.partitions import timelapse_partitions
 def thumbnails(missing_thumbnails):  # type: ignore[no-untyped-def]  # graph inputs are Dagster's own placeholders
     """Every variant of every source, rendered from a fresh inventory and plan.
 
-    With `force` in the config of `cut_plan`, everything is rendered again. How complete and intact they are, the checks
-    of `verification_report` tell.
+    With `force` in the config of `cut_plan`, everything is rendered again. The checks of `verification_report` show how
+    complete and intact they are.
     """
     return fold_chunks(cut_plan(missing_thumbnails).map(render_chunk).collect())

@@ -1,1 +1,1 @@
-"""The jobs, one module a job or kind of jobs, with its ops. When they run by themselves is in `schedules`."""
+"""The jobs with their ops, one module for each job or kind of jobs. `schedules` says when they run by themselves."""

@@ -1,8 +1,8 @@
 """`forget_runs`: deletes finished runs from Dagster's records once they are older than `runs.keep_days`.
 
-With a run go its events, and with them what an asset's partitions were materialized by. So a run stays, however old,
-while anything that the UI shows now hangs on it. Variants, datasets and journals are never touched: their own records
-do not rest on Dagster's.
+When a run is deleted, so are its events, and with them the materializations of an asset's partitions. So a run stays,
+however old, as long as anything that the UI shows now depends on it. Variants, datasets and journals are never touched:
+their records do not depend on Dagster's.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ from thumb_pipeline.storage.removing import discard, remove_files
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _ENDED_BACKFILLS = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
 _MOST_S = 900.0
-"""A first night with years of history stops here; the next one goes on."""
+"""Time limit in seconds. A first night with years of history stops here; the next night goes on."""
 
 _RECORDS_AT_ONCE = 500
 
 
 @dg.op(out=dg.Out(dict))
 def forget_old_runs(context: dg.OpExecutionContext, library: LibraryResource) -> dict[str, int]:
-    """Deletes runs that ended longer ago than runs.keep_days and on which nothing hangs any more."""
+    """Deletes runs that ended longer ago than runs.keep_days and on which nothing depends any more."""
     opened = library.open(context.instance)
     with refusals_as_failures():
         settings_in_force.refuse_trouble(opened)
@@ -48,15 +48,16 @@ def forget_old_runs(context: dg.OpExecutionContext, library: LibraryResource) ->
 
 
 def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most_s: float) -> dict[str, int]:
-    """Forgets old runs, the oldest first; returns how many went, how many old ones stay, how many are left for later.
+    """Forgets old runs, the oldest first; returns how many were deleted, are still needed, and are left for later.
 
-    All of them are left while the clock was not steady for as long as they are kept: by one that ran ahead all are old.
+    All of them are left for later until the clock has been steady for `runs.keep_days`: to a clock that ran ahead,
+    every run looks old.
 
     Args:
-        instance: whose runs.
-        library: says how long they are kept, and which orders of work still wait.
+        instance: the Dagster instance that records the runs.
+        library: its settings say how long runs are kept; its orders of work may still need some.
         now_s: seconds since 1970.
-        most_s: how long it may take.
+        most_s: time limit in seconds.
     """
     keep_days = library.settings.runs.keep_days
     if keep_days == 0:
@@ -77,7 +78,7 @@ def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most
 
 
 def reason_to_wait(library: Library, *, now_s: float) -> str | None:
-    """Why no run is forgotten yet, and until when; None where the clock was steady for `runs.keep_days`."""
+    """Why no run is forgotten yet, and until when; None if the clock has been steady for `runs.keep_days`."""
     ages, keep = clock.look(library.state).at(moment(now_s)), timedelta(days=library.settings.runs.keep_days)
     if ages.is_past(ages.steady_since, keep):
         return None
@@ -88,7 +89,7 @@ def reason_to_wait(library: Library, *, now_s: float) -> str | None:
 
 
 def needed_runs(instance: dg.DagsterInstance, library: Library, before_s: float) -> set[str]:
-    """Runs from before that moment which must stay: something that is shown now, or still to be done, hangs on them."""
+    """Runs from before `before_s` that must stay: something that is shown now or still to be done depends on them."""
     needed = {order.id for order in work_orders.list_placed(library)}
     for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
         needed |= {run_id for run_id in (run.root_run_id, run.parent_run_id) if run_id}
@@ -104,7 +105,7 @@ def needed_runs(instance: dg.DagsterInstance, library: Library, before_s: float)
 
 
 def _old_runs(instance: dg.DagsterInstance, before_s: float) -> list[str]:
-    """Ids of finished runs that nothing was heard of since, the oldest first."""
+    """Ids of finished runs that were last updated before `before_s`, the oldest first."""
     moment = dg.RunsFilter(statuses=_FINISHED, updated_before=datetime.fromtimestamp(before_s, UTC))
     return list(reversed(instance.get_run_ids(moment)))
 
@@ -112,7 +113,7 @@ def _old_runs(instance: dg.DagsterInstance, before_s: float) -> list[str]:
 def _latest_of(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Collection[str], before_s: float
 ) -> Iterator[str]:
-    """Runs that hold the latest word on an asset: on itself, and on each of its partitions that is still there."""
+    """Runs with the latest event of an asset, and of each of its partitions that still exist."""
     for kind, fetch in (
         (dg.DagsterEventType.ASSET_MATERIALIZATION, instance.fetch_materializations),
         (dg.DagsterEventType.ASSET_OBSERVATION, instance.fetch_observations),
@@ -134,9 +135,9 @@ def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Deletes a run with its events, and what Dagster leaves of it: its logs, its steps' values, its SQLite file.
+    """Deletes a run with its events, and what Dagster leaves behind: its logs, its steps' values, its SQLite file.
 
-    Whoever made a run may have chosen its id: one of another form names no file.
+    Run ids can be chosen freely by a client, so an id that does not have the usual form is never used as a file name.
     """
     instance.delete_run(run_id)
     if not is_run_id(run_id):

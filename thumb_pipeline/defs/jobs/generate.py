@@ -1,6 +1,6 @@
 """The job `generate`, and the ops that it shares with the asset `thumbnails`: cut a plan into chunks, render, fold.
 
-They hand each other small values and the name of an order of work on disk, so that any executor can spread them.
+The ops pass on small values and the name of an order of work on disk, so that any executor can distribute them.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def place_order(
     go_on_without_refused: bool = False,
     resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
-    """Plans, records what is right already, and writes the rest down as an order of work."""
+    """Makes a plan, records what is already right, and writes the rest to disk as an order of work."""
     with refusals_as_failures(delays_s=library.settings.retries.delays_s), library.lease() as lease:
         left_out: dict[str, str] = {}
         if go_on_without_refused:
@@ -65,7 +65,7 @@ def place_order(
 
 
 def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
-    """One output a chunk; the keys are the same when a failed run is repeated."""
+    """One output for each chunk; the keys are the same when a failed run is repeated."""
     for chunk in range(order.n_chunks):
         yield dg.DynamicOutput({"order": order.id, "chunk": chunk}, mapping_key=f"chunk_{chunk:03d}")
 
@@ -78,7 +78,7 @@ def chunk_outputs(order: WorkOrder) -> Iterator[dg.DynamicOutput[dict[str, Any]]
 def cut_plan(context: dg.OpExecutionContext, library: LibraryResource) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
     """Makes a fresh inventory and plan of the run's timelapses, and cuts it into chunks.
 
-    Where a run has many, one that is refused does not stop the others.
+    If a run has several timelapses, one that is refused does not stop the others.
     """
     config, opened = PlanConfig.of(context), library.open(context.instance)
     backfills.enter_lane(context)
@@ -92,7 +92,7 @@ def cut_plan(context: dg.OpExecutionContext, library: LibraryResource) -> Iterat
     config_schema=GenerateConfig.as_field(),
 )
 def take_order(context: dg.OpExecutionContext, library: LibraryResource) -> Iterator[dg.DynamicOutput[dict[str, Any]]]:
-    """Takes the order that the command line placed for this run, or plans what the config selects, and cuts it."""
+    """Cuts an order of work into chunks: the one that the command line placed, or a new plan of what config selects."""
     config, opened = GenerateConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
         register_timelapses(context.instance, discover_apart(opened).keys)
@@ -108,9 +108,9 @@ def _order(
     go_on_without_refused: bool = False,
     resumed: backfills.Resumed | None = None,
 ) -> WorkOrder:
-    """What was placed for this run, or is left of the run that this one repeats; else a new order.
+    """Reads the order that was placed for this run, or by the run that this one repeats; else places a new one.
 
-    A repeated run thus goes on where the first one ended, also with `force`.
+    So a repeated run goes on where the first one ended, also with `force`.
     """
     order_id = _order_id(context)
     if work_orders.is_placed(library, order_id):
@@ -124,10 +124,10 @@ def _order(
 
 
 def _order_id(context: dg.OpExecutionContext) -> str:
-    """The run that this one repeats, or this one: its order of work is placed under that id.
+    """The id of this run's order of work: that of the run that this one repeats, else its own.
 
     Raises:
-        dagster.Failure: whoever launched the run named something else as the run that it repeats.
+        dagster.Failure: the run names something as the run that it repeats which is not the id of a run.
     """
     with refusals_as_failures():
         return checked_run_id(context.run.root_run_id or context.run_id)
@@ -140,7 +140,7 @@ def render_chunk(
     library: LibraryResource,
     progress: dg.ResourceParam[ProgressResource],
 ) -> dict[str, Any]:
-    """Renders one chunk with several worker processes and records it as it goes."""
+    """Renders one chunk with several worker processes and records the results as it goes."""
     return _carried_out(context, library.open(context.instance), progress, chunk["order"], chunk["chunk"])
 
 
@@ -164,10 +164,10 @@ def _carried_out(
 
 
 def left_chunks(order: WorkOrder, results: list[dict[str, Any]]) -> list[int]:
-    """The chunks that nobody carried out.
+    """The chunks that no step carried out.
 
-    When a run was interrupted and is re-executed from its failure, Dagster 1.13 repeats the mapped steps that had begun
-    and goes on to the last one, without those that had not.
+    When an interrupted run is re-executed from failure, Dagster 1.13 repeats the mapped steps that had begun, skips
+    those that had not, and goes on to the last step.
     """
     return sorted(set(range(order.n_chunks)) - {result["chunk"] for result in results})
 
@@ -179,13 +179,13 @@ def fold_chunks(
     library: LibraryResource,
     progress: dg.ResourceParam[ProgressResource],
 ) -> None:
-    """Adds up what the chunks did and reports it on the asset."""
+    """Adds up the results of the chunks and reports them on the asset."""
     opened = library.open(context.instance)
     keys = timelapses_of(context)
     order, result = _folded(context, opened, progress, results)
     if order.left_out:
         _report_without_left_out(context, opened, order, result, keys)
-    if len(keys) > 1:  # Dagster repeats the metadata for each of them, so the long table is told once
+    if len(keys) > 1:  # Dagster repeats the metadata for every partition, so the long table is logged once
         numbers = table(by_timelapse(order, result), limit=_MOST_ROWS)
         context.log_event(dg.AssetObservation(asset_key="thumbnails", metadata={"by_timelapse": numbers}))
     with refusals_as_failures():
@@ -198,17 +198,17 @@ def fold_chunks(
 def _report_without_left_out(
     context: dg.OpExecutionContext, opened: Library, order: WorkOrder, result: ChunkResult, keys: list[str]
 ) -> NoReturn:
-    """Marks what was done one by one, then fails: the run's end would mark all of its timelapses.
+    """Materializes the finished timelapses one by one, then fails: a successful run would materialize all of them.
 
     Raises:
-        dagster.Failure: which were refused, and why.
+        dagster.Failure: which timelapses were refused, and why.
     """
     for key in keys:
         if key not in order.left_out:
             metadata = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
             _materialized(context, "thumbnails", key, metadata)
-    context.instance.add_run_tags(context.run_id, NO_RETRY)  # it would only be told the same
-    work_orders.discard(opened, order.id)  # whoever repeats the run when that is put right needs a new one
+    context.instance.add_run_tags(context.run_id, NO_RETRY)  # a retry would only be refused again
+    work_orders.discard(opened, order.id)  # when the run is repeated after the repair, it needs a new order
     _fail_for_left_out(order)
 
 
@@ -224,7 +224,7 @@ def report_order(
     library: LibraryResource,
     progress: dg.ResourceParam[ProgressResource],
 ) -> None:
-    """Adds up what the chunks did and reports it for every timelapse with work."""
+    """Adds up the results of the chunks and reports them for every timelapse with work."""
     opened = library.open(context.instance)
     order, result = _folded(context, opened, progress, results)
     keys = sorted(order.found)
@@ -249,7 +249,7 @@ def report_order(
 
 
 def _measured(context: dg.OpExecutionContext, opened: Library, order: WorkOrder) -> Measurement | None:
-    """What the library amounts to; None where that is refused with a timelapse left out, which the run's end names."""
+    """Measures the library; None if that is refused and a timelapse was left out, which the run reports at its end."""
     try:
         return measure(opened)
     except REFUSALS as refused:
@@ -266,7 +266,7 @@ def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, m
 def _folded(
     context: dg.OpExecutionContext, library: Library, progress: ProgressResource, results: list[dict[str, Any]]
 ) -> tuple[WorkOrder, ChunkResult]:
-    """The order and what was done of it, all of its chunks."""
+    """The order of work and the summed results of all its chunks; chunks that no step carried out are rendered here."""
     try:
         order = work_orders.read(library, results[0]["order"] if results else _order_id(context))
     except FileNotFoundError as gone:

@@ -1,7 +1,6 @@
 """`generate_on_demand`: the job that renders named sources of a timelapse at once, for a dashboard or a person.
 
-It goes first in the queue, has places of its own there (`runs.lanes`), and is in no pool: work in bulk never holds it
-up.
+It goes first in the queue, has slots of its own there (`runs.lanes`), and is in no pool: bulk work never delays it.
 """
 
 from typing import Any
@@ -23,7 +22,7 @@ from thumb_pipeline.stages.rendering.work_orders import found_counts
 
 
 class OnDemandConfig(RunConfig):
-    """Which pictures are waited for; the defaults make what is missing or stale of them."""
+    """Which pictures to render; by default, only what is missing or stale is made."""
 
     timelapse: str = Field(description="A key like camera-1/timelapse-2.")
     sources: list[str] = Field(description=f"Names of files in its frames/, at most {MOST_SOURCES}.")
@@ -44,7 +43,7 @@ class OnDemandConfig(RunConfig):
 
 @dg.op(out=dg.Out(dict), config_schema=OnDemandConfig.as_field())
 def render_named(context: dg.OpExecutionContext, library: LibraryResource) -> dg.Output[dict[str, Any]]:
-    """Renders the named sources; says how many variants were made, are right as they were, and why others were not."""
+    """Renders the named sources; reports how many variants were made or already right, and why others failed."""
     config, opened = OnDemandConfig.of(context), library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
         plan, result = render_now(opened, config.selection(), lease, context.run_id)
@@ -65,11 +64,11 @@ def render_named(context: dg.OpExecutionContext, library: LibraryResource) -> dg
 
 @dg.graph(name="generate_on_demand")
 def generate_on_demand_graph() -> None:
-    """Renders named sources of a timelapse at once. Who waits for a picture launches it, by the UI or by GraphQL."""
+    """Renders named sources of a timelapse at once. Whoever needs a picture launches it, from the UI or by GraphQL."""
     render_named()
 
 
 generate_on_demand = generate_on_demand_graph.to_job(
     executor_def=dg.in_process_executor,
-    tags={**lanes.ON_DEMAND, **NO_RETRY},  # who waits for it asks again
+    tags={**lanes.ON_DEMAND, **NO_RETRY},  # the caller asks again
 )

@@ -1,7 +1,7 @@
 """`new_captures`: the job that renders new captures as they come, and stays a while for the next ones.
 
-It belongs to no partition: it reports a materialization for every timelapse that had something new. When it is started
-is the sensor's business, what it renders that of `stages.captures.follow`.
+It belongs to no partition: it reports a materialization for every timelapse that had something new. The sensor decides
+when it starts; `stages.captures.follow` decides what it renders.
 """
 
 import math
@@ -34,12 +34,12 @@ from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.leases import LockTimeout
 
 _REPORT_EVERY_S = 60.0
-_REPORT_FOR_S = 0.3  # between two looks: the next frame waits for no more
-_OTHER_WATCHER_S = HAND_OVER_S + 30.0  # the run before this one, or a tick of the sensor, which is one for 25 s
+_REPORT_FOR_S = 0.3  # of reporting between two looks, so that the next frame waits no longer than this
+_OTHER_WATCHER_S = HAND_OVER_S + 30.0  # waits for the previous run, or for a tick of the sensor, which takes 25 s
 
 
 class CapturesConfig(RunConfig):
-    """What a run for new captures begins with."""
+    """What a run for new captures starts from."""
 
     changes: str = Field(
         default="",
@@ -49,7 +49,7 @@ class CapturesConfig(RunConfig):
 
 @dataclass(slots=True)
 class _Account:
-    """What was done in each timelapse since it was last reported, and when that was."""
+    """The results in each timelapse since its last report, and when that report was."""
 
     found: dict[str, FoundCounts] = field(default_factory=dict)
     results: dict[str, list[ChunkResult]] = field(default_factory=dict)
@@ -69,12 +69,12 @@ class _Account:
             self.results.setdefault(key, []).append(done.result)
 
     def due(self) -> str | None:
-        """A timelapse to report now; each takes about as long as rendering a frame."""
+        """A timelapse to report now; None if none is due. One report takes about as long as rendering a frame."""
         now_s = time.monotonic()
         return next((key for key in self.found if now_s - self.reported_s.get(key, -math.inf) >= _REPORT_EVERY_S), None)
 
     def close(self, key: str) -> tuple[FoundCounts, ChunkResult]:
-        """Takes out what was done in a timelapse."""
+        """Takes the results of a timelapse out of the account, to report them."""
         self.reported_s[key] = time.monotonic()
         return self.found.pop(key), fold(self.results.pop(key))
 
@@ -91,7 +91,7 @@ def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) ->
                 context.log.info("another process attends to new captures; this run has nothing to do")
                 return
             account, opened = _follow(context, opened, lease, config.changes)
-            held.close()  # the next run need not wait for what is told of this one
+            held.close()  # the next run need not wait for this run's reports
             with stopping.finishing():
                 for key in sorted(account.found):
                     materialize(context, opened, key, *account.close(key))
@@ -100,24 +100,24 @@ def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) ->
 
 
 def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list_id: str) -> tuple[_Account, Library]:
-    """What is left to be reported when it is time to go, and the library with its last settings."""
+    """Renders until it is time to end; returns what is still to be reported, and the library with its last settings."""
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     watch.receive(memory.read_list(library, list_id))
     wanted = library.settings.captures
     stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
-    account, said = _Account(), {str(library.trouble)}  # that was said when it was opened
+    account, said = _Account(), {str(library.trouble)}  # this was logged when the library was opened
     known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
-            known = set(watch.timelapses)  # one that went and comes back may have been retired meanwhile
+            known = set(watch.timelapses)  # a timelapse that vanished and comes back may have been retired meanwhile
             for line in _new_trouble(watch, done, follower.library, said):
                 context.log.warning(line)
             if done is not None:
                 account.add(done)
                 continue
-            memory.discard_list(library, list_id)  # the backlog was empty: whatever was in it is done
+            memory.discard_list(library, list_id)  # the backlog is empty, so everything in the list is done
             if not is_clean:
                 clean_up_after_killed(library)
                 is_clean = True
@@ -129,7 +129,10 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
 
 @contextmanager
 def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
-    """Stopping the service is no failure: nothing is lost, the next sensor takes up what is new. A cancel stays one."""
+    """Ends the run as a success when the service stops: nothing is lost, the next sensor finds what is new.
+
+    A run that was cancelled stays cancelled.
+    """
     try:
         yield
     except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
