@@ -1,7 +1,7 @@
-"""The partitions: one a timelapse, by keys like `camera-1/timelapse-2`.
+"""The partitions: one for each timelapse, with keys like `camera-1/timelapse-2`.
 
-Added as timelapses appear, deleted when nothing is left of them and no run counts on them. When nothing is left is
-decided in `stages.removal.retire_timelapses`.
+A partition is added when its timelapse appears. It is deleted when nothing is left of the timelapse, as decided by
+`stages.removal.retire_timelapses`, and no run depends on it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -33,10 +33,12 @@ _MOST_NAMED = 10
 
 
 def timelapses_of(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> list[str]:
-    """The timelapses of a run, in the order of its partitions; anybody can add partitions that are none.
+    """The timelapses of a run, in the order of its partitions.
+
+    Anybody can add partitions to Dagster, so keys that no timelapse can have are skipped, with a warning.
 
     Raises:
-        dagster.Failure: none of them is one.
+        dagster.Failure: no partition of the run is a timelapse.
     """
     keys = list(context.partition_keys)
     strange = [plain(key, most=100) for key in keys if not is_key(key)]
@@ -49,7 +51,7 @@ def timelapses_of(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> 
 
 
 def register_timelapses(instance: dg.DagsterInstance, keys: Collection[str]) -> list[str]:
-    """Adds those keys that are no partitions yet; returns them."""
+    """Adds a partition for each key that has none yet; returns these keys."""
     known = set(instance.get_dynamic_partitions(TIMELAPSES))
     new = sorted(set(keys) - known)
     if new:
@@ -62,13 +64,14 @@ def retire_timelapses(
 ) -> list[str]:
     """Deletes the partitions and the records of timelapses of which nothing is left; returns their keys.
 
-    Called by runs after their own work, which it never fails: what cannot be told now is told next time.
+    Runs call this after their own work, and it never makes them fail: what cannot be decided now is left to a later
+    run.
 
     Args:
         library: the library.
-        instance: where its partitions are.
-        run_id: of the run that calls.
-        log: where it is said.
+        instance: the Dagster instance with its partitions.
+        run_id: the id of the calling run.
+        log: the log of the calling run.
     """
     partitions = instance.get_dynamic_partitions(TIMELAPSES)
     try:
@@ -78,7 +81,7 @@ def retire_timelapses(
         others = [
             run.tags
             for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-            if run.run_id != run_id and run.job_name != CAPTURES_JOB  # it follows what is there, and counts on none
+            if run.run_id != run_id and run.job_name != CAPTURES_JOB  # that job needs no partition
         ]
         backfills = instance.get_backfills(limit=_RECENT_BACKFILLS)
         is_backfilled = any(backfill.status.value in UNFINISHED_BACKFILLS for backfill in backfills)
@@ -93,7 +96,7 @@ def retire_timelapses(
 
 
 def _retire(library: Library, instance: dg.DagsterInstance, key: str, log: dg.DagsterLogManager) -> bool:
-    """Forgets a timelapse, and deletes its partition; of what is no timelapse, there is nothing to forget."""
+    """Drops the records of a timelapse and deletes its partition; a key of no timelapse has no records."""
     try:
         if is_key(key) and not forget(library, key):
             return False
@@ -107,13 +110,13 @@ def _retire(library: Library, instance: dg.DagsterInstance, key: str, log: dg.Da
 def retirable(
     gone: Collection[str], partitions: Sequence[str], runs: Iterable[Mapping[str, str]], *, is_backfilled: bool
 ) -> list[str]:
-    """Those timelapses that no other run counts on.
+    """Those timelapses that no other run depends on.
 
     Args:
         gone: timelapses of which nothing is left.
-        partitions: all keys, in Dagster's order: ranges are positions in it.
-        runs: the tags of the other runs that are not over; one that names no partition may work on any of them.
-        is_backfilled: whether a backfill is under way: which keys it still wants, only it knows.
+        partitions: all keys, in Dagster's order; partition ranges are positions in it.
+        runs: the tags of the other unfinished runs; a run that names no partition may work on any of them.
+        is_backfilled: whether a backfill is under way; it may still request any key, so none is retired.
     """
     wanted: set[str] = set()
     for tags in runs:
@@ -128,7 +131,10 @@ def retirable(
 
 
 class PartitionsOfTick:
-    """The partitions as a tick of the sensor found them; which are forgotten is asked when folders come or go."""
+    """The partitions at the start of a sensor tick.
+
+    Which of them are forgotten is read from the inventory only when folders appear or vanish.
+    """
 
     def __init__(self, instance: dg.DagsterInstance, library: Library) -> None:
         self._instance = instance
@@ -139,9 +145,9 @@ class PartitionsOfTick:
         self._forgotten = frozenset[str]()
 
     def known(self, timelapses: AbstractSet[str], *, is_sure: bool) -> Known:
-        """What is known of them; none counts as forgotten while a folder cannot be read.
+        """All partitions, and those that are forgotten; while a folder cannot be read, no timelapse is.
 
-        A partition that no timelapse can have was put there by somebody, and counts as forgotten.
+        A partition whose key no timelapse can have was added by hand, and always counts as forgotten.
         """
         gone = self._keys - timelapses
         if gone != self._gone:
@@ -150,6 +156,9 @@ class PartitionsOfTick:
         return Known(partitions=self._keys, forgotten=self._forgotten if is_sure else self._strange)
 
     def in_flight(self, known: Known) -> InFlight:
-        """Runs other than those for new captures may count on any partition; asked only where one is to go."""
+        """The partitions that may be in use: all of them while any run but those for new captures is unfinished.
+
+        Dagster is asked only if some partition may be deleted.
+        """
         is_any = bool(known.forgotten) and is_counted_on(self._instance)
         return InFlight(timelapses=self._keys if is_any else frozenset())

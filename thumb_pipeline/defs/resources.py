@@ -1,6 +1,6 @@
-"""What assets and ops are given: the library, and somebody to tell about progress. Thin; the stages do the work.
+"""The resources of assets and ops: the library, and the reporting of progress. Thin; the stages do the work.
 
-Whatever Dagster runs goes on with the last usable settings while `thumbs.toml` cannot be used, and says so.
+While `thumbs.toml` cannot be used, everything that Dagster runs goes on with the last usable settings, and says so.
 """
 
 import os
@@ -25,17 +25,17 @@ DEMO_LIBRARY = ".demo-library"
 
 @dg.io_manager(config_schema={})
 def values_between_ops(context: dg.InitResourceContext) -> dg.IOManager:
-    """Keeps what ops hand on in the instance's folder; Dagster's default for assets lets a run's config name any."""
+    """Keeps the values between ops in the instance's folder; Dagster's default lets a run's config name any folder."""
     return dg.FilesystemIOManager().create_io_manager(context)
 
 
 def library_resource(root: str = "") -> dg.ResourceDefinition:
-    """The library as the code location has it: a run's config may name another folder, as it stands and no otherwise.
+    """The library resource of the code location; a run's config may name another folder, as plain text only.
 
-    A resource class would also take the name of a variable that holds it, and say that folder in a refusal.
+    A resource class would also accept the name of an environment variable, and show its value in a refusal.
 
     Args:
-        root: the folder where a run's config names none.
+        root: the folder if a run's config names none.
     """
     described = dg.Field(str, default_value=root, description=LibraryResource.model_fields["root"].description)
 
@@ -64,24 +64,24 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["LibraryResource"]:
-        """Around a whole run: it holds a lease, by which others see that its process lives, and stops in order."""
+        """Surrounds a whole run: stops it in order, and holds a lease that shows others that its process is alive."""
         self._log, self._opened = context.log, None
         run, instance = context.run, context.instance
         with ExitStack() as held:
             if run is not None and instance is not None:
                 held.enter_context(stopping.orderly())
-                with suppress(dg.Failure):  # the first op meets it again, and ends with its words
+                with suppress(dg.Failure):  # the first op meets the same failure and reports it
                     held.enter_context(lease_for_run(self.find(), instance, run))
             yield self
 
     def open(self, instance: dg.DagsterInstance) -> Library:
-        """The opened library, if the instance is its own.
+        """Opens the library, unless the Dagster instance belongs to another one.
 
-        Once opened, it stays as it is for all steps of a run that share a process: a change of settings never mixes
-        two of them there. Steps elsewhere take those of their order of work (`work_orders.library_of`).
+        All steps of a run that share a process use the same opened library, so a change of settings during a run is
+        not mixed in. Steps in other processes use the settings of their order of work (`work_orders.library_of`).
 
         Raises:
-            dagster.Failure: with the remedy; there is no point in retrying.
+            dagster.Failure: the library cannot be used; the message names the remedy, and retrying is pointless.
         """
         stopping.listen()
         if self._opened is None or self._log is None:
@@ -89,10 +89,10 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         return self._opened
 
     def open_to_remove(self, instance: dg.DagsterInstance) -> Library:
-        """The same for what moves or removes files: refused while the settings in force are not those of the file.
+        """Opens the library for moving or removing files; refused while the settings in force are not the file's.
 
         Raises:
-            dagster.Failure: also for that.
+            dagster.Failure: as `open`, or for that reason.
         """
         library = self.open(instance)
         with refusals_as_failures():
@@ -108,7 +108,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         return library
 
     def find(self) -> Library:
-        """The library, whichever instance asks.
+        """Opens the library for any Dagster instance.
 
         Raises:
             dagster.Failure: there is none, or it cannot be used.
@@ -122,15 +122,15 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
 
 
 def _refuse_other_library(root: str) -> None:
-    """The services of a library work on that one, whatever a run's config says: its page is open to whoever reaches it.
+    """Refuses another library than the one that these services serve, as anybody who reaches the UI can launch runs.
 
     Raises:
-        dagster.Failure: the config names another one.
+        dagster.Failure: the run's config names another library.
     """
     served, home = os.environ.get(LIBRARY_VARIABLE), os.environ.get("DAGSTER_HOME")
     if not served or not home or os.path.realpath(root) == os.path.realpath(served):
         return
-    with suppress(Refused):  # what is no library serves none
+    with suppress(Refused):  # a folder that is no library has no services
         if os.path.realpath(home) == settings_in_force.peek(served).dagster_home:
             raise refusal(
                 f"these services are those of the library {served}, and a run of theirs may not name another one; "
@@ -139,7 +139,10 @@ def _refuse_other_library(root: str) -> None:
 
 
 def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> None:
-    """The dagster.yaml in the project's root belongs to the demo; other libraries keep their history apart."""
+    """Refuses other libraries in the instance of the project's own dagster.yaml, which belongs to the demo.
+
+    Other libraries keep their history apart.
+    """
     own_home = os.environ.get("DAGSTER_HOME") or instance.is_ephemeral
     if own_home or library.root == os.path.realpath(DEMO_LIBRARY):
         return
@@ -150,7 +153,7 @@ def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> 
 
 
 def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> None:
-    """Whoever runs Dagster's own commands on our instance file is as safe from mixing two libraries as with `up`."""
+    """Refuses a PostgreSQL database of another library, also when Dagster's own commands are used instead of `up`."""
     address = run_database.read_address()
     if address is None or not type(instance.event_log_storage).__module__.startswith("dagster_postgres"):
         return
@@ -159,13 +162,13 @@ def _refuse_foreign_database(instance: dg.DagsterInstance, library: Library) -> 
     except run_database.ForeignDatabase as foreign:
         raise refusal(str(foreign)) from foreign
     except Refused:
-        return  # it does not answer: Dagster, whose events go there, waits for it, then fails in a way that is retried
+        return  # it does not answer: Dagster needs it for its events, so it waits, then fails in a way that is retried
 
 
 class ProgressResource:
-    """Tells somebody how many sources of all chunks are done.
+    """Reports how many sources are done, over all chunks, to a caller in the same process.
 
-    In a plain run it tells Dagster's log, of each chunk by itself and every ten seconds.
+    In a plain run it writes to Dagster's log instead, for each chunk separately and every ten seconds.
     """
 
     def __init__(
@@ -177,11 +180,11 @@ class ProgressResource:
         self._told_at = time.monotonic()
 
     def listener(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
-        """A function to call with the number of sources done of a chunk, out of its `n_sources`."""
+        """A function to call with the number of sources of a chunk that are done, out of its `n_sources`."""
         return self._logger(log, n_sources) if self._tell is None else self._teller(self._tell)
 
     def finished(self, result: ChunkResult) -> None:
-        """Hands on what a chunk did to a caller in the same process."""
+        """Passes the result of a chunk to a caller in the same process."""
         if self._keep is not None:
             self._keep(result)
 

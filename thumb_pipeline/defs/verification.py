@@ -1,6 +1,6 @@
-"""Verifies and reports, for whatever in Dagster does so: the assets, the job `verify`, jobs that changed something.
+"""Verification in Dagster, shared by the assets, the job `verify` and the jobs that change something.
 
-What is found out is `stages.verification.verify`; what the reports look like is `shown.report_metadata`.
+`stages.verification.verify` does the verification; `shown.report_metadata` builds the reports.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ def verify_and_report(library: Library, keys: Sequence[str], *, mark: bool) -> R
     Args:
         library: the library.
         keys: the timelapses.
-        mark: whether both reports are about to show it.
+        mark: whether both reports will be materialized, so that the verdicts count as reported.
     """
     parts = []
     with library.lease() as lease:
@@ -39,14 +39,14 @@ def verify_and_report(library: Library, keys: Sequence[str], *, mark: bool) -> R
 
 
 def materialize_news(library: Library, part: VerifiedPart, never_shown: set[str]) -> Iterator[dg.AssetMaterialization]:
-    """Materializations of both reports for those timelapses of a verification whose reports would be others.
+    """Materializes both reports for those timelapses of a verification whose reports have changed.
 
-    One that is as it was when it was reported last is left out: recording two materializations takes 30 ms to 60 ms,
-    which for thousands of timelapses every night would be most of the run, and change nothing that can be read.
+    Timelapses that are as they were at their last report are left out: recording two materializations takes 30 ms to
+    60 ms, which for thousands of timelapses every night would be most of the run and add nothing to read.
 
     Args:
         library: the library.
-        part: what was verified, and is kept.
+        part: the verification, which is already kept.
         never_shown: timelapses to report in any case.
     """
     news = {*verdicts.find_unreported(library, part), *(never_shown & {*part.timelapses["timelapse"]})}
@@ -57,13 +57,13 @@ def materialize_news(library: Library, part: VerifiedPart, never_shown: set[str]
 
 
 def find_never_shown(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
-    """Timelapses that lack a report in this instance, whatever was reported to another one."""
+    """Finds the timelapses that lack a report in this instance, even if they were reported to another instance."""
     verified, orphans = (instance.get_materialized_partitions(dg.AssetKey(name)) for name in (VERIFICATION, ORPHANS))
     return set(keys) - (verified & orphans)
 
 
 def evaluate_checks(library: Library) -> Iterator[dg.AssetCheckEvaluation]:
-    """Every check over the whole library, from the kept verdicts, and the one of its settings."""
+    """Evaluates every check of the whole library, from the kept verdicts, and the check of its settings."""
     yield settings_trouble.evaluation(library, VERIFICATION)
     for answer in health.answer(library, health.read_verdicts(library), datetime.now(UTC)):
         yield dg.AssetCheckEvaluation(
@@ -83,4 +83,4 @@ DESCRIPTIONS = {
     Question.FAILURE_RATE: "No more variants failed than checks.max_failed_ratio in thumbs.toml allows.",
     Question.FRESHNESS: "No capture waits longer for its variants than checks.max_wait_h in thumbs.toml allows.",
 }
-"""What each check promises; what holds for all of them is added to each in `checks`."""
+"""What each check promises; `checks` adds the text that holds for all of them."""

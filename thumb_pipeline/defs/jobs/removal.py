@@ -1,7 +1,7 @@
-"""The jobs that remove variants and bring them back: `sweep`, `purge`, `restore`, `trash`, and where they report.
+"""The jobs that remove variants and bring them back (`sweep`, `purge`, `restore`, `trash`), and their reports.
 
-The first three are dry runs unless `apply` is set and on no schedule; all queue behind new captures. What they do is in
-`stages.removal.run`.
+The first three are on no schedule, and are dry runs unless `apply` is set. All queue behind new captures. The work is
+done in `stages.removal`.
 """
 
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ from thumb_pipeline.stages.removal import trash as trash_can
 from thumb_pipeline.stages.removal.planned import RemovalWish
 
 FORCED_TAG = "thumb_pipeline/forced"
-"""On runs that were told to overrule the brakes."""
+"""On runs that overrule the brakes."""
 
 _PREVIEW_ROWS = 100
 
 
 class RemovalConfig(RunConfig):
-    """How something is to be removed; the defaults remove nothing and report what would go."""
+    """How something is to be removed; the defaults remove nothing and report what would be removed."""
 
     apply: bool = Field(default=False, description="Remove. Without it, the run only reports what would be removed.")
     timelapses: list[str] = Field(
@@ -76,7 +76,7 @@ class SweepConfig(RemovalConfig):
 
 
 class PurgeConfig(RemovalConfig):
-    """Which variants to remove, all of them by default; without `apply` none goes."""
+    """Which variants to remove, all of them by default; without `apply` none is removed."""
 
     variants: list[str] = Field(default=[], description="Only these variants; empty means all.")
 
@@ -97,7 +97,7 @@ _Told = Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]
 
 @dg.op(out=dg.Out(dict), config_schema=SweepConfig.as_field())
 def sweep_orphans(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
-    """Removes the files in variant folders that nothing expects, from a fresh report."""
+    """Removes the files in variant folders that nothing expects, from fresh listings."""
     yield from _remove(context, library.open_to_remove(context.instance), Operation.SWEEP, SweepConfig.of(context))
 
 
@@ -144,7 +144,7 @@ def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> d
 
 
 def _tell_of_trash(context: dg.OpExecutionContext, emptied: list[str], kept: str | None) -> None:
-    """Says what was deleted for good, and what was not although its time had come."""
+    """Logs what was deleted for good, and why something that was due was not."""
     for sentence in emptied:
         context.log.info(sentence)
     if kept is not None:
@@ -176,7 +176,7 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
 def _report(
     context: dg.OpExecutionContext, asset: str, document: dict[str, Any], files: pl.DataFrame, kept: dict[str, int]
 ) -> None:
-    """A materialization of the report: the numbers, what was kept and why, and the first files."""
+    """Materializes the report: the numbers, what was kept and why, and the first files."""
     shown = files.select(*FILE_KEY, "kind", "n_bytes")
     metadata: dict[str, dg.MetadataValue] = {
         name: dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.text(value or "-")
@@ -228,4 +228,4 @@ MAINTENANCE_REPORTS = [
         "restore_report": "What the last restore brought back, or would have; the job `restore` reports here.",
     }.items()
 ]
-"""Where the reports of these jobs and of `repair` are kept; they are materialized by the jobs alone."""
+"""The assets that hold the reports of these jobs and of `repair`; only the jobs materialize them."""

@@ -19,7 +19,7 @@ from thumb_pipeline.stages.verification.verdicts import renew_verdicts
 
 
 class RepairConfig(RunConfig):
-    """What is repaired, and whether it is done or only said."""
+    """What is repaired, and whether changes are made or only reported."""
 
     timelapses: list[str] = Field(
         default=[],
@@ -41,7 +41,7 @@ class RepairConfig(RunConfig):
 def repair_library(
     context: dg.OpExecutionContext, library: LibraryResource
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[dict[str, int]]]:
-    """Matches files that nothing expects with their sources, moves and records them; deletes and renders nothing."""
+    """Matches orphaned files with their sources, moves and records them; deletes and renders nothing."""
     config = RepairConfig.of(context)
     opened = library.open_to_remove(context.instance) if config.apply else library.open(context.instance)
     with refusals_as_failures(), opened.lease() as lease:
@@ -70,7 +70,7 @@ def _metadata(done: Repaired) -> Metadata:
 
 @dg.graph(name="repair")
 def repair_graph() -> None:
-    """Puts right without rendering what can be: files under wrong names, lost records. The command does the same."""
+    """Repairs what needs no rendering: files under wrong names, lost records. `thumb-pipeline repair` does the same."""
     repair_library()
 
 

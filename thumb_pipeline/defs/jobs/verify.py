@@ -1,4 +1,4 @@
-"""The jobs `verify` and `verify_rolling`: look, report news, retire what is gone, ask every check."""
+"""The jobs `verify` and `verify_rolling`: verify, report what changed, retire what is gone, evaluate every check."""
 
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ from thumb_pipeline.storage import stopping
 def verify_timelapses(
     context: dg.OpExecutionContext, library: LibraryResource
 ) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]:
-    """Verifies the chosen timelapses one batch after the other; what is found is kept and reported as it is found."""
+    """Verifies the chosen timelapses one batch after the other; each batch is kept and reported at once."""
     config, opened = VerifyConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
         keys = find_timelapses(opened, config.timelapses)
@@ -72,7 +72,7 @@ def _verified(
         for part in verify_library(library, keys, lease, deep=deep):
             verdicts.keep(library, part)
             yield from materialize_news(library, part, unseen)
-            stopping.listen()  # Dagster took the signals back when it was given something
+            stopping.listen()  # Dagster takes the signal handlers back whenever an op yields something
             counts = {"sources": int(part.timelapses["sources"].sum()), **words.states(part.verdicts)}
             totals = {name: totals.get(name, 0) + n for name, n in counts.items()}
     return totals
@@ -82,14 +82,14 @@ def _verified(
 def verify_graph() -> None:
     """Compares every variant with what should be there, in any set of timelapses, in one run; read-only.
 
-    Reports the timelapses whose verdict is another than reported last, and asks every check of the whole library.
+    Reports the timelapses whose verdict differs from the last report, and evaluates every check of the whole library.
     """
     verify_timelapses()
 
 
 @dg.graph(name="verify_rolling")
 def verify_rolling_graph() -> None:
-    """Opens a part of the library to the last byte, what was looked at longest ago first; read-only."""
+    """Reads a part of the library to the last byte, first what was looked at longest ago; read-only."""
     verify_oldest()
 
 

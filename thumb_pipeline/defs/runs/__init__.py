@@ -1,1 +1,1 @@
-"""What a run owes to Dagster and to other runs: lanes, leases, refusals, stopping, backfills."""
+"""How runs work together with Dagster and with each other: lanes, leases, refusals, stopping, backfills."""

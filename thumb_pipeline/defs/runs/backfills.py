@@ -1,6 +1,6 @@
-"""What a run owes to the backfill that it is part of: its lane, and that finished work is not done again.
+"""Runs that are part of a backfill: they enter their lane, and do not repeat finished work.
 
-How a backfill is cut into runs is in `batches`; nothing is planned or rendered here.
+`batches` says how a backfill is cut into runs. Nothing is planned or rendered here.
 """
 
 from collections.abc import Collection
@@ -17,13 +17,13 @@ from thumb_pipeline.stages.rendering.work_left import find_left
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """Timelapses whose regeneration was begun before and not finished, and the runs that began it."""
+    """Timelapses whose regeneration was begun earlier and not finished, and the runs that began it."""
 
     keys: Collection[str]
     run_ids: Collection[str]
 
     def left_of(self, library: Library, plan: Plan) -> Plan:
-        """A plan without what those runs made."""
+        """The plan without the variants that those runs made."""
         return find_left(library, plan, self.keys, self.run_ids)
 
 
@@ -38,10 +38,10 @@ def enter_lane(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Non
 
 
 def read_resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resumed | None:
-    """What a run of a repeated backfill, or a repeated run of a backfill, goes on with; None for any other run.
+    """Reads what a run of a repeated backfill, or a repeated run of a backfill, goes on with; None for any other run.
 
-    A timelapse that an earlier run of the same backfill materialized is finished. If it is among the run's all the
-    same, it was asked for once more and is begun anew.
+    A timelapse that an earlier run of the same backfill materialized is finished. If this run has it all the same, it
+    was requested once more and is begun again.
     """
     run_ids = _earlier_runs(context)
     if not run_ids:
@@ -53,7 +53,7 @@ def read_resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resum
 
 
 def _earlier_runs(context: dg.OpExecutionContext) -> set[str]:
-    """The runs of the backfill of which this run repeats a part, and of its repetitions; none for any other run."""
+    """The earlier runs of the backfill that this run repeats a part of, and of its repetitions; else none."""
     tags = dict(context.run.tags)
     if context.run.root_run_id:
         root = context.instance.get_run_by_id(context.run.root_run_id)
@@ -68,5 +68,5 @@ def _earlier_runs(context: dg.OpExecutionContext) -> set[str]:
 
 
 def _most_records(keys: Collection[str]) -> int:
-    """Enough that each timelapse is among them, unless some were materialized many times since."""
+    """Enough records to include each timelapse, unless some were materialized many times since."""
     return 4 * len(keys)

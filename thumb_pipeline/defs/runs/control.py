@@ -1,6 +1,6 @@
-"""Stops runs and backfills, and lists the backfills under way. Asked for by the command line (`cli.dagster.runs`).
+"""Stops runs and backfills, and lists the backfills under way. Used by the command line (`cli.dagster.runs`).
 
-What a run does when it is asked is in `storage.stopping`.
+What a run does when it is asked to stop is in `storage.stopping`.
 """
 
 import contextlib
@@ -30,12 +30,12 @@ class BackfillState:
         backfill_id: as the UI shows it.
         status: requested, canceling or failing.
         since: when it was launched.
-        n_runs: runs that it has started so far.
-        n_ended: of these, those at their end.
-        n_timelapses: of its plan.
-        n_requested: of these, handed to runs so far.
-        n_done: of these, finished, as the daemon counted them last; it counts every 30 s.
-        n_failed: of these, those whose run failed, counted at the same time.
+        n_runs: number of runs that it has started so far.
+        n_ended: how many of these runs have ended.
+        n_timelapses: number of timelapses in its plan.
+        n_requested: how many of these timelapses were given to runs so far.
+        n_done: how many of these timelapses are finished, by the daemon's last count; it counts every 30 s.
+        n_failed: how many of these timelapses failed with their run, by the same count.
         working_since: when its first run began; None before.
     """
 
@@ -58,9 +58,9 @@ def live_backfills(instance: dg.DagsterInstance) -> list[BackfillState]:
 
 
 def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
-    """Keeps a backfill from starting more runs, and returns whether there is such a backfill under way.
+    """Keeps a backfill from starting more runs; returns whether there is such a backfill under way.
 
-    Its runs are stopped like others; the daemon marks it as cancelled when they have ended.
+    Its runs have to be stopped like others; the daemon marks the backfill as cancelled when they have ended.
     """
     backfill = instance.get_backfill(backfill_id)
     if backfill is None or backfill.status.value not in UNFINISHED_BACKFILLS:
@@ -72,13 +72,13 @@ def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
 
 
 def runs_of(instance: dg.DagsterInstance, backfill_id: str) -> list[str]:
-    """Ids of a backfill's runs that wait or work."""
+    """Ids of a backfill's runs that are queued or running."""
     mine = dg.RunsFilter(statuses=UNFINISHED, tags={BACKFILL_TAG: backfill_id})
     return [run.run_id for run in instance.get_runs(mine)]
 
 
 def refuse_unstoppable(instance: dg.DagsterInstance, run_or_backfill_id: str) -> None:
-    """Stops at an id of nothing that waits or works.
+    """Refuses an id that is not that of an unfinished run or backfill.
 
     Raises:
         Refused: there is nothing to stop; the message says why.
@@ -96,14 +96,14 @@ def refuse_unstoppable(instance: dg.DagsterInstance, run_or_backfill_id: str) ->
 
 
 def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
-    """Takes a run out of the queue, or asks its process to stop; one that has just ended stays as it is.
+    """Takes a run out of the queue, or asks its process to stop; a run that has just ended stays as it is.
 
-    Its lease names that process; before it has one, the run is its launcher's.
+    The run's lease names its process. Before it has a lease, Dagster's queue or launcher has to stop it.
     """
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return
-    instance.add_run_tags(run_id, NO_RETRY)  # however it ends, nobody wants it repeated
+    instance.add_run_tags(run_id, NO_RETRY)  # however it ends, it must not be repeated
     pid = _process(library, run)
     if pid is not None:
         if run.status != dg.DagsterRunStatus.CANCELING:
@@ -114,7 +114,7 @@ def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> Non
 
 
 def _is_taken_over(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether queue or code server see to the stop; one that was killed sees to nothing."""
+    """Asks Dagster's queue or code server to stop the run; returns whether it accepts, which a killed one does not."""
     try:
         return instance.run_coordinator.cancel_run(run_id)
     except dg.DagsterError:
@@ -122,18 +122,18 @@ def _is_taken_over(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def end_process(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
-    """Kills the process of a run that did not stop: all that we write is published whole or not at all."""
+    """Kills the process of a run that did not stop; this is safe, as files are published whole or not at all."""
     run = instance.get_run_by_id(run_id)
     pid = None if run is None or run.is_finished else _process(library, run)
     if run is not None and pid is not None:
         instance.report_run_canceled(run, "It did not stop when it was asked to, so its process was killed.")
-        _signal(pid, signal.SIGKILL)  # its code server, too, would tell of a crash
+        _signal(pid, signal.SIGKILL)  # after the report, as its code server would report a crash
 
 
 def call_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Makes a run that ended because it was stopped a cancelled one, whatever it took the stop for.
+    """Marks a run as cancelled that was stopped and ended as a failure.
 
-    A run that is asked while its process starts does not know that it was: Dagster overwrites it.
+    A run that is asked to stop while its process starts does not know that: Dagster overwrites its status.
     """
     run = instance.get_run_by_id(run_id)
     if run is not None and run.status == dg.DagsterRunStatus.FAILURE:
@@ -146,7 +146,7 @@ def _process(library: Library, run: dg.DagsterRun) -> int | None:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has just ended; its workers hold the lease a moment longer
+    with contextlib.suppress(ProcessLookupError):  # it has just ended, and its workers hold the lease a moment longer
         os.kill(pid, number)
 
 
@@ -173,7 +173,7 @@ def _state(instance: dg.DagsterInstance, backfill: object) -> BackfillState:
 
 
 def _timelapses(data: object, name: str) -> Counter[str]:
-    """The timelapses in a part of a backfill, each with the number of its assets there; nothing of other backfills."""
+    """The timelapses in a part of an asset backfill, each with the number of its assets there; else empty."""
     subset = getattr(data, name, None)
     parts = () if subset is None else subset.iterate_asset_partitions()
     return Counter(part.partition_key for part in parts if part.partition_key is not None)

@@ -1,7 +1,6 @@
-"""Turns what stages refuse, and what stood in their way, into failures of a run that say what to do.
+"""Turns refusals and interruptions of stages into failures of a run that say what to do.
 
-Which exceptions these are is said in `stages.library.errors`; whatever else is raised is a fault of the program and
-stays one.
+`stages.library.errors` lists these exceptions. Any other exception is a bug in the program and is not converted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,24 +15,24 @@ from thumb_pipeline.domain.quantities import human_seconds
 from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
 
 REFUSED = "refused_before_anything_changed"
-"""Metadata of a failure that changed nothing; a command then ends with the exit code of a refusal."""
+"""Metadata key of a failure that changed nothing; a command then ends with the exit code of a refusal."""
 
 
 COMMAND_TAG = "thumb_pipeline/command"
-"""Names the run of a command, which a person watches and repeats."""
+"""Names the run that a command started; a person watches such a run and repeats it."""
 
 
 @contextmanager
 def refusals_as_failures(*, hint: str = "", delays_s: Sequence[float] = ()) -> Iterator[None]:
-    """Raises a `dagster.Failure` with the same words.
+    """Turns refusals and interruptions inside the block into a `dagster.Failure` with the same message.
 
     Args:
-        hint: more to do, after a refusal's own words.
-        delays_s: how long the step waits before each further try where the environment stood in the way.
+        hint: text to add to the message of a refusal.
+        delays_s: the seconds to wait before each retry of the step after an interruption.
 
     Raises:
-        dagster.Failure: not to be retried where something was refused: it would be again.
-        dagster.RetryRequested: a full disk, say, may have space again in a while.
+        dagster.Failure: after a refusal it is not retried, as the retry would be refused too.
+        dagster.RetryRequested: after an interruption: a full disk, for example, may have space later.
     """
     try:
         yield
@@ -44,7 +43,7 @@ def refusals_as_failures(*, hint: str = "", delays_s: Sequence[float] = ()) -> I
 
 
 def _later(description: str, delays_s: Sequence[float]) -> dg.Failure | dg.RetryRequested:
-    """Another try of the step that asks, or its failure when all were made; a command fails at once."""
+    """A retry of the present step, or its failure when no retries are left; the run of a command fails at once."""
     context = dg.OpExecutionContext.get() if delays_s else None
     if context is None or context.run.tags.get(COMMAND_TAG) == context.run_id:
         return dg.Failure(description=description)
@@ -56,8 +55,8 @@ def _later(description: str, delays_s: Sequence[float]) -> dg.Failure | dg.Retry
 
 
 def refusal(description: str, *, metadata: dict[str, Any] | None = None) -> dg.Failure:
-    """A failure that would come again: neither an op nor its run is repeated; lost processes and faults are."""
-    with suppress(dg.DagsterInvariantViolationError):  # no op asks: a sensor does, or a resource
+    """A failure that would recur, so neither the op nor its run is retried; lost processes and bugs are retried."""
+    with suppress(dg.DagsterInvariantViolationError):  # there is no op: a sensor or a resource is the caller
         context = dg.OpExecutionContext.get()
         context.instance.add_run_tags(context.run_id, {REPEAT_FAILED_STEPS_TAG: "false"})
     return dg.Failure(description=plain_lines(description), metadata=metadata, allow_retries=False)

@@ -1,4 +1,4 @@
-"""Which runs are under way. Those that only seem to be, because their process was killed, are ended by `lost_runs`."""
+"""Finds which runs are under way. `lost_runs` ends those that only seem to be, because their process was killed."""
 
 import time
 from collections.abc import Collection
@@ -11,10 +11,10 @@ from thumb_pipeline.stages.library.library import Library
 
 
 def attending_for_s(instance: dg.DagsterInstance, library: Library) -> dict[str, float]:
-    """The runs that attend to new captures, or are about to, and for how long; none started yet is 0 s old.
+    """The unfinished runs for new captures, each with the seconds since it started; 0 if it has not started yet.
 
-    Nor is one that started in the future, by a clock that was set back since: it ends by itself, by another clock.
-    Runs of any job whose process was killed are ended before.
+    The age is also 0 if the run started in the future, because the clock was set back since; such a run ends by
+    itself, by the monotonic clock. Before that, runs of any job whose process was killed are ended.
     """
     end_lost_runs(library, instance)
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED))
@@ -26,13 +26,13 @@ def attending_for_s(instance: dg.DagsterInstance, library: Library) -> dict[str,
 
 
 def unfinished_run_ids(instance: dg.DagsterInstance) -> Collection[str]:
-    """Ids of all runs that wait or work, and of those that they repeat: orders of work bear the first one's."""
+    """Ids of all unfinished runs, and of the runs that they repeat, as orders of work bear the id of the first run."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     return {name for run in runs for name in (run.run_id, run.root_run_id) if name}
 
 
 def is_counted_on(instance: dg.DagsterInstance) -> bool:
-    """Whether any run but those for new captures, or a backfill, is under way: it may count on any partition."""
+    """Whether a backfill, or any run but those for new captures, is under way: it may need any partition."""
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     if any(run.job_name != CAPTURES_JOB for run in runs):
         return True

@@ -1,7 +1,8 @@
 """Ties every run to the lease of its process, and ends runs in Dagster's records whose process is gone.
 
-The one rule for that: Dagster cannot ask after a process with its default launcher, and believes for good in a run
-whose code server went with it. Which runs are under way is in `in_flight`; leases are in `storage.leases`.
+This is the only place that decides so. With its default launcher, Dagster cannot check whether a process is alive: it
+keeps a run as running for ever when its code server was killed too. Which runs are under way is in `in_flight`; leases
+are in `storage.leases`.
 """
 
 import re
@@ -21,19 +22,22 @@ from thumb_pipeline.stages.library.errors import INTERRUPTIONS, REFUSALS
 from thumb_pipeline.stages.library.library import Library
 
 _LEASE_ID = re.compile("[0-9a-f]{8}")
-"""What `storage.leases` calls a lease; the name of its file."""
+"""The form of a lease id (`storage.leases`), which is also the name of its file."""
 
 _LOST_TAG = "thumb_pipeline/lost"
 _ASKED_AGAIN_TAG = "thumb_pipeline/retry_asked_again"
 
 _SILENT_S = 60.0
-"""Between the end of a run's lease and its last word there are events; Dagster waits for a lost database up to 22 s."""
+"""How long a run that holds no lease may be silent before it counts as lost.
+
+A run still logs events after its lease ends, and Dagster waits up to 22 s for a lost database.
+"""
 
 _RETRY_WITHIN = timedelta(minutes=3)
 _REMEMBERED = timedelta(days=1)
 
 _NEED_A_PROCESS = [
-    dg.DagsterRunStatus.NOT_STARTED,  # of a command that was killed between making its run and starting it
+    dg.DagsterRunStatus.NOT_STARTED,  # a command was killed between creating its run and starting it
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
@@ -42,32 +46,33 @@ _NEED_A_PROCESS = [
 
 @contextmanager
 def lease_for_run(library: Library, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
-    """Holds a lease as long as a run is in this process, and names it in the run's tags; a command brings its own."""
+    """Holds a lease while a run is in this process, and names it in the run's tags, unless its command holds one."""
     named = lease_of(run)
     with ExitStack() as held:
         if named is None or clean_up.is_abandoned(library, named):
             try:
                 lease = held.enter_context(library.lease())
             except (*REFUSALS, *INTERRUPTIONS):
-                lease = None  # the first op meets the same, and has words for it
+                lease = None  # the first op meets the same error and reports it
             if lease is not None:
                 instance.add_run_tags(run.run_id, {clean_up.LEASE_TAG: clean_up.lease_tag(lease, run.run_id)})
         yield
 
 
 def lease_of(run: dg.DagsterRun) -> str | None:
-    """The id of the lease of this run's process; a retry bears a copy of the tag of the run it repeats.
+    """The id of the lease of this run's process; None if the run has none.
 
-    A tag that names no lease, for anybody may give one to a run, is none.
+    A retry carries a copy of the tag of the run that it repeats, which does not count. Nor does a tag that names no
+    lease, as anybody can tag a run.
     """
     named = clean_up.tagged_lease(run.tags.get(clean_up.LEASE_TAG, ""), run.run_id)
     return named if named is not None and _LEASE_ID.fullmatch(named) else None
 
 
 def end_lost_runs(library: Library, instance: dg.DagsterInstance) -> None:
-    """Marks runs as failed whose process was killed, and as cancelled where that was asked of them.
+    """Marks runs whose process was killed as failed, or as cancelled if a cancel was requested.
 
-    Dagster's daemon then repeats those that may be (`run_retries` of the instance file).
+    Dagster's daemon then retries the failed ones if their tags allow it (`run_retries` of the instance file).
     """
     for record in instance.get_run_records(dg.RunsFilter(statuses=_NEED_A_PROCESS)):
         if not _is_lost(library, instance, record):
@@ -81,9 +86,10 @@ def end_lost_runs(library: Library, instance: dg.DagsterInstance) -> None:
 
 
 def ask_again_for_lost_retries(instance: dg.DagsterInstance) -> None:
-    """Has Dagster's daemon look once more at runs that it was to repeat and did not.
+    """Makes Dagster's daemon look once more at runs that it should have retried and did not.
 
-    It looks once, at the event of the failure; when database or code server are away just then, nobody repeats the run.
+    The daemon looks only once, at the event of the failure. If the database or the code server is away just then, the
+    run is never retried.
     """
     now = datetime.now(UTC)
     failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _REMEMBERED)
@@ -95,16 +101,18 @@ def ask_again_for_lost_retries(instance: dg.DagsterInstance) -> None:
 
 
 def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Whether a run's process is gone: its lease is free, or was given back long before its last word.
+    """Whether a run's process is gone.
 
-    A run of ours without a lease has not got as far as its first op; before it is started, its start time-out counts,
-    but for one from the future, for which that would be over when the clock has caught up.
+    A run whose lease is free is lost if the lease was left by a killed process, if it is the lease of the run's own
+    command, or if the run has been silent for long. A run in one of our lanes without a lease has not reached its first
+    op. Once started, it is lost if it has been silent for long. Before that, Dagster's start time-out applies, except
+    to a run whose last event lies in the future: its time-out would not end before the clock has caught up.
     """
     run, lease_id = record.dagster_run, lease_of(record.dagster_run)
     if lease_id is not None:
         if not clean_up.is_abandoned(library, lease_id):
             return False
-        # The lease of a command outlasts its run: one that goes on without has lost its process for sure.
+        # A command holds its lease longer than its run lasts: a run that goes on without it has lost its process.
         is_certain = run.tags.get(COMMAND_TAG) == run.run_id or lease_id in clean_up.find_dead_leases(library)
         return is_certain or _is_silent(instance, record)
     if LANE_TAG not in run.tags:
@@ -115,7 +123,7 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
 
 
 def _is_silent(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
-    """Whether a run's last word is long ago; one from the future was said before the clock was set back."""
+    """Whether a run's last event is long ago; an event from the future was logged before the clock was set back."""
     return abs(_silent_for_s(instance, record)) > _SILENT_S
 
 
@@ -126,9 +134,9 @@ def _silent_for_s(instance: dg.DagsterInstance, record: dg.RunRecord) -> float:
 
 
 def _is_forgotten(record: dg.RunRecord, now: datetime) -> bool:
-    """Whether a failed run waits for the daemon for too long, or nobody knows how long, as it failed in the future.
+    """Whether a failed run has waited too long for the daemon's retry, or failed in the future, by a changed clock.
 
-    Our tags are copied to repetitions, so they name their run.
+    Retries get a copy of our tags, so the tags name the run that they belong to.
     """
     run, tags = record.dagster_run, record.dagster_run.tags
     is_due = tags.get(WILL_RETRY_TAG) == "true" or tags.get(_LOST_TAG) == run.run_id

@@ -1,7 +1,7 @@
-"""Frees sensors and schedules that Dagster asks nothing before a time that is still to come.
+"""Frees sensors and schedules whose last tick lies in the future, which keeps Dagster from evaluating them.
 
-Its daemon notes when it asked each of them, and asks again after that. What it noted by a clock that ran ahead kept new
-captures and every night waiting until the clock had caught up.
+Dagster's daemon notes when it evaluated each of them, and evaluates again only after that time. After a clock had run
+ahead, new captures and every nightly job waited until the clock had caught up.
 """
 
 from typing import Any
@@ -18,13 +18,14 @@ _STAMPS = (
     "start_timestamp",
     "last_iteration_timestamp",
 )
-"""What Dagster 1.13 notes of a sensor or a schedule, in seconds since 1970."""
+"""The times that Dagster 1.13 notes for a sensor or a schedule, in seconds since 1970."""
 
 
 def free_stuck_ticks(instance: dg.DagsterInstance, *, now_s: float) -> list[str]:
-    """Makes times that are still to come those of now; returns the names of what was held back by them.
+    """Sets times that lie in the future to now; returns the names of the sensors and schedules that this frees.
 
-    With such a time, all ticks of that sensor or schedule go, as Dagster can be asked to delete none but the oldest.
+    If a tick of a sensor or schedule lies in the future, all its ticks are deleted: Dagster cannot delete the latest
+    ones alone.
     """
     freed = []
     for state in instance.all_instigator_state():

@@ -1,4 +1,4 @@
-"""Dagster's words for runs, and ours that runs bear: tags, statuses, names. Each stands here once."""
+"""Dagster's names for runs, and our own: tags, statuses, job names. Each is defined here once."""
 
 import dagster as dg
 
@@ -13,14 +13,14 @@ RETRY_TAG = "dagster/auto_retry_run_id"
 REPEAT_FAILED_STEPS_TAG = "dagster/retry_on_asset_or_op_failure"
 
 NO_RETRY = {MAX_RETRIES_TAG: "0"}
-"""A run that Dagster does not repeat: whoever asked for it asks again."""
+"""On runs that Dagster does not retry: whatever requested the run requests it again."""
 
 ASSETS_JOB = "__ASSET_JOB"
-"""What Dagster calls every run of assets that is launched by hand or by a backfill."""
+"""The job name that Dagster gives to every run of assets that is launched by hand or by a backfill."""
 
 CAPTURES_JOB = "new_captures"
 TIMELAPSES = "timelapse"
-"""The name of the partitions, one a timelapse."""
+"""The name of the partitions, one for each timelapse."""
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -29,7 +29,7 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-"""Statuses of runs that wait or work."""
+"""Statuses of runs that are queued or running."""
 
 UNFINISHED_BACKFILLS = {"REQUESTED", "CANCELING", "FAILING"}
-"""Statuses of backfills that wait or work."""
+"""Statuses of backfills that have not ended."""

@@ -1,1 +1,1 @@
-"""What people see of results in the UI: metadata, tables, reports."""
+"""What the UI shows of results: metadata, tables, reports."""

@@ -1,6 +1,6 @@
-"""Says on the assets what was done in one timelapse by a run that belongs to no partition.
+"""Reports on the assets what a run that belongs to no partition did in one timelapse.
 
-What the numbers are is in `reporting`; jobs that work by an order report it themselves (`jobs.generate`).
+The numbers come from `reporting`. Jobs that carry out an order of work report it themselves (`jobs.generate`).
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from thumb_pipeline.stages.rendering.work_orders import FoundCounts, WorkOrder
 def materialize(
     context: dg.OpExecutionContext, library: Library, key: str, found: FoundCounts, result: ChunkResult
 ) -> None:
-    """Logs materializations of a timelapse in which something was done."""
+    """Logs materializations of the three assets for a timelapse in which something was done."""
     inventory = inventory_metadata(library.inventory, [key])
     n_sources = library.inventory.query([key], lambda rows: rows.select(pl.len())).item()
     order = _as_order(context.run_id, {key: replace(found, sources=n_sources)})

@@ -1,4 +1,4 @@
-"""What the reports and checks of verification show in the UI: a sentence, numbers, and tables to read.
+"""What the reports and checks of verification show in the UI: a sentence, numbers, and tables.
 
 Numbers are computed in the stages; see `reporting` for the other assets.
 """
@@ -47,7 +47,7 @@ def verification_metadata(library: Library, report: Report) -> Metadata:
 
 
 def orphan_metadata(report: Report) -> Metadata:
-    """The files that nothing expects: how many of which kind, and the largest."""
+    """The files that nothing expects: how many of each kind, and the largest."""
     kinds = report.orphan_kinds
     n_files, n_bytes = int(kinds["n_files"].sum()), int(kinds["n_bytes"].sum())
     timelapses = report.timelapses
@@ -118,7 +118,7 @@ def _totals(kinds: pl.DataFrame, *by: str) -> pl.DataFrame:
 
 
 def _commands(commands: list[str], keys: list[str]) -> dg.MarkdownMetadataValue:
-    """One line a command; it names the timelapse where there is only one."""
+    """One line for each command; it names the timelapse if there is only one."""
     of = f" --timelapse {keys[0]}" if len(keys) == 1 else ""
     return dg.MetadataValue.md("\n".join(f"- `{_COMMAND} {command}{of}`" for command in commands))
 
@@ -135,7 +135,7 @@ def _by_timelapse(verdicts: pl.DataFrame) -> dg.TableMetadataValue:
 
 
 def _shown(rows: pl.DataFrame, timelapses: pl.DataFrame) -> pl.DataFrame:
-    """The timelapse is no column where it is the same in every row, nor is one in which nothing stands."""
+    """The rows without empty columns, and without the timelapse if it is the same in every row."""
     rows = rows.drop("timelapse") if timelapses.height == 1 else rows
     texts = [name for name in rows.columns if rows[name].dtype == pl.String]
     rows = rows.with_columns(pl.when(pl.col(texts) != "").then(pl.col(texts)))

@@ -1,4 +1,4 @@
-"""Turns results of stages into metadata that a person wants to see in the UI.
+"""Turns results of stages into metadata for the UI.
 
 Numbers are computed in the stages; here they get Dagster's types and readable names.
 """
@@ -65,7 +65,7 @@ def _inventory_numbers(rows: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def plan_metadata(by_reason: Mapping[str, int], schema: TableSchema) -> Metadata:
-    """How many variants a plan makes, and for which reasons."""
+    """How many variants a plan makes, in total and for each reason."""
     n_variants = sum(by_reason.values())
     return {
         "variants_to_make": dg.MetadataValue.int(n_variants),
@@ -76,7 +76,7 @@ def plan_metadata(by_reason: Mapping[str, int], schema: TableSchema) -> Metadata
 
 
 def prediction_metadata(order: WorkOrder) -> Metadata:
-    """What carrying a plan out should cost."""
+    """The predicted cost of carrying a plan out."""
     return {
         "sources_to_read": dg.MetadataValue.int(order.n_sources),
         "bytes_to_read": dg.MetadataValue.int(order.n_bytes),
@@ -142,7 +142,7 @@ def disk_usage_metadata(measured: Measurement) -> Metadata:
 
 
 def by_timelapse(order: WorkOrder, result: ChunkResult) -> pl.DataFrame:
-    """One row a timelapse of a run over many."""
+    """One row for each timelapse of a run over many."""
     rows: list[Mapping[str, object]] = []
     for key, found in sorted(order.found.items()):
         done = result.by_timelapse.get(key, TimelapseCounts())
