@@ -85,7 +85,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
         """
         stopping.listen()
         if self._opened is None or self._log is None:
-            self._opened = self._claimed(instance)
+            self._opened = self._claim_library(instance)
         return self._opened
 
     def open_to_remove(self, instance: dg.DagsterInstance) -> Library:
@@ -99,7 +99,7 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
             settings_in_force.refuse_trouble(library)
         return library
 
-    def _claimed(self, instance: dg.DagsterInstance) -> Library:
+    def _claim_library(self, instance: dg.DagsterInstance) -> Library:
         library = self.find()
         if library.trouble is not None and self._log is not None:
             self._log.warning(str(library.trouble))
@@ -176,8 +176,8 @@ class ProgressResource:
     ) -> None:
         self._tell = tell
         self._keep = keep
-        self._n_told = 0
-        self._told_at = time.monotonic()
+        self._n_reported = 0
+        self._reported_at = time.monotonic()
 
     def listener(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
         """A function to call with the number of sources of a chunk that are done, out of its `n_sources`."""
@@ -189,18 +189,18 @@ class ProgressResource:
             self._keep(result)
 
     def _teller(self, told: Callable[[int], None]) -> Callable[[int], None]:
-        n_before = self._n_told
+        n_before = self._n_reported
 
         def tell(n_done: int) -> None:
-            self._n_told = n_before + n_done
-            told(self._n_told)
+            self._n_reported = n_before + n_done
+            told(self._n_reported)
 
         return tell
 
     def _logger(self, log: dg.DagsterLogManager, n_sources: int) -> Callable[[int], None]:
         def tell(n_done: int) -> None:
-            if time.monotonic() - self._told_at >= 10 or n_done == n_sources:
-                self._told_at = time.monotonic()
+            if time.monotonic() - self._reported_at >= 10 or n_done == n_sources:
+                self._reported_at = time.monotonic()
                 log.info(f"{n_done} of {n_sources} sources rendered")
 
         return tell

@@ -53,16 +53,16 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
         opened = library.open(context.instance)
         asked = _look(context, opened, deadline_s=time.monotonic() + _TICK_S)
     except LockTimeout:
-        asked = _Asked(reason="another process watches this library")
+        asked = _TickRequests(reason="another process watches this library")
     except (*REFUSALS, *INTERRUPTIONS) as refused:
-        asked = _Asked(reason=str(refused))
+        asked = _TickRequests(reason=str(refused))
     except dg.Failure as failure:
-        asked = _Asked(reason=failure.description or "")
+        asked = _TickRequests(reason=failure.description or "")
     return _result(context, opened, asked)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
+class _TickRequests:
     """What a tick requests from Dagster.
 
     Attributes:
@@ -78,32 +78,32 @@ class _Asked:
     cursor: Cursor | None = None
 
 
-def _look(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _Asked:
+def _look(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _TickRequests:
     """Watches sources in this tick, unless a run handles them: then only its successor and partitions are decided."""
     before = settings_in_force.look_at_file(library)
     ask_again_for_lost_retries(context.instance)
     while ages_s := attending_for_s(context.instance, library):
         if is_successor_due(list(ages_s.values())):
             [waited_for] = ages_s  # the successor starts work when this run ends; its key prevents a second one
-            return _Asked(run=dg.RunRequest(run_key=f"after-{waited_for}"))
+            return _TickRequests(run=dg.RunRequest(run_key=f"after-{waited_for}"))
         if time.monotonic() > deadline_s or settings_in_force.look_at_file(library) != before:
-            return _beside_a_run(context, library)
+            return _decide_beside_a_run(context, library)
         time.sleep(_ASK_AGAIN_S)
     with memory.watching(library):
         return _watch(context, library, deadline_s)
 
 
-def _beside_a_run(context: dg.SensorEvaluationContext, library: Library) -> _Asked:
+def _decide_beside_a_run(context: dg.SensorEvaluationContext, library: Library) -> _TickRequests:
     """Decides on partitions and the reason to show while a run handles new captures."""
     found = discover_apart(library)
     partitions, timelapses = PartitionsOfTick(context.instance, library), frozenset(found.keys)
     known = partitions.known(timelapses, is_sure=not found.trouble)
     in_flight = replace(partitions.in_flight(known), is_attended=True)
     decision = decide(OnDisk(timelapses=timelapses), known, in_flight, Cursor(), now_s=time.time())
-    return _Asked(reason=_reason(decision, found.trouble), decision=decision)
+    return _TickRequests(reason=_reason(decision, found.trouble), decision=decision)
 
 
-def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _Asked:
+def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _TickRequests:
     """Looks at the disk and decides, again and again, until there is something to request or time is up."""
     watch = Watch.begin(library, lambda: unfinished_run_ids(context.instance))
     partitions = PartitionsOfTick(context.instance, library)
@@ -128,7 +128,7 @@ def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: fl
     if decision.is_run_due:
         run = _request_run(context, library, watch)
         cursor = Cursor(attempts=cursor.attempts + 1, asked_at_s=time.time())
-    return _Asked(run=run, reason=_reason(decision, watch.trouble), decision=decision, cursor=cursor)
+    return _TickRequests(run=run, reason=_reason(decision, watch.trouble), decision=decision, cursor=cursor)
 
 
 def _request_run(context: dg.SensorEvaluationContext, library: Library, watch: Watch) -> dg.RunRequest:
@@ -160,7 +160,7 @@ def _reason(decision: Decision, trouble: Mapping[str, str]) -> str:
     return "; ".join([decision.reason, *lines])
 
 
-def _result(context: dg.SensorEvaluationContext, library: Library | None, asked: _Asked) -> dg.SensorResult:
+def _result(context: dg.SensorEvaluationContext, library: Library | None, asked: _TickRequests) -> dg.SensorResult:
     """The tick's result for Dagster; without a run, it says why, and what is wrong with the settings."""
     if library is None:
         return dg.SensorResult(skip_reason=asked.reason, cursor=context.cursor)

@@ -17,7 +17,7 @@ from thumb_pipeline.stages.verification.statistics import Measurement, measure
 )
 def coverage_statistics(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
     """How many of the variants that must exist do, by variant and by timelapse."""
-    return dg.MaterializeResult(metadata=coverage_metadata(_measured(library.open(context.instance))))
+    return dg.MaterializeResult(metadata=coverage_metadata(_measure(library.open(context.instance))))
 
 
 @dg.asset(
@@ -27,9 +27,9 @@ def coverage_statistics(context: dg.AssetExecutionContext, library: LibraryResou
 )
 def disk_usage_statistics(context: dg.AssetExecutionContext, library: LibraryResource) -> dg.MaterializeResult[None]:
     """Files and bytes in the variant folders, by variant and by timelapse."""
-    return dg.MaterializeResult(metadata=disk_usage_metadata(_measured(library.open(context.instance))))
+    return dg.MaterializeResult(metadata=disk_usage_metadata(_measure(library.open(context.instance))))
 
 
-def _measured(library: Library) -> Measurement:
+def _measure(library: Library) -> Measurement:
     with refusals_as_failures():
         return measure(library)

@@ -63,7 +63,7 @@ def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most
     if keep_days == 0:
         return {"forgotten": 0, "still_needed": 0, "left": 0}
     before_s = now_s - keep_days * 86_400
-    old = _old_runs(instance, before_s)
+    old = _find_old_runs(instance, before_s)
     if old and reason_to_wait(library, now_s=now_s) is not None:
         return {"forgotten": 0, "still_needed": 0, "left": len(old)}
     needed = needed_runs(instance, library, before_s) if old else set()
@@ -72,7 +72,7 @@ def forget(instance: dg.DagsterInstance, library: Library, *, now_s: float, most
     for run_id in going:
         if time.monotonic() > deadline_s:
             break
-        _forget(instance, run_id)
+        _forget_run(instance, run_id)
         n_forgotten += 1
     return {"forgotten": n_forgotten, "still_needed": len(old) - len(going), "left": len(going) - n_forgotten}
 
@@ -100,17 +100,17 @@ def needed_runs(instance: dg.DagsterInstance, library: Library, before_s: float)
     needed |= {record.run_id for record in checks.values()}
     partitions = set(instance.get_dynamic_partitions(TIMELAPSES))
     for asset in instance.get_asset_keys():
-        needed |= set(_latest_of(instance, asset, partitions, before_s))
+        needed |= set(_find_latest_runs(instance, asset, partitions, before_s))
     return needed
 
 
-def _old_runs(instance: dg.DagsterInstance, before_s: float) -> list[str]:
+def _find_old_runs(instance: dg.DagsterInstance, before_s: float) -> list[str]:
     """Ids of finished runs that were last updated before `before_s`, the oldest first."""
     moment = dg.RunsFilter(statuses=_FINISHED, updated_before=datetime.fromtimestamp(before_s, UTC))
     return list(reversed(instance.get_run_ids(moment)))
 
 
-def _latest_of(
+def _find_latest_runs(
     instance: dg.DagsterInstance, asset: dg.AssetKey, partitions: Collection[str], before_s: float
 ) -> Iterator[str]:
     """Runs with the latest event of an asset, and of each of its partitions that still exist."""
@@ -134,7 +134,7 @@ def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
         yield ids[first : first + _RECORDS_AT_ONCE]
 
 
-def _forget(instance: dg.DagsterInstance, run_id: str) -> None:
+def _forget_run(instance: dg.DagsterInstance, run_id: str) -> None:
     """Deletes a run with its events, and what Dagster leaves behind: its logs, its steps' values, its SQLite file.
 
     Run ids can be chosen freely by a client, so an id that does not have the usual form is never used as a file name.

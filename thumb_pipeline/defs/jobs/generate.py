@@ -84,7 +84,9 @@ def cut_plan(context: dg.OpExecutionContext, library: LibraryResource) -> Iterat
     backfills.enter_lane(context)
     keys = timelapses_of(context)
     selection, resumed = config.selection(keys), backfills.read_resumed(context, keys)
-    yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=len(keys) > 1, resumed=resumed))
+    yield from chunk_outputs(
+        _open_order(context, opened, selection, go_on_without_refused=len(keys) > 1, resumed=resumed)
+    )
 
 
 @dg.op(
@@ -97,10 +99,12 @@ def take_order(context: dg.OpExecutionContext, library: LibraryResource) -> Iter
     with refusals_as_failures():
         register_timelapses(context.instance, discover_apart(opened).keys)
     selection = config.selection(config.timelapses)
-    yield from chunk_outputs(_order(context, opened, selection, go_on_without_refused=config.go_on_without_refused))
+    yield from chunk_outputs(
+        _open_order(context, opened, selection, go_on_without_refused=config.go_on_without_refused)
+    )
 
 
-def _order(
+def _open_order(
     context: dg.OpExecutionContext,
     library: Library,
     selection: Selection,
@@ -141,10 +145,10 @@ def render_chunk(
     progress: dg.ResourceParam[ProgressResource],
 ) -> dict[str, Any]:
     """Renders one chunk with several worker processes and records the results as it goes."""
-    return _carried_out(context, library.open(context.instance), progress, chunk["order"], chunk["chunk"])
+    return _carry_out(context, library.open(context.instance), progress, chunk["order"], chunk["chunk"])
 
 
-def _carried_out(
+def _carry_out(
     context: dg.OpExecutionContext, opened: Library, progress: ProgressResource, order_id: str, chunk: int
 ) -> dict[str, Any]:
     with refusals_as_failures():
@@ -182,14 +186,14 @@ def fold_chunks(
     """Adds up the results of the chunks and reports them on the asset."""
     opened = library.open(context.instance)
     keys = timelapses_of(context)
-    order, result = _folded(context, opened, progress, results)
+    order, result = _fold_results(context, opened, progress, results)
     if order.left_out:
         _report_without_left_out(context, opened, order, result, keys)
     if len(keys) > 1:  # Dagster repeats the metadata for every partition, so the long table is logged once
         numbers = table(by_timelapse(order, result), limit=_MOST_ROWS)
         context.log_event(dg.AssetObservation(asset_key="thumbnails", metadata={"by_timelapse": numbers}))
     with refusals_as_failures():
-        sheet = _sheet(opened, keys)
+        sheet = _make_sheet(opened, keys)
     metadata = thumbnails_metadata(order, result, MANIFEST, keys=keys, sheet_base64=sheet)
     context.add_output_metadata({**metadata, "timelapses_in_run": dg.MetadataValue.int(len(keys))})
     work_orders.discard(opened, order.id)
@@ -206,7 +210,7 @@ def _report_without_left_out(
     for key in keys:
         if key not in order.left_out:
             metadata = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=None)
-            _materialized(context, "thumbnails", key, metadata)
+            _log_materialization(context, "thumbnails", key, metadata)
     context.instance.add_run_tags(context.run_id, NO_RETRY)  # a retry would only be refused again
     work_orders.discard(opened, order.id)  # when the run is repeated after the repair, it needs a new order
     _fail_for_left_out(order)
@@ -226,29 +230,29 @@ def report_order(
 ) -> None:
     """Adds up the results of the chunks and reports them for every timelapse with work."""
     opened = library.open(context.instance)
-    order, result = _folded(context, opened, progress, results)
+    order, result = _fold_results(context, opened, progress, results)
     keys = sorted(order.found)
     for number, key in enumerate(keys):
         with refusals_as_failures():
-            sheet = _sheet(opened, [key]) if number < _MOST_SHEETS else None
+            sheet = _make_sheet(opened, [key]) if number < _MOST_SHEETS else None
             listed = inventory_metadata(opened.inventory, [key])
         found = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=sheet)
-        _materialized(context, "image_inventory", key, listed)
-        _materialized(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
-        _materialized(context, "thumbnails", key, found)
+        _log_materialization(context, "image_inventory", key, listed)
+        _log_materialization(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
+        _log_materialization(context, "thumbnails", key, found)
     if ReportConfig.of(context).statistics:
         with refusals_as_failures():
-            measured = _measured(context, opened, order)
+            measured = _try_to_measure(context, opened, order)
         if measured is not None:
-            _materialized(context, "coverage_statistics", None, coverage_metadata(measured))
-            _materialized(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
+            _log_materialization(context, "coverage_statistics", None, coverage_metadata(measured))
+            _log_materialization(context, "disk_usage_statistics", None, disk_usage_metadata(measured))
     work_orders.discard(opened, order.id)
     retire_timelapses(opened, context.instance, context.run_id, context.log)
     if order.left_out:
         _fail_for_left_out(order)
 
 
-def _measured(context: dg.OpExecutionContext, opened: Library, order: WorkOrder) -> Measurement | None:
+def _try_to_measure(context: dg.OpExecutionContext, opened: Library, order: WorkOrder) -> Measurement | None:
     """Measures the library; None if that is refused and a timelapse was left out, which the run reports at its end."""
     try:
         return measure(opened)
@@ -259,11 +263,11 @@ def _measured(context: dg.OpExecutionContext, opened: Library, order: WorkOrder)
         return None
 
 
-def _materialized(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:
+def _log_materialization(context: dg.OpExecutionContext, asset: str, key: str | None, metadata: Any) -> None:
     context.log_event(dg.AssetMaterialization(asset_key=asset, partition=key, metadata=metadata))
 
 
-def _folded(
+def _fold_results(
     context: dg.OpExecutionContext, library: Library, progress: ProgressResource, results: list[dict[str, Any]]
 ) -> tuple[WorkOrder, ChunkResult]:
     """The order of work and the summed results of all its chunks; chunks that no step carried out are rendered here."""
@@ -271,7 +275,7 @@ def _folded(
         order = work_orders.read(library, results[0]["order"] if results else _order_id(context))
     except FileNotFoundError as gone:
         raise dg.Failure(description=_NOTHING_LEFT, allow_retries=False) from gone
-    left = [_carried_out(context, library, progress, order.id, chunk) for chunk in left_chunks(order, results)]
+    left = [_carry_out(context, library, progress, order.id, chunk) for chunk in left_chunks(order, results)]
     return order, work_orders.fold([_chunk_result(result) for result in [*results, *left]])
 
 
@@ -285,7 +289,7 @@ def _chunk_result(written: dict[str, Any]) -> ChunkResult:
     )
 
 
-def _sheet(library: Library, keys: list[str]) -> str | None:
+def _make_sheet(library: Library, keys: list[str]) -> str | None:
     if len(keys) != 1:
         return None
     with library.lease() as lease:

@@ -84,7 +84,7 @@ def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) ->
     """Renders what is new, in any timelapse, until nothing was new for a while; then the sensor watches again."""
     config, opened = CapturesConfig.of(context), library.open(context.instance)
     try:
-        with opened.lease() as lease, ExitStack() as held, _ends_well_when_stopped(context):
+        with opened.lease() as lease, ExitStack() as held, _end_well_when_stopped(context):
             try:
                 held.enter_context(memory.watching(opened, wait_s=_OTHER_WATCHER_S))
             except LockTimeout:
@@ -107,12 +107,12 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
     stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
     account, said = _Account(), {str(library.trouble)}  # this was logged when the library was opened
     known, is_clean = set[str](), False
-    with Follower(library, watch, lease, context.run_id) as follower, _ends_well_when_stopped(context):
+    with Follower(library, watch, lease, context.run_id) as follower, _end_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
             known = set(watch.timelapses)  # a timelapse that vanished and comes back may have been retired meanwhile
-            for line in _new_trouble(watch, done, follower.library, said):
+            for line in _take_new_trouble(watch, done, follower.library, said):
                 context.log.warning(line)
             if done is not None:
                 account.add(done)
@@ -128,7 +128,7 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
 
 
 @contextmanager
-def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
+def _end_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
     """Ends the run as a success when the service stops: nothing is lost, the next sensor finds what is new.
 
     A run that was cancelled stays cancelled.
@@ -142,7 +142,7 @@ def _ends_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
         context.log.info("stopped with the service; what is new meanwhile is found when it starts again")
 
 
-def _new_trouble(watch: Watch, done: Rendered | None, library: Library, said: set[str]) -> list[str]:
+def _take_new_trouble(watch: Watch, done: Rendered | None, library: Library, said: set[str]) -> list[str]:
     found = {**watch.trouble, **(done.trouble if done else {})}
     lines = [f"{where} is left alone for now: {reason}" for where, reason in found.items()]
     if library.trouble is not None:

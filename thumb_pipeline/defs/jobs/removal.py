@@ -92,23 +92,23 @@ class RestoreConfig(RunConfig):
     apply: bool = Field(default=False, description="Bring back. Without it, the run only reports what would come back.")
 
 
-_Told = Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]
+_Results = Iterator[dg.AssetCheckEvaluation | dg.Output[dict[str, Any]]]
 
 
 @dg.op(out=dg.Out(dict), config_schema=SweepConfig.as_field())
-def sweep_orphans(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
+def sweep_orphans(context: dg.OpExecutionContext, library: LibraryResource) -> _Results:
     """Removes the files in variant folders that nothing expects, from fresh listings."""
     yield from _remove(context, library.open_to_remove(context.instance), Operation.SWEEP, SweepConfig.of(context))
 
 
 @dg.op(out=dg.Out(dict), config_schema=PurgeConfig.as_field())
-def purge_variants(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
+def purge_variants(context: dg.OpExecutionContext, library: LibraryResource) -> _Results:
     """Removes all chosen variants and their records; `generate` makes them again."""
     yield from _remove(context, library.open_to_remove(context.instance), Operation.PURGE, PurgeConfig.of(context))
 
 
 @dg.op(out=dg.Out(dict), config_schema=RestoreConfig.as_field())
-def restore_removed(context: dg.OpExecutionContext, library: LibraryResource) -> _Told:
+def restore_removed(context: dg.OpExecutionContext, library: LibraryResource) -> _Results:
     """Brings back what a sweep or purge moved to the trash; a file in the way is never replaced."""
     config, opened = RestoreConfig.of(context), library.open(context.instance)
     with refusals_as_failures():
@@ -132,7 +132,7 @@ def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> d
     with refusals_as_failures(), journal.lock_removals(opened):
         emptied = trash_can.empty_expired(opened)
         kept = trash_can.reason_not_to_expire(opened)
-    _tell_of_trash(context, trash_can.announce_expired(emptied), kept)
+    _log_trash(context, trash_can.announce_expired(emptied), kept)
     done = {
         "emptied": len(emptied),
         "n_files": sum(entry.n_files for entry in emptied),
@@ -143,7 +143,7 @@ def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> d
     return done
 
 
-def _tell_of_trash(context: dg.OpExecutionContext, emptied: list[str], kept: str | None) -> None:
+def _log_trash(context: dg.OpExecutionContext, emptied: list[str], kept: str | None) -> None:
     """Logs what was deleted for good, and why something that was due was not."""
     for sentence in emptied:
         context.log.info(sentence)
@@ -151,7 +151,7 @@ def _tell_of_trash(context: dg.OpExecutionContext, emptied: list[str], kept: str
         context.log.warning(kept)
 
 
-def _remove(context: dg.OpExecutionContext, library: Library, operation: Operation, config: RemovalConfig) -> _Told:
+def _remove(context: dg.OpExecutionContext, library: Library, operation: Operation, config: RemovalConfig) -> _Results:
     wish = config.wish()
     if wish.force and config.apply:
         context.instance.add_run_tags(context.run_id, {FORCED_TAG: "true"})
@@ -166,7 +166,7 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
         with library.lease() as lease:
             done = run.perform(library, operation, wish, context.run_id, lease)
     _report(context, f"{operation.value}_report", done.document(), done.files, done.kept_by_reason())
-    _tell_of_trash(context, done.trash_emptied, done.trash_kept)
+    _log_trash(context, done.trash_emptied, done.trash_kept)
     with refusals_as_failures():
         yield from evaluate_checks(library)
     told = {"trash_emptied": done.trash_emptied, "trash_kept": done.trash_kept}

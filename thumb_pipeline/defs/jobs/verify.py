@@ -32,7 +32,7 @@ def verify_timelapses(
     with refusals_as_failures():
         keys = find_timelapses(opened, config.timelapses)
         register_timelapses(context.instance, keys)
-        totals = yield from _verified(context, opened, keys, deep=config.deep)
+        totals = yield from _verify_batches(context, opened, keys, deep=config.deep)
         totals["retired"] = len(retire_timelapses(opened, context.instance, context.run_id, context.log))
         yield dg.AssetMaterialization("unknown_folders", metadata=unknown_folder_metadata(discover(opened)))
         yield from evaluate_checks(opened)
@@ -63,7 +63,7 @@ def verify_oldest(
     yield dg.Output(numbers, metadata={**metadata, "oldest_look": oldest, "found_wrong": table(shown)})
 
 
-def _verified(
+def _verify_batches(
     context: dg.OpExecutionContext, library: Library, keys: list[str], *, deep: bool
 ) -> Generator[dg.AssetMaterialization, None, dict[str, int]]:
     totals: dict[str, int] = {"sources": 0}

@@ -43,7 +43,7 @@ def read_resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resum
     A timelapse that an earlier run of the same backfill materialized is finished. If this run has it all the same, it
     was requested once more and is begun again.
     """
-    run_ids = _earlier_runs(context)
+    run_ids = _find_earlier_runs(context)
     if not run_ids:
         return None
     thumbnails = dg.AssetRecordsFilter(asset_key=dg.AssetKey("thumbnails"), asset_partitions=list(keys))
@@ -52,7 +52,7 @@ def read_resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resum
     return Resumed(keys=set(keys) - finished, run_ids=run_ids)
 
 
-def _earlier_runs(context: dg.OpExecutionContext) -> set[str]:
+def _find_earlier_runs(context: dg.OpExecutionContext) -> set[str]:
     """The earlier runs of the backfill that this run repeats a part of, and of its repetitions; else none."""
     tags = dict(context.run.tags)
     if context.run.root_run_id:

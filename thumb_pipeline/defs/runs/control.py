@@ -54,7 +54,7 @@ class BackfillState:
 def live_backfills(instance: dg.DagsterInstance) -> list[BackfillState]:
     """The backfills under way, the latest first."""
     found = instance.get_backfills(limit=_MOST_BACKFILLS)
-    return [_state(instance, backfill) for backfill in found if backfill.status.value in UNFINISHED_BACKFILLS]
+    return [_read_state(instance, backfill) for backfill in found if backfill.status.value in UNFINISHED_BACKFILLS]
 
 
 def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:
@@ -104,16 +104,16 @@ def stop_run(library: Library, instance: dg.DagsterInstance, run_id: str) -> Non
     if run is None or run.is_finished:
         return
     instance.add_run_tags(run_id, NO_RETRY)  # however it ends, it must not be repeated
-    pid = _process(library, run)
+    pid = _find_process(library, run)
     if pid is not None:
         if run.status != dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceling(run)
-        _signal(pid, signal.SIGINT)
-    elif not _is_taken_over(instance, run_id):
+        _send_signal(pid, signal.SIGINT)
+    elif not _ask_dagster_to_cancel(instance, run_id):
         end_lost_runs(library, instance)
 
 
-def _is_taken_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+def _ask_dagster_to_cancel(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Asks Dagster's queue or code server to stop the run; returns whether it accepts, which a killed one does not."""
     try:
         return instance.run_coordinator.cancel_run(run_id)
@@ -124,10 +124,10 @@ def _is_taken_over(instance: dg.DagsterInstance, run_id: str) -> bool:
 def end_process(library: Library, instance: dg.DagsterInstance, run_id: str) -> None:
     """Kills the process of a run that did not stop; this is safe, as files are published whole or not at all."""
     run = instance.get_run_by_id(run_id)
-    pid = None if run is None or run.is_finished else _process(library, run)
+    pid = None if run is None or run.is_finished else _find_process(library, run)
     if run is not None and pid is not None:
         instance.report_run_canceled(run, "It did not stop when it was asked to, so its process was killed.")
-        _signal(pid, signal.SIGKILL)  # after the report, as its code server would report a crash
+        _send_signal(pid, signal.SIGKILL)  # after the report, as its code server would report a crash
 
 
 def call_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
@@ -140,17 +140,17 @@ def call_cancelled(instance: dg.DagsterInstance, run_id: str) -> None:
         instance.report_run_canceled(run, "It was stopped.")
 
 
-def _process(library: Library, run: dg.DagsterRun) -> int | None:
+def _find_process(library: Library, run: dg.DagsterRun) -> int | None:
     lease_id = lease_of(run)
     return None if lease_id is None else clean_up.holder(library, lease_id)
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _send_signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):  # it has just ended, and its workers hold the lease a moment longer
         os.kill(pid, number)
 
 
-def _state(instance: dg.DagsterInstance, backfill: object) -> BackfillState:
+def _read_state(instance: dg.DagsterInstance, backfill: object) -> BackfillState:
     backfill_id = str(getattr(backfill, "backfill_id"))  # noqa: B009 -- its type is private to Dagster
     mine = dg.RunsFilter(tags={BACKFILL_TAG: backfill_id})
     n_runs = instance.get_runs_count(mine)

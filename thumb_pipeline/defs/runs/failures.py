@@ -39,10 +39,10 @@ def refusals_as_failures(*, hint: str = "", delays_s: Sequence[float] = ()) -> I
     except REFUSALS as refused:
         raise refusal(f"{refused}{hint}", metadata={REFUSED: True}) from refused
     except INTERRUPTIONS as error:
-        raise _later(str(error), delays_s) from error
+        raise _choose_retry_or_failure(str(error), delays_s) from error
 
 
-def _later(description: str, delays_s: Sequence[float]) -> dg.Failure | dg.RetryRequested:
+def _choose_retry_or_failure(description: str, delays_s: Sequence[float]) -> dg.Failure | dg.RetryRequested:
     """A retry of the present step, or its failure when no retries are left; the run of a command fails at once."""
     context = dg.OpExecutionContext.get() if delays_s else None
     if context is None or context.run.tags.get(COMMAND_TAG) == context.run_id:

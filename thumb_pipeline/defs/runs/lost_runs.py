@@ -119,15 +119,15 @@ def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecor
         return False
     if run.status in (dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING):
         return _is_silent(instance, record)
-    return _silent_for_s(instance, record) < -SLACK_S
+    return _measure_silence_s(instance, record) < -SLACK_S
 
 
 def _is_silent(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
     """Whether a run's last event is long ago; an event from the future was logged before the clock was set back."""
-    return abs(_silent_for_s(instance, record)) > _SILENT_S
+    return abs(_measure_silence_s(instance, record)) > _SILENT_S
 
 
-def _silent_for_s(instance: dg.DagsterInstance, record: dg.RunRecord) -> float:
+def _measure_silence_s(instance: dg.DagsterInstance, record: dg.RunRecord) -> float:
     last = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
     spoke_s = last[0].timestamp if last else record.create_timestamp.timestamp()
     return time.time() - spoke_s

@@ -154,11 +154,11 @@ def _carry_out_timelapse(
         if written.operation is Operation.SWEEP:
             seen = look_again(library, key, written.n_sources.get(key, 0))
     except REFUSALS:
-        result.kept += _kept(rows, KeptReason.UNAVAILABLE)
+        result.kept += _kept_rows(rows, KeptReason.UNAVAILABLE)
         return
     if seen is not None:
         still = rows.join(seen.orphans.files, on="variant_path", how="semi")
-        result.kept += _kept(rows.join(still, on="variant_path", how="anti"), _since(library, key))
+        result.kept += _kept_rows(rows.join(still, on="variant_path", how="anti"), _explain_no_orphan(library, key))
         records = records.join(seen.unexpected, on=["source_name", "variant"], how="semi")
         rows = still
     check = _source_check(library, key) if seen is not None else None
@@ -169,7 +169,7 @@ def _carry_out_timelapse(
         accept(library, seen.survey)
 
 
-def _since(library: Library, key: str) -> Callable[[_Row], KeptReason]:
+def _explain_no_orphan(library: Library, key: str) -> Callable[[_Row], KeptReason]:
     """A function that says why a planned file is no longer an orphan: it is gone, or something expects it."""
 
     def reason(row: _Row) -> KeptReason:
@@ -225,7 +225,7 @@ def _move_folder(
             if there is not None and target is not None:
                 settle_folder(there, target)
     except WrongFolder as wrong:
-        result.kept += _kept(pl.DataFrame(files), wrong.reason)
+        result.kept += _kept_rows(pl.DataFrame(files), wrong.reason)
 
 
 def _count(row: _Row, reason: KeptReason | None, result: Removed) -> None:
@@ -236,7 +236,7 @@ def _count(row: _Row, reason: KeptReason | None, result: Removed) -> None:
         result.kept.append({**{name: row[name] for name in KEPT if name != "reason"}, "reason": reason.value})
 
 
-def _kept(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason]) -> list[_Row]:
+def _kept_rows(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason]) -> list[_Row]:
     told = []
     for row in rows.iter_rows(named=True):
         why = reason(row) if callable(reason) else reason

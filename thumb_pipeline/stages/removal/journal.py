@@ -112,11 +112,11 @@ def lock_removals(library: Library) -> Iterator[None]:
             ) from None
         except OSError as error:
             raise Refused(f"{library.journals} cannot be written ({error.strerror}); {remedy(error)}") from error
-        _discard_halves(library)
+        _discard_incomplete(library)
         yield
 
 
-def _discard_halves(library: Library) -> None:
+def _discard_incomplete(library: Library) -> None:
     """Removes journals that a killed process left half written or half discarded.
 
     Nothing had been moved yet, or nothing is left to undo.
@@ -181,12 +181,12 @@ def read(library: Library, run_id: str) -> Journal:
 
 def read_files(library: Library, run_id: str) -> pl.DataFrame:
     """The files that a removal planned to take (`ORPHANS` columns)."""
-    return _rows(library, run_id, _FILES, ORPHANS)
+    return _read_rows(library, run_id, _FILES, ORPHANS)
 
 
 def read_records(library: Library, run_id: str) -> pl.DataFrame:
     """The manifest rows that a removal planned to drop along with its files."""
-    return _rows(library, run_id, _RECORDS, MANIFEST.columns)
+    return _read_rows(library, run_id, _RECORDS, MANIFEST.columns)
 
 
 def finish(library: Library, run_id: str, result: dict[str, Any]) -> None:
@@ -234,7 +234,7 @@ def _publish(library: Library, run_id: str, name: str, data: bytes) -> None:
     publish_durably(os.fsencode(_path(library, run_id, name)), data)
 
 
-def _rows(library: Library, run_id: str, name: str, columns: sealed.Columns) -> pl.DataFrame:
+def _read_rows(library: Library, run_id: str, name: str, columns: sealed.Columns) -> pl.DataFrame:
     path = _path(library, run_id, name)
     try:
         rows = sealed.read(path, columns, _sealed_name(run_id, name))

@@ -40,7 +40,7 @@ def plan_purge(library: Library, wish: RemovalWish) -> Removal:
         ArchiveUnavailable: a folder cannot be listed.
     """
     keys = find_timelapses(library, wish.timelapses)
-    chosen = _chosen_variants(library, keys, wish.variants)
+    chosen = _choose_variants(library, keys, wish.variants)
     files, records = [pl.DataFrame(schema=ORPHANS)], [MANIFEST.empty()]
     shrunken: list[Shrinkage] = []
     n_sources = dict.fromkeys(keys, 0)
@@ -50,7 +50,7 @@ def plan_purge(library: Library, wish: RemovalWish) -> Removal:
         found = survey(library, listings)
         shrunken += found.shrunken
         n_sources |= {str(key): int(n) for key, n in found.sources.group_by("timelapse").len().iter_rows()}
-        files.append(_variant_files(library, listings, found.sources, recorded, chosen))
+        files.append(_list_variant_files(library, listings, found.sources, recorded, chosen))
         records.append(recorded)
     return Removal(
         operation=Operation.PURGE,
@@ -63,7 +63,7 @@ def plan_purge(library: Library, wish: RemovalWish) -> Removal:
     )
 
 
-def _chosen_variants(library: Library, keys: Sequence[str], wished: Sequence[str]) -> list[str]:
+def _choose_variants(library: Library, keys: Sequence[str], wished: Sequence[str]) -> list[str]:
     """The wished variants; without a wish, all that the settings name or that records still hold."""
     recorded = library.manifest.query(keys, lambda rows: rows.select("variant").unique())
     known = list(dict.fromkeys((*library.settings.specs, *sorted(recorded["variant"]))))
@@ -72,7 +72,7 @@ def _chosen_variants(library: Library, keys: Sequence[str], wished: Sequence[str
     return list(dict.fromkeys(wished)) or known
 
 
-def _variant_files(
+def _list_variant_files(
     library: Library,
     listings: Sequence[SourceListing],
     sources: pl.DataFrame,
@@ -93,7 +93,7 @@ def _variant_files(
     files = pl.concat(lying).join(_places_of_others(library, sources, chosen), on=FILE_KEY, how="anti")
     claimed = files.join(pl.concat(claims).unique(FILE_KEY, keep="first"), on=FILE_KEY, how="left")
     known = claimed.filter(pl.col("variant").is_not_null())
-    told = _told_by_name(library, claimed.filter(pl.col("variant").is_null()).select(files.columns), chosen)
+    told = _matched_by_name(library, claimed.filter(pl.col("variant").is_null()).select(files.columns), chosen)
     return (
         pl.concat([known, told.select(known.columns)])
         .with_columns(kind=pl.lit(PURGED))
@@ -112,7 +112,7 @@ def _places_of_others(library: Library, sources: pl.DataFrame, chosen: Sequence[
     return pl.concat([pl.DataFrame(schema=dict.fromkeys(FILE_KEY, pl.String)), *places])
 
 
-def _told_by_name(library: Library, files: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
+def _matched_by_name(library: Library, files: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
     """Files whose name says that they are one of the chosen variants; their source is gone or was never known."""
     specs = tuple(library.settings.specs.values())
     told = pl.DataFrame([told_by_name(path, specs) for path in files["variant_path"]], schema=TOLD)

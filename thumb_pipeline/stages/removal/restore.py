@@ -85,8 +85,8 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
         )
     rows = journal.read_files(library, run_id)
     top = library.trash_folder(run_id)
-    waiting = _standing(rows, lambda key, path: library.file_in_trash(run_id, key, path))
-    if not os.path.isdir(top) and (n_lost := rows.height - _standing(rows, library.variant_file).height):
+    waiting = _find_existing(rows, lambda key, path: library.file_in_trash(run_id, key, path))
+    if not os.path.isdir(top) and (n_lost := rows.height - _find_existing(rows, library.variant_file).height):
         raise Refused(
             f"{top} is not there, and {counted(n_lost, 'file')} of it {'is' if n_lost == 1 else 'are'} not back: check "
             f"that its disk is mounted; if they are really gone, forget them: thumb-pipeline trash --empty {run_id}"
@@ -94,7 +94,7 @@ def in_trash(library: Library, run_id: str) -> pl.DataFrame:
     return waiting
 
 
-def _standing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.DataFrame:
+def _find_existing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.DataFrame:
     """Those rows whose file exists; `file_of` makes its path from timelapse key and variant path."""
     is_there = [os.path.lexists(file_of(key, path)) for key, path in rows.select(FILE_KEY).iter_rows()]
     return rows.filter(pl.Series(is_there, dtype=pl.Boolean))
@@ -103,7 +103,7 @@ def _standing(rows: pl.DataFrame, file_of: Callable[[str, str], bytes]) -> pl.Da
 def _count_lost(library: Library, run_id: str, waiting: pl.DataFrame, result: Restored) -> None:
     """Counts the files that went to the trash and are neither there nor back: they were taken out by other means."""
     elsewhere = journal.read_files(library, run_id).join(waiting, on=FILE_KEY, how="anti")
-    n_absent = elsewhere.height - _standing(elsewhere, library.variant_file).height
+    n_absent = elsewhere.height - _find_existing(elsewhere, library.variant_file).height
     n_never_taken = journal.read_kept_by_reason(library, run_id).get(KeptReason.GONE.value, 0)
     if n_absent > n_never_taken:
         result.kept[KeptReason.GONE.value] += n_absent - n_never_taken
@@ -125,7 +125,7 @@ def restore(library: Library, run_id: str, lease: Lease) -> Restored:
     ):
         _restore_folder(library, run_id, str(key), str(name), rows.to_dicts(), result)
     for key, rows in by_timelapse(records).items():
-        _remember(library, key, rows)
+        _restore_records(library, key, rows)
     touched = sorted({*journal.read_files(library, run_id)["timelapse"], *records["timelapse"]})
     result.is_verified = renew_verdicts(library, touched, lease)
     remove_empty(library.trash_folder(run_id))
@@ -176,7 +176,7 @@ def _make_folder(library: Library, path: str) -> None:
     make_folder(path)
 
 
-def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
+def _restore_records(library: Library, key: str, records: pl.DataFrame) -> None:
     """Brings back the records of files that are there as recorded, except where a newer record exists."""
     try:
         standing = look_at_variants(library, records.select(FILE_KEY)).files
@@ -184,10 +184,10 @@ def _remember(library: Library, key: str, records: pl.DataFrame) -> None:
             standing, on=[*FILE_KEY, "n_bytes", "mtime_ns"], how="semi"
         )
         if not back.is_empty():
-            library.manifest.merge(key, back, resolve=_where_none_stands)
+            library.manifest.merge(key, back, resolve=_without_newer_record)
     except REFUSALS:
         return  # the files are back; files without a record are adopted later
 
 
-def _where_none_stands(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
+def _without_newer_record(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
     return incoming.join(current, on=["source_name", "variant"], how="anti")

@@ -102,7 +102,7 @@ def look(library: Library, listings: list[SourceListing]) -> Look:
     return Look(
         survey=found,
         orphans=find_orphans(library, found, compared),
-        unexpected=_unexpected_records(library, found),
+        unexpected=_read_unexpected_records(library, found),
     )
 
 
@@ -155,7 +155,7 @@ def is_source_there(library: Library, key: str, source_text: bytes) -> bool:
     return True
 
 
-def _unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
+def _read_unexpected_records(library: Library, found: Survey) -> pl.DataFrame:
     """Manifest rows of variants that nothing asks for.
 
     The refusal of a source stays as long as the source does, because policies depend on refusals.
@@ -203,7 +203,7 @@ def _objections_to_size(library: Library, files: pl.DataFrame, n_listed: dict[st
         for key, n in sorted(taken.items())
     ]
     if (n_taken := sum(taken.values())) >= brakes.min_sweep_variants:
-        n_files = sum(n_listed.values()) + _n_files_elsewhere(library, set(n_listed))
+        n_files = sum(n_listed.values()) + _count_files_elsewhere(library, set(n_listed))
         ratio = brakes.max_sweep_ratio_library
         shares.append(Share(place="the library", n_taken=n_taken, n_files=n_files, max_ratio=ratio))
     lines = [f"  {share}" for share in shares if share.is_excessive(brakes.min_sweep_variants)]
@@ -236,7 +236,7 @@ def _is_kept_by_age(library: Library, key: str, variant: str) -> bool:
     return any(rule is not None and rule.retention is not None for rule in rules)
 
 
-def _n_files_elsewhere(library: Library, looked_at: set[str]) -> int:
+def _count_files_elsewhere(library: Library, looked_at: set[str]) -> int:
     """Number of files in the variant folders of the other timelapses; a folder that cannot be read counts as empty."""
     found = discover(library)
     folders = {spec.folder for spec in library.settings.specs.values()}

@@ -73,14 +73,16 @@ def list_entries(library: Library) -> list[Entry]:
     Raises:
         Refused: the trash cannot be read.
     """
-    return _entries(library, clock.peek(library.state, newest=_newest(library)))
+    return _read_entries(library, clock.peek(library.state, newest=_read_newest_beginning(library)))
 
 
-def _entries(library: Library, ages: Ages) -> list[Entry]:
+def _read_entries(library: Library, ages: Ages) -> list[Entry]:
     try:
-        told = (_entry(library, run_id, ages) for run_id in journal.list_run_ids(library))
+        told = (_read_entry(library, run_id, ages) for run_id in journal.list_run_ids(library))
         found = {entry.run_id: entry for entry in told if entry is not None}
-        found |= {name: _without_journal(library, name) for name in _folders(library) if name not in found}
+        found |= {
+            name: _read_entry_without_journal(library, name) for name in _list_run_folders(library) if name not in found
+        }
     except OSError as error:
         raise Refused(f"{library.trash} cannot be read ({error}); check that disk and its permissions") from error
     return sorted(found.values(), key=lambda entry: (entry.removed_at, entry.run_id))
@@ -102,7 +104,7 @@ def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
         raise Refused(
             f"{library.variants_root} is not there or empty; check that the disk of storage.variants is mounted"
         )
-    return [_emptied(library, present[run_id]) for run_id in dict.fromkeys(run_ids or present)]
+    return [_empty_entry(library, present[run_id]) for run_id in dict.fromkeys(run_ids or present)]
 
 
 def is_disk_there(library: Library) -> bool:
@@ -126,9 +128,9 @@ def empty_expired(library: Library, now: datetime | None = None) -> list[Entry]:
     """
     if not is_disk_there(library):
         return []  # if journals went now, the files could not be restored when the disk comes back
-    ages = clock.look(library.state, newest=_newest(library)).at(now)
-    expired = [e for e in _entries(library, ages) if e.expires_at is not None and e.expires_at <= ages.now]
-    return [_emptied(library, entry) for entry in expired]
+    ages = clock.look(library.state, newest=_read_newest_beginning(library)).at(now)
+    expired = [e for e in _read_entries(library, ages) if e.expires_at is not None and e.expires_at <= ages.now]
+    return [_empty_entry(library, entry) for entry in expired]
 
 
 def announce_expired(emptied: Sequence[Entry]) -> list[str]:
@@ -138,11 +140,11 @@ def announce_expired(emptied: Sequence[Entry]) -> list[str]:
 
 def reason_not_to_expire(library: Library, now: datetime | None = None) -> str | None:
     """Why entries stay although their stamps are older than `trash.keep_days`, and what to do; None if none does."""
-    ages = clock.peek(library.state, newest=_newest(library)).at(now)
-    keep = _kept_for(library)
+    ages = clock.peek(library.state, newest=_read_newest_beginning(library)).at(now)
+    keep = _retention(library)
     held = [
         run_id
-        for run_id, began_at in _beginnings(library).items()
+        for run_id, began_at in _read_beginnings(library).items()
         if ages.now - began_at >= keep and not ages.is_past(began_at, keep)
     ]
     if not held:
@@ -155,11 +157,11 @@ def reason_not_to_expire(library: Library, now: datetime | None = None) -> str |
     )
 
 
-def _kept_for(library: Library) -> timedelta:
+def _retention(library: Library) -> timedelta:
     return timedelta(days=library.settings.trash.keep_days)
 
 
-def _beginnings(library: Library) -> dict[str, datetime]:
+def _read_beginnings(library: Library) -> dict[str, datetime]:
     """When each removal began, from its journal; journals that cannot be read are left out."""
     began_at = {}
     for run_id in journal.list_run_ids(library):
@@ -168,14 +170,14 @@ def _beginnings(library: Library) -> dict[str, datetime]:
     return began_at
 
 
-def _newest(library: Library) -> datetime | None:
-    return max(_beginnings(library).values(), default=None)
+def _read_newest_beginning(library: Library) -> datetime | None:
+    return max(_read_beginnings(library).values(), default=None)
 
 
-def _emptied(library: Library, entry: Entry) -> Entry:
+def _empty_entry(library: Library, entry: Entry) -> Entry:
     top = library.trash_folder(entry.run_id)
     try:
-        for folder, is_ours in _removable(library, entry):
+        for folder, is_ours in _list_removable(library, entry):
             remove_files(folder, is_ours)
         remove_empty(top)
         tidy(library)
@@ -187,17 +189,17 @@ def _emptied(library: Library, entry: Entry) -> Entry:
     return entry
 
 
-def _removable(library: Library, entry: Entry) -> Iterator[tuple[str, Callable[[str], bool]]]:
+def _list_removable(library: Library, entry: Entry) -> Iterator[tuple[str, Callable[[str], bool]]]:
     """The folders of an entry, each with a test that says which files in it the removal put there."""
-    listed = None if entry.operation == UNKNOWN else _listed(library, entry.run_id)
-    for folder in _variant_folders(library.trash_folder(entry.run_id)):
+    listed = None if entry.operation == UNKNOWN else _read_listed_names(library, entry.run_id)
+    for folder in _find_variant_folders(library.trash_folder(entry.run_id)):
         if listed is None:
             yield folder, lambda _: True
         elif folder in listed:
             yield folder, listed[folder].__contains__
 
 
-def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
+def _read_listed_names(library: Library, run_id: str) -> dict[str, set[str]]:
     """The names of the files that a journal lists, as they are on the disk, by folder of the trash.
 
     Raises:
@@ -210,16 +212,18 @@ def _listed(library: Library, run_id: str) -> dict[str, set[str]]:
     return listed
 
 
-def _variant_folders(top: str) -> Iterator[str]:
+def _find_variant_folders(top: str) -> Iterator[str]:
     """The variant folders of a run in the trash: those at places where a removal makes them."""
     cameras = inside(top, CAMERAS_FOLDER)
-    for camera in filter(is_camera_folder, _subfolders(cameras)):
-        for timelapse in filter(is_timelapse_folder, _subfolders(inside(cameras, camera))):
+    for camera in filter(is_camera_folder, _list_subfolders(cameras)):
+        for timelapse in filter(is_timelapse_folder, _list_subfolders(inside(cameras, camera))):
             folder = inside(cameras, camera, timelapse)
-            yield from (inside(folder, name) for name in _subfolders(folder) if name.casefold() not in RESERVED_FOLDERS)
+            yield from (
+                inside(folder, name) for name in _list_subfolders(folder) if name.casefold() not in RESERVED_FOLDERS
+            )
 
 
-def _entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
+def _read_entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
     """The entry of a journal; None if the journal cannot be read, which counts as lost."""
     try:
         written = journal.read(library, run_id)
@@ -230,7 +234,7 @@ def _entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
         run_id=run_id,
         operation=written.operation.value,
         removed_at=written.began_at,
-        expires_at=ages.counted_from(written.began_at) + _kept_for(library),
+        expires_at=ages.counted_from(written.began_at) + _retention(library),
         n_files=n_files,
         n_bytes=n_bytes,
         is_finished=journal.is_finished(library, run_id),
@@ -238,7 +242,7 @@ def _entry(library: Library, run_id: str, ages: Ages) -> Entry | None:
     )
 
 
-def _without_journal(library: Library, name: str) -> Entry:
+def _read_entry_without_journal(library: Library, name: str) -> Entry:
     path = library.trash_folder(name)
     n_files, n_bytes = usage(path)
     return Entry(
@@ -253,14 +257,14 @@ def _without_journal(library: Library, name: str) -> Entry:
     )
 
 
-def _folders(library: Library) -> list[str]:
+def _list_run_folders(library: Library) -> list[str]:
     """The runs that have a folder in the trash."""
     if os.path.islink(library.trash):
         raise Refused(f"{library.trash} is a link; remove it: {TRASH_FOLDER} must lie on the disk of the variants")
-    return sorted(filter(is_run_id, _subfolders(library.trash)))
+    return sorted(filter(is_run_id, _list_subfolders(library.trash)))
 
 
-def _subfolders(path: str) -> list[str]:
+def _list_subfolders(path: str) -> list[str]:
     """Names of the folders in a folder, without links; none if the folder does not exist."""
     try:
         with os.scandir(path) as entries:

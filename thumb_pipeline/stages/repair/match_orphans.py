@@ -98,10 +98,10 @@ def match(
     ours, foreign = evidence.filter(pl.col("variant") != ""), evidence.filter(pl.col("variant") == "")
     complete = sources.filter(pl.col("state") == SETTLED)
     places = missing.rename({"variant_path": "to_path"})
-    pairs, redundant, digests = _by_provenance(library, ours, complete, places, lease)
-    told, told_redundant = _by_name(library, foreign, complete, places, pairs)
+    pairs, redundant, digests = _match_by_provenance(library, ours, complete, places, lease)
+    told, told_redundant = _match_by_name(library, foreign, complete, places, pairs)
     moves = pl.concat([_moves(ours, pairs, complete, places), _moves(foreign, told, complete, places)])
-    movable = pl.Series([_can_go(library, row) for row in moves.iter_rows(named=True)], dtype=pl.Boolean)
+    movable = pl.Series([_can_move(library, row) for row in moves.iter_rows(named=True)], dtype=pl.Boolean)
     return Matches(
         moves=moves.filter(movable),
         redundant=pl.concat([redundant, told_redundant, moves.filter(~movable).select(FILE_KEY)]).unique(),
@@ -109,15 +109,15 @@ def match(
     )
 
 
-def _by_provenance(
+def _match_by_provenance(
     library: Library, files: pl.DataFrame, sources: pl.DataFrame, places: pl.DataFrame, lease: Lease
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Pairs of files and places, the files whose places are taken, and the digests that were read for the matching."""
     if files.is_empty():
         return NO_PAIRS, files.select(FILE_KEY), NO_DIGESTS
     alike = sources.join(files.select(n_bytes="source_n_bytes"), on="n_bytes", how="semi")
-    expected = _described(library, alike)
-    empty = _of(expected, places)
+    expected = _describe_sources(library, alike)
+    empty = _places_with_sources(expected, places)
     first = by_provenance(files, empty, name_alone=True)
     waiting = files.join(first, on=FILE_KEY, how="anti")
     free = empty.join(first.rename({"timelapse": "_", "to_timelapse": "timelapse"}), on=VARIANT_KEY, how="anti")
@@ -134,10 +134,10 @@ def _by_provenance(
     return pairs, of_sources(left, asked_for), digests
 
 
-def _described(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+def _describe_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """Sources with the columns of a provenance: source_n_bytes, source_mtime_ns, digest (if known), name_digest."""
     digests = [names.name_digest(names.to_bytes(name)) for name in sources["source_name"]]
-    known = _recorded(library, sources, "digest")
+    known = _read_recorded(library, sources, "digest")
     return (
         sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
         .with_columns(name_digest=pl.Series(digests, dtype=pl.String))
@@ -146,7 +146,7 @@ def _described(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.DataFrame:
+def _read_recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """The inventory's columns for those sources whose size and mtime are still as recorded there."""
     who = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
     asked = sources.lazy().select(who)
@@ -156,7 +156,7 @@ def _recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.Data
     )
 
 
-def _of(sources: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+def _places_with_sources(sources: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """Empty places with the columns that are known of their sources."""
     columns = ("digest", "name_digest", "source_n_bytes", "source_mtime_ns")
     joined = places.join(sources, on=SOURCE_KEY)
@@ -178,7 +178,7 @@ def _required(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"timelapse": pl.String, "variant": pl.String}, orient="row")
 
 
-def _by_name(
+def _match_by_name(
     library: Library, files: pl.DataFrame, sources: pl.DataFrame, places: pl.DataFrame, pairs: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Pairs of files and places by name and dimensions alone, and the files whose places are taken.
@@ -186,12 +186,12 @@ def _by_name(
     A source whose dimensions are not known yet never matches; `generate` reads it anyway.
     """
     told = pl.DataFrame(
-        list(_hints(library, files, sources["timelapse"].unique().to_list())),
+        list(_read_hints(library, files, sources["timelapse"].unique().to_list())),
         schema=dict.fromkeys((*FILE_KEY, "variant", "to_timelapse", "rung", "value"), pl.String),
         orient="row",
     ).unique()
     there = sources.join(told.select(timelapse="to_timelapse"), on="timelapse", how="semi")
-    known = _recorded(library, there, "width_px", "height_px", "captured_at_basis")
+    known = _read_recorded(library, there, "width_px", "height_px", "captured_at_basis")
     # A source that is not in the inventory yet has no known dimensions either: it can only make others ambiguous.
     dated = (pl.col("captured_at_basis") != Basis.MTIME.value).fill_null(True)
     there = there.join(known, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="left")
@@ -206,7 +206,9 @@ def _by_name(
     return placed, fits.join(placed, on=FILE_KEY, how="anti").select(FILE_KEY)
 
 
-def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterator[tuple[str, str, str, str, str, str]]:
+def _read_hints(
+    library: Library, files: pl.DataFrame, keys: Sequence[str]
+) -> Iterator[tuple[str, str, str, str, str, str]]:
     specs = tuple(library.settings.specs.values())
     implied = {}
     for key, path in files.select(FILE_KEY).iter_rows():
@@ -214,7 +216,7 @@ def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterat
             for source in hint.sources:
                 yield key, path, hint.variant, key, "name", source
                 yield key, path, hint.variant, key, "stem", source
-            target = key if hint.timelapse_id is None else _stated(key, hint.timelapse_id, keys)
+            target = key if hint.timelapse_id is None else _stated_timelapse(key, hint.timelapse_id, keys)
             if target is None:
                 continue
             for source in hint.sources:
@@ -228,7 +230,7 @@ def _hints(library: Library, files: pl.DataFrame, keys: Sequence[str]) -> Iterat
                 yield key, path, hint.variant, target, "instant", str((when.captured_at - _EPOCH) // _MICROSECOND)
 
 
-def _stated(key: str, timelapse_id: str, keys: Sequence[str]) -> str | None:
+def _stated_timelapse(key: str, timelapse_id: str, keys: Sequence[str]) -> str | None:
     """The timelapse whose id a file name states: that of the same camera, else the only one with that id."""
     folder = f"timelapse-{timelapse_id}"
     mine = f"{parse_key(key)[0]}/{folder}"
@@ -269,7 +271,7 @@ def _moves(files: pl.DataFrame, pairs: pl.DataFrame, sources: pl.DataFrame, plac
     )
 
 
-def _can_go(library: Library, move: dict[str, str]) -> bool:
+def _can_move(library: Library, move: dict[str, str]) -> bool:
     here = library.variant_file(move["timelapse"], move["variant_path"])
     there = library.variant_file(move["to_timelapse"], move["to_path"])
     return moving.is_free(there) and moving.is_movable(here, there)

@@ -42,10 +42,10 @@ def relocate(library: Library, moves: pl.DataFrame) -> pl.DataFrame:
         stopping.look()
         group = moves.slice(first, _MOVES_A_RECORD)
         _refuse_links(library, group)
-        is_ready = _each(library, group, _is_ready)
+        is_ready = _ask_for_each(library, group, _is_ready)
         ready, rows = group.filter(is_ready), records.slice(first, _MOVES_A_RECORD).filter(is_ready)
         _merge(library, rows)
-        moved = _each(library, ready, _move)
+        moved = _ask_for_each(library, ready, _move)
         undone = rows.filter(~moved).select(*VARIANT_KEY)
         for key, removed in by_timelapse(undone).items():
             library.manifest.merge(key, MANIFEST.empty(), removed=removed)
@@ -90,7 +90,7 @@ def _merge(library: Library, rows: pl.DataFrame) -> None:
         library.manifest.merge(key, mine)
 
 
-def _each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:
+def _ask_for_each(library: Library, moves: pl.DataFrame, ask: _Ask) -> pl.Series:
     return pl.Series([ask(library, move) for move in moves.iter_rows(named=True)], dtype=pl.Boolean)
 
 

@@ -82,7 +82,7 @@ class Repaired:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Found:
+class _Findings:
     """What the verification found in all the timelapses, as far as repair needs it."""
 
     surveys: list[Survey] = field(default_factory=list)
@@ -131,31 +131,31 @@ def repair(
         CannotWrite: the disk does not accept changes; what was done is kept.
     """
     with journal.lock_removals(library) if apply else nullcontext():
-        found = _Found()
+        found = _Findings()
         for part in verify(library, keys, lease, accept_shrink=accept_shrink, on_progress=on_progress):
             found.take(part)
         selection = Selection(accept_shrink=accept_shrink)
         refuse_shrunken(selection, [lost for survey in found.surveys for lost in survey.shrunken])
         if not found.surveys:
             return Repaired()
-        return _repaired(library, keys, lease, found, apply=apply, on_progress=on_progress)
+        return _repair_verified(library, keys, lease, found, apply=apply, on_progress=on_progress)
 
 
-def _repaired(
+def _repair_verified(
     library: Library,
     keys: Sequence[str],
     lease: Lease,
-    found: _Found,
+    found: _Findings,
     *,
     apply: bool,
     on_progress: Progress | None,
 ) -> Repaired:
     orphans, sources, waiting = pl.concat(found.orphans), found.sources, pl.concat(found.waiting)
-    read, touched = _touched(library, pl.concat(found.touched), lease, on_progress)
+    read, touched = _examine_touched(library, pl.concat(found.touched), lease, on_progress)
     adopted = pl.concat([*found.adoptable, touched])
     missing = waiting.filter(pl.col("state") == VariantState.MISSING.value).drop("state")
     matches = match(library, orphans, sources, missing, lease, on_progress=on_progress)
-    void = _void(library, keys, sources, matches.moves)
+    void = _find_void_records(library, keys, sources, matches.moves)
     moved, redundant = matches.moves, matches.redundant
     if apply:
         _record(library, found.surveys, pl.concat([read, matches.digests]), adopted)
@@ -163,7 +163,7 @@ def _repaired(
         stayed = matches.moves.join(moved, on=FILE_KEY, how="anti").select(FILE_KEY)
         redundant = pl.concat([redundant, stayed])
         void = void.join(stayed, on=FILE_KEY, how="anti")
-        _drop(library, void)
+        _drop_records(library, void)
     done = pl.concat(
         [
             adopted.select(VARIANT_KEY),
@@ -181,7 +181,7 @@ def _repaired(
     )
 
 
-def _touched(
+def _examine_touched(
     library: Library, states: pl.DataFrame, lease: Lease, on_progress: Progress | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Digests of sources whose mtime changed, and manifest rows of their variants that are right after all."""
@@ -199,7 +199,9 @@ def _touched(
     return read, rows
 
 
-def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: pl.DataFrame) -> pl.DataFrame:
+def _find_void_records(
+    library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: pl.DataFrame
+) -> pl.DataFrame:
     """Records (`VARIANT_KEY` columns and variant_path) that have neither source nor file once the moves are made."""
     there = sources.lazy().select(*SOURCE_KEY)
     gone = library.manifest.query(
@@ -216,7 +218,7 @@ def _void(library: Library, keys: Sequence[str], sources: pl.DataFrame, moves: p
 
 def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted: pl.DataFrame) -> None:
     """Accepts the listings, stores what was learned from reading sources, and records variants that are in place."""
-    facts = _facts(library, read)
+    facts = _add_known_facts(library, read)
     for survey in surveys:
         accept(library, survey)
     for key, mine in by_timelapse(facts).items():
@@ -225,7 +227,7 @@ def _record(library: Library, surveys: list[Survey], read: pl.DataFrame, adopted
         library.manifest.merge(key, add_what_was_known(library, rows, [key]))
 
 
-def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
+def _add_known_facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
     """Adds what the inventory knows of sources with the same bytes, whatever their name and mtime were."""
     learned = ("format", "width_px", "height_px", "exif_captured_at")
     digests = read.lazy().select("digest")
@@ -236,6 +238,6 @@ def _facts(library: Library, read: pl.DataFrame) -> pl.DataFrame:
     return read.unique(SOURCE_KEY).join(known.unique("digest", keep="any"), on="digest", how="left")
 
 
-def _drop(library: Library, void: pl.DataFrame) -> None:
+def _drop_records(library: Library, void: pl.DataFrame) -> None:
     for key, rows in by_timelapse(void).items():
         library.manifest.merge(key, MANIFEST.empty(), removed=rows.select(VARIANT_KEY))

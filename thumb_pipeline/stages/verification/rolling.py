@@ -97,14 +97,16 @@ def roll(library: Library, lease: Lease, *, budget: Budget, on_progress: Progres
         Refused: the disk of the variants is not there, or a variant folder is a link.
     """
     started = time.monotonic()
-    queue = _queue(library)
-    n_likely = _within(queue, budget.n_bytes).height
+    queue = _read_queue(library)
+    n_likely = _within_budget(queue, budget.n_bytes).height
     steps: list[_Step] = []
     n_done, n_bytes = 0, 0
     with open_pool(library, lease) as pool:
         while n_done < queue.height and n_bytes < budget.n_bytes:
             # The budget counts bytes read, not bytes expected: sources that are gone must not delay the others.
-            step = _taken(library, pool, _within(queue.slice(n_done, _SOURCES_A_STEP), budget.n_bytes - n_bytes))
+            step = _open_sources(
+                library, pool, _within_budget(queue.slice(n_done, _SOURCES_A_STEP), budget.n_bytes - n_bytes)
+            )
             steps.append(step)
             n_done += step.n_sources
             n_bytes += step.proven.n_bytes
@@ -128,7 +130,7 @@ class _Step:
     touched: set[str]
 
 
-def _queue(library: Library) -> pl.DataFrame:
+def _read_queue(library: Library) -> pl.DataFrame:
     """Complete sources, the next one first: timelapse, source_name, n_bytes, mtime_ns, looked_at, n_bytes_read."""
     keys = discover(library).keys
     settled = pl.col("state") == SETTLED
@@ -141,37 +143,37 @@ def _queue(library: Library) -> pl.DataFrame:
         .join(held, on=SOURCE_KEY, how="left")
         .select(
             *columns[:-1],
-            looked_at=pl.max_horizontal(_believed("looked_at"), _believed("checked_at")),
+            looked_at=pl.max_horizontal(_drop_future_times("looked_at"), _drop_future_times("checked_at")),
             n_bytes_read=pl.col("n_bytes") + pl.col("held").fill_null(0),
         )
         .sort("looked_at", *SOURCE_KEY, nulls_last=False)
     )
 
 
-def _believed(column: str) -> pl.Expr:
+def _drop_future_times(column: str) -> pl.Expr:
     """The time in this column, or null where it lies in the future: a clock that ran ahead wrote it."""
     return pl.when(pl.col(column) <= datetime.now(UTC) + SLACK).then(column)
 
 
-def _within(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:
+def _within_budget(queue: pl.DataFrame, n_bytes: int) -> pl.DataFrame:
     """The first sources of the queue, up to and including the one that exceeds this many bytes."""
     return queue.filter(pl.col("n_bytes_read").cum_sum() - pl.col("n_bytes_read") < n_bytes)
 
 
-def _taken(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
+def _open_sources(library: Library, pool: WorkerPool, sources: pl.DataFrame) -> _Step:
     read = prove(library, pool, files_of_sources(library, sources))
     checked = checked_sources(sources, read, datetime.now(UTC))
     # Variants of sources that are gone are orphans.
-    variants = _vouched(library, sources.join(checked, on=SOURCE_KEY, how="semi"))
+    variants = _read_vouched_variants(library, sources.join(checked, on=SOURCE_KEY, how="semi"))
     proven = together([read, prove(library, pool, files_of_variants(library, variants, MANIFEST.empty()))])
-    known = _known_damage(library, sources)
+    known = _read_known_damage(library, sources)
     damage.remember(library, proven.wrong, known.head(0))
     verdicts.remember_checked(library, checked)
     touched = {*proven.wrong["timelapse"], *known["timelapse"]}
     return _Step(sources.height, proven, checked, touched)
 
 
-def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+def _read_vouched_variants(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     """Expected variants of these sources that are recorded as right; workers check whether they still are."""
     parts = [expected_variants(sources.head(0).lazy(), ()).collect()]
     for key, mine in by_timelapse(sources).items():
@@ -189,7 +191,7 @@ def _vouched(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).join(recorded, on=[*same, "n_bytes", "mtime_ns"], how="semi")
 
 
-def _known_damage(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
+def _read_known_damage(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
     keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     known = library.damage.read(keys, names=sources["source_name"].unique().to_list())
     return known.join(sources, on=SOURCE_KEY, how="semi").select(VARIANT_KEY)

@@ -88,12 +88,12 @@ def verify(
     """
     for listings in batches(library, keys, None):
         selection = Selection(accept_shrink=accept_shrink)
-        part = _verified(library, listings, lease, on_progress, selection, deep=deep)
+        part = _verify_batch(library, listings, lease, on_progress, selection, deep=deep)
         library.refuse_if_gone()  # when a disk goes away, its folders are listed as empty
         yield part
 
 
-def _verified(
+def _verify_batch(
     library: Library,
     listings: list[SourceListing],
     lease: Lease,
@@ -176,7 +176,7 @@ def _findings(
     told = damaged.select(*VARIANT_KEY, "n_bytes", "mtime_ns", words="detail")
     variants = (
         wrong.select(*VARIANT_KEY, "variant_path", "state")
-        .join(_refusals(library, refused), on=VARIANT_KEY, how="left")
+        .join(_read_refusals(library, refused), on=VARIANT_KEY, how="left")
         .join(told, on=VARIANT_KEY, how="left")
         .with_columns(detail=pl.coalesce("detail", "words"))
         .drop("words")
@@ -198,7 +198,7 @@ def _findings(
     )
 
 
-def _refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
+def _read_refusals(library: Library, refused: pl.DataFrame) -> pl.DataFrame:
     """Why sources were refused, as recorded in the manifest."""
     keys = refused["timelapse"].unique().to_list()
     failed = pl.col("state") == RecordState.FAILED
