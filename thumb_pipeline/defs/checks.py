@@ -31,16 +31,16 @@ _OF_ALL = (
 )
 def library_checks(context: dg.AssetCheckExecutionContext, library: LibraryResource) -> Iterator[dg.AssetCheckResult]:
     """Evaluates the selected checks from one reading of the kept verdicts."""
-    asked = {key.name for key in context.op_execution_context.selected_asset_check_keys}
+    selected = {key.name for key in context.op_execution_context.selected_asset_check_keys}
     with refusals_as_failures():
-        found = list(evaluate_checks(library.open(context.instance)))
-    for one in found:
-        if one.check_name in asked:
+        evaluations = list(evaluate_checks(library.open(context.instance)))
+    for evaluation in evaluations:
+        if evaluation.check_name in selected:
             yield dg.AssetCheckResult(
-                asset_key=one.asset_key,
-                check_name=one.check_name,
-                passed=one.passed,
-                severity=one.severity,
-                description=one.description,
-                metadata=one.metadata,
+                asset_key=evaluation.asset_key,
+                check_name=evaluation.check_name,
+                passed=evaluation.passed,
+                severity=evaluation.severity,
+                description=evaluation.description,
+                metadata=evaluation.metadata,
             )

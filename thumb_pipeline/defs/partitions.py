@@ -43,10 +43,10 @@ def timelapses_of(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> 
     keys = list(context.partition_keys)
     strange = [plain(key, most=100) for key in keys if not is_key(key)]
     if strange:
-        said = f"no timelapse has such a key: {', '.join(strange[:_MOST_NAMED])}; the sensor deletes such partitions"
+        message = f"no timelapse has such a key: {', '.join(strange[:_MOST_NAMED])}; the sensor deletes such partitions"
         if len(strange) == len(keys):
-            raise refusal(said)
-        context.log.warning(said)
+            raise refusal(message)
+        context.log.warning(message)
     return [key for key in keys if is_key(key)]
 
 

@@ -188,12 +188,12 @@ class ProgressResource:
         if self._keep is not None:
             self._keep(result)
 
-    def _teller(self, told: Callable[[int], None]) -> Callable[[int], None]:
+    def _teller(self, report: Callable[[int], None]) -> Callable[[int], None]:
         n_before = self._n_reported
 
         def tell(n_done: int) -> None:
             self._n_reported = n_before + n_done
-            told(self._n_reported)
+            report(self._n_reported)
 
         return tell
 

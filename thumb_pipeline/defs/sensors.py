@@ -51,14 +51,14 @@ def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryRes
     opened = None
     try:
         opened = library.open(context.instance)
-        asked = _look(context, opened, deadline_s=time.monotonic() + _TICK_S)
+        requests = _look(context, opened, deadline_s=time.monotonic() + _TICK_S)
     except LockTimeout:
-        asked = _TickRequests(reason="another process watches this library")
+        requests = _TickRequests(reason="another process watches this library")
     except (*REFUSALS, *INTERRUPTIONS) as refused:
-        asked = _TickRequests(reason=str(refused))
+        requests = _TickRequests(reason=str(refused))
     except dg.Failure as failure:
-        asked = _TickRequests(reason=failure.description or "")
-    return _result(context, opened, asked)
+        requests = _TickRequests(reason=failure.description or "")
+    return _result(context, opened, requests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +95,12 @@ def _look(context: dg.SensorEvaluationContext, library: Library, deadline_s: flo
 
 def _decide_beside_a_run(context: dg.SensorEvaluationContext, library: Library) -> _TickRequests:
     """Decides on partitions and the reason to show while a run handles new captures."""
-    found = discover_apart(library)
-    partitions, timelapses = PartitionsOfTick(context.instance, library), frozenset(found.keys)
-    known = partitions.known(timelapses, is_sure=not found.trouble)
+    discovery = discover_apart(library)
+    partitions, timelapses = PartitionsOfTick(context.instance, library), frozenset(discovery.keys)
+    known = partitions.known(timelapses, is_sure=not discovery.trouble)
     in_flight = replace(partitions.in_flight(known), is_attended=True)
     decision = decide(OnDisk(timelapses=timelapses), known, in_flight, Cursor(), now_s=time.time())
-    return _TickRequests(reason=_reason(decision, found.trouble), decision=decision)
+    return _TickRequests(reason=_reason(decision, discovery.trouble), decision=decision)
 
 
 def _watch(context: dg.SensorEvaluationContext, library: Library, deadline_s: float) -> _TickRequests:
@@ -150,8 +150,8 @@ def _read_cursor(context: dg.SensorEvaluationContext, library: Library) -> Curso
     asked_at_s = memory.list_placed_at_s(library)
     if asked_at_s is None:
         return Cursor()
-    said = settings_trouble.read_cursor(context.cursor).get("attempts")
-    attempts = said if type(said) is int and 0 < said < _MOST_ATTEMPTS else 1
+    written = settings_trouble.read_cursor(context.cursor).get("attempts")
+    attempts = written if type(written) is int and 0 < written < _MOST_ATTEMPTS else 1
     return Cursor(attempts=attempts, asked_at_s=asked_at_s)
 
 
@@ -160,21 +160,21 @@ def _reason(decision: Decision, trouble: Mapping[str, str]) -> str:
     return "; ".join([decision.reason, *lines])
 
 
-def _result(context: dg.SensorEvaluationContext, library: Library | None, asked: _TickRequests) -> dg.SensorResult:
+def _result(context: dg.SensorEvaluationContext, library: Library | None, requests: _TickRequests) -> dg.SensorResult:
     """The tick's result for Dagster; without a run, it says why, and what is wrong with the settings."""
     if library is None:
-        return dg.SensorResult(skip_reason=asked.reason, cursor=context.cursor)
+        return dg.SensorResult(skip_reason=requests.reason, cursor=context.cursor)
     changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
-    if asked.decision is not None and asked.decision.add:
-        changes.append(timelapse_partitions.build_add_request(asked.decision.add))
-    if asked.decision is not None and asked.decision.retire:
-        changes.append(timelapse_partitions.build_delete_request(asked.decision.retire))
-    cursor = context.cursor if asked.cursor is None else json.dumps(asdict(asked.cursor))
+    if requests.decision is not None and requests.decision.add:
+        changes.append(timelapse_partitions.build_add_request(requests.decision.add))
+    if requests.decision is not None and requests.decision.retire:
+        changes.append(timelapse_partitions.build_delete_request(requests.decision.retire))
+    cursor = context.cursor if requests.cursor is None else json.dumps(asdict(requests.cursor))
     is_news = settings_trouble.is_news(library, context.cursor)
     return dg.SensorResult(
-        run_requests=[] if asked.run is None else [asked.run],
+        run_requests=[] if requests.run is None else [requests.run],
         dynamic_partitions_requests=changes,
-        skip_reason=settings_trouble.with_trouble(library, asked.reason) if asked.run is None else None,
+        skip_reason=settings_trouble.with_trouble(library, requests.reason) if requests.run is None else None,
         cursor=settings_trouble.with_note(library, cursor),
         asset_events=[settings_trouble.evaluation(library, VERIFICATION)] if is_news else [],
     )

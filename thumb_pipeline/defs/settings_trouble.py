@@ -62,10 +62,10 @@ def with_note(library: Library, cursor: str | None) -> str:
 def read_cursor(cursor: str | None) -> dict[str, Any]:
     """The content of a sensor's cursor; empty if it is not one of ours, as anybody can set a cursor in the UI."""
     try:
-        found = json.loads(cursor or "{}")
+        content = json.loads(cursor or "{}")
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _fingerprint(library: Library) -> str:

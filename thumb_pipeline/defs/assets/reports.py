@@ -50,11 +50,11 @@ def verification(context: dg.AssetExecutionContext, library: LibraryResource) ->
     enter_lane(context)
     asked_for = {key.to_user_string() for key in context.selected_asset_keys}
     with refusals_as_failures():
-        found = verify_and_report(opened, timelapses_of(context), mark=asked_for == {VERIFICATION, ORPHANS})
+        verified = verify_and_report(opened, timelapses_of(context), mark=asked_for == {VERIFICATION, ORPHANS})
     if VERIFICATION in asked_for:
-        yield dg.MaterializeResult(asset_key=VERIFICATION, metadata=verification_metadata(opened, found))
+        yield dg.MaterializeResult(asset_key=VERIFICATION, metadata=verification_metadata(opened, verified))
     if ORPHANS in asked_for:
-        yield dg.MaterializeResult(asset_key=ORPHANS, metadata=orphan_metadata(found))
+        yield dg.MaterializeResult(asset_key=ORPHANS, metadata=orphan_metadata(verified))
     if VERIFICATION not in asked_for:  # its checks are not part of this run, but their data has changed
         with refusals_as_failures():
             for answer in evaluate_checks(opened):
@@ -66,5 +66,5 @@ def unknown_folders(context: dg.AssetExecutionContext, library: LibraryResource)
     """The folders below cameras/ that belong to no known timelapse. They are listed here and never touched."""
     opened = library.open(context.instance)
     with refusals_as_failures():
-        found = discover(opened)
-    return dg.MaterializeResult(metadata=unknown_folder_metadata(found))
+        discovery = discover(opened)
+    return dg.MaterializeResult(metadata=unknown_folder_metadata(discovery))

@@ -236,10 +236,10 @@ def report_order(
         with refusals_as_failures():
             sheet = _make_sheet(opened, [key]) if number < _MOST_SHEETS else None
             listed = inventory_metadata(opened.inventory, [key])
-        found = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=sheet)
+        made = thumbnails_metadata(order, result, MANIFEST, keys=[key], sheet_base64=sheet)
         _log_materialization(context, "image_inventory", key, listed)
         _log_materialization(context, "missing_thumbnails", key, plan_metadata(order.found[key].by_reason, PLAN))
-        _log_materialization(context, "thumbnails", key, found)
+        _log_materialization(context, "thumbnails", key, made)
     if ReportConfig.of(context).statistics:
         with refusals_as_failures():
             measured = _try_to_measure(context, opened, order)
@@ -275,8 +275,8 @@ def _fold_results(
         order = work_orders.read(library, results[0]["order"] if results else _order_id(context))
     except FileNotFoundError as gone:
         raise dg.Failure(description=_NOTHING_LEFT, allow_retries=False) from gone
-    left = [_carry_out(context, library, progress, order.id, chunk) for chunk in left_chunks(order, results)]
-    return order, work_orders.fold([_chunk_result(result) for result in [*results, *left]])
+    remaining = [_carry_out(context, library, progress, order.id, chunk) for chunk in left_chunks(order, results)]
+    return order, work_orders.fold([_chunk_result(result) for result in [*results, *remaining]])
 
 
 def _chunk_result(written: dict[str, Any]) -> ChunkResult:

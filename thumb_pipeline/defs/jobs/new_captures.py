@@ -105,14 +105,14 @@ def _follow(context: dg.OpExecutionContext, library: Library, lease: Lease, list
     watch.receive(memory.read_list(library, list_id))
     wanted = library.settings.captures
     stay = Stay(linger_s=wanted.linger_s, most_s=RUN_LASTS_S + HAND_OVER_S, is_kept_warm=wanted.keep_warm)
-    account, said = _Account(), {str(library.trouble)}  # this was logged when the library was opened
+    account, logged = _Account(), {str(library.trouble)}  # this was logged when the library was opened
     known, is_clean = set[str](), False
     with Follower(library, watch, lease, context.run_id) as follower, _end_well_when_stopped(context):
         for done in follower.batches(stay):
             if watch.timelapses - known:
                 register_timelapses(context.instance, sorted(watch.timelapses))
             known = set(watch.timelapses)  # a timelapse that vanished and comes back may have been retired meanwhile
-            for line in _take_new_trouble(watch, done, follower.library, said):
+            for line in _take_new_trouble(watch, done, follower.library, logged):
                 context.log.warning(line)
             if done is not None:
                 account.add(done)
@@ -142,13 +142,13 @@ def _end_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
         context.log.info("stopped with the service; what is new meanwhile is found when it starts again")
 
 
-def _take_new_trouble(watch: Watch, done: Rendered | None, library: Library, said: set[str]) -> list[str]:
-    found = {**watch.trouble, **(done.trouble if done else {})}
-    lines = [f"{where} is left alone for now: {reason}" for where, reason in found.items()]
+def _take_new_trouble(watch: Watch, done: Rendered | None, library: Library, logged: set[str]) -> list[str]:
+    trouble = {**watch.trouble, **(done.trouble if done else {})}
+    lines = [f"{where} is left alone for now: {reason}" for where, reason in trouble.items()]
     if library.trouble is not None:
         lines.append(str(library.trouble))
-    new = [line for line in lines if line not in said]
-    said.update(new)
+    new = [line for line in lines if line not in logged]
+    logged.update(new)
     return new
 
 

@@ -138,8 +138,8 @@ def empty_expired(context: dg.OpExecutionContext, library: LibraryResource) -> d
         "n_files": sum(entry.n_files for entry in emptied),
         "n_bytes": sum(entry.n_bytes for entry in emptied),
     }
-    told = {} if kept is None else {"not_emptied": dg.MetadataValue.text(kept)}
-    context.add_output_metadata({**{name: dg.MetadataValue.int(n) for name, n in done.items()}, **told})
+    not_emptied = {} if kept is None else {"not_emptied": dg.MetadataValue.text(kept)}
+    context.add_output_metadata({**{name: dg.MetadataValue.int(n) for name, n in done.items()}, **not_emptied})
     return done
 
 
@@ -169,8 +169,8 @@ def _remove(context: dg.OpExecutionContext, library: Library, operation: Operati
     _log_trash(context, done.trash_emptied, done.trash_kept)
     with refusals_as_failures():
         yield from evaluate_checks(library)
-    told = {"trash_emptied": done.trash_emptied, "trash_kept": done.trash_kept}
-    yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason(), **told})
+    trash_numbers = {"trash_emptied": done.trash_emptied, "trash_kept": done.trash_kept}
+    yield dg.Output({**done.document(), "kept_by_reason": done.kept_by_reason(), **trash_numbers})
 
 
 def _report(

@@ -47,8 +47,8 @@ def read_resumed(context: dg.OpExecutionContext, keys: Collection[str]) -> Resum
     if not run_ids:
         return None
     thumbnails = dg.AssetRecordsFilter(asset_key=dg.AssetKey("thumbnails"), asset_partitions=list(keys))
-    found = context.instance.fetch_materializations(thumbnails, limit=_most_records(keys)).records
-    finished = {record.partition_key for record in found if record.run_id in run_ids}
+    records = context.instance.fetch_materializations(thumbnails, limit=_most_records(keys)).records
+    finished = {record.partition_key for record in records if record.run_id in run_ids}
     return Resumed(keys=set(keys) - finished, run_ids=run_ids)
 
 

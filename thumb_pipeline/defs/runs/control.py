@@ -53,8 +53,8 @@ class BackfillState:
 
 def live_backfills(instance: dg.DagsterInstance) -> list[BackfillState]:
     """The backfills under way, the latest first."""
-    found = instance.get_backfills(limit=_MOST_BACKFILLS)
-    return [_read_state(instance, backfill) for backfill in found if backfill.status.value in UNFINISHED_BACKFILLS]
+    backfills = instance.get_backfills(limit=_MOST_BACKFILLS)
+    return [_read_state(instance, backfill) for backfill in backfills if backfill.status.value in UNFINISHED_BACKFILLS]
 
 
 def stop_backfill(instance: dg.DagsterInstance, backfill_id: str) -> bool:

@@ -47,9 +47,9 @@ _NEED_A_PROCESS = [
 @contextmanager
 def lease_for_run(library: Library, instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[None]:
     """Holds a lease while a run is in this process, and names it in the run's tags, unless its command holds one."""
-    named = lease_of(run)
+    lease_id = lease_of(run)
     with ExitStack() as held:
-        if named is None or clean_up.is_abandoned(library, named):
+        if lease_id is None or clean_up.is_abandoned(library, lease_id):
             try:
                 lease = held.enter_context(library.lease())
             except (*REFUSALS, *INTERRUPTIONS):
@@ -65,8 +65,8 @@ def lease_of(run: dg.DagsterRun) -> str | None:
     A retry carries a copy of the tag of the run that it repeats, which does not count. Nor does a tag that names no
     lease, as anybody can tag a run.
     """
-    named = clean_up.tagged_lease(run.tags.get(clean_up.LEASE_TAG, ""), run.run_id)
-    return named if named is not None and _LEASE_ID.fullmatch(named) else None
+    lease_id = clean_up.tagged_lease(run.tags.get(clean_up.LEASE_TAG, ""), run.run_id)
+    return lease_id if lease_id is not None and _LEASE_ID.fullmatch(lease_id) else None
 
 
 def end_lost_runs(library: Library, instance: dg.DagsterInstance) -> None:

@@ -135,12 +135,12 @@ def carry_out(library: Library, run_id: str, lease: Lease) -> Removed:
     written, planned = journal.read(library, run_id), journal.read_files(library, run_id)
     records = journal.read_records(library, run_id)
     result = Removed(run_id=run_id, files=planned)
-    by_key = by_timelapse(planned)
-    forgotten = by_timelapse(records)
-    touched = sorted({*by_key, *forgotten})
+    files_by_key = by_timelapse(planned)
+    records_by_key = by_timelapse(records)
+    touched = sorted({*files_by_key, *records_by_key})
     for key in touched:
-        rows, mine = by_key.get(key, planned.head(0)), forgotten.get(key, records.head(0))
-        _carry_out_timelapse(library, written, key, rows, mine, result)
+        rows, key_records = files_by_key.get(key, planned.head(0)), records_by_key.get(key, records.head(0))
+        _carry_out_timelapse(library, written, key, rows, key_records, result)
     _conclude(library, written, touched, result, lease)
     return result
 
@@ -211,9 +211,9 @@ def _move_folder(
     path = inside(library.variants(key), folder)
     target = library.in_trash(written.run_id, key, folder) if written.uses_trash else None
     try:
-        with ExitStack() as opened:
-            here = opened.enter_context(own_folder(path, library.frames_guard))
-            there = None if target is None else opened.enter_context(trash_folder(target))
+        with ExitStack() as stack:
+            here = stack.enter_context(own_folder(path, library.frames_guard))
+            there = None if target is None else stack.enter_context(trash_folder(target))
             for row in files:
                 name = names.to_bytes(split_variant_path(row["variant_path"])[1])
                 if is_back is not None and is_back(row):
@@ -237,11 +237,11 @@ def _count(row: _Row, reason: KeptReason | None, result: Removed) -> None:
 
 
 def _kept_rows(rows: pl.DataFrame, reason: KeptReason | Callable[[_Row], KeptReason]) -> list[_Row]:
-    told = []
+    kept = []
     for row in rows.iter_rows(named=True):
         why = reason(row) if callable(reason) else reason
-        told.append({**{name: row[name] for name in KEPT if name != "reason"}, "reason": why.value})
-    return told
+        kept.append({**{name: row[name] for name in KEPT if name != "reason"}, "reason": why.value})
+    return kept
 
 
 def _forget(library: Library, key: str, records: pl.DataFrame) -> int:

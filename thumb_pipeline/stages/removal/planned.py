@@ -101,13 +101,15 @@ class Removal:
         Raises:
             Refused: with the present number of files.
         """
-        said, n_files = self.wish.expected_files, self.files.height
+        expected_files, n_files = self.wish.expected_files, self.files.height
         is_needed = must_be_counted(self.operation, is_forced=self.is_forced, is_for_good=is_for_good)
-        if said == n_files or (said is None and not is_needed):
+        if expected_files == n_files or (expected_files is None and not is_needed):
             return
-        expected = "is not given, which this needs: it deletes for good" if said is None else f"is {said}"
+        given = (
+            "is not given, which this needs: it deletes for good" if expected_files is None else f"is {expected_files}"
+        )
         raise Refused(
-            f"this {self.operation.value} takes {counted(n_files, 'file')} now, and expected_files {expected}; nothing "
+            f"this {self.operation.value} takes {counted(n_files, 'file')} now, and expected_files {given}; nothing "
             f"was changed. Look at a dry run of it; if that is what you want, repeat with expected_files: {n_files}"
         )
 

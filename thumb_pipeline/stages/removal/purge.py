@@ -88,14 +88,14 @@ def _list_variant_files(
     folders = {*(spec.folder for spec in specs), *recorded.select(folder_of())["folder"].drop_nulls()}
     ours = sorted(name for name in folders if name.casefold() not in RESERVED_FOLDERS)
     keys = [listing.key for listing in listings]
-    lying = [pl.DataFrame(schema={name: ORPHANS[name] for name in (*FILE_KEY, "n_bytes", "mtime_ns")})]
-    lying += [list_variants(library, keys, name).files for name in ours]
-    files = pl.concat(lying).join(_places_of_others(library, sources, chosen), on=FILE_KEY, how="anti")
+    present = [pl.DataFrame(schema={name: ORPHANS[name] for name in (*FILE_KEY, "n_bytes", "mtime_ns")})]
+    present += [list_variants(library, keys, name).files for name in ours]
+    files = pl.concat(present).join(_places_of_others(library, sources, chosen), on=FILE_KEY, how="anti")
     claimed = files.join(pl.concat(claims).unique(FILE_KEY, keep="first"), on=FILE_KEY, how="left")
     known = claimed.filter(pl.col("variant").is_not_null())
-    told = _matched_by_name(library, claimed.filter(pl.col("variant").is_null()).select(files.columns), chosen)
+    named = _matched_by_name(library, claimed.filter(pl.col("variant").is_null()).select(files.columns), chosen)
     return (
-        pl.concat([known, told.select(known.columns)])
+        pl.concat([known, named.select(known.columns)])
         .with_columns(kind=pl.lit(PURGED))
         .select(list(ORPHANS))
         .sort(FILE_KEY)
@@ -115,6 +115,6 @@ def _places_of_others(library: Library, sources: pl.DataFrame, chosen: Sequence[
 def _matched_by_name(library: Library, files: pl.DataFrame, chosen: Sequence[str]) -> pl.DataFrame:
     """Files whose name says that they are one of the chosen variants; their source is gone or was never known."""
     specs = tuple(library.settings.specs.values())
-    told = pl.DataFrame([told_by_name(path, specs) for path in files["variant_path"]], schema=TOLD)
-    named = pl.concat([files, told], how="horizontal").filter(pl.col("variant").is_in(list(chosen)))
+    hints = pl.DataFrame([told_by_name(path, specs) for path in files["variant_path"]], schema=TOLD)
+    named = pl.concat([files, hints], how="horizontal").filter(pl.col("variant").is_in(list(chosen)))
     return named.with_columns(evidence=pl.lit("name"))

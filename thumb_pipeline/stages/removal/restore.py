@@ -141,10 +141,10 @@ def _restore_folder(
     source = library.in_trash(run_id, key, folder)
     target = inside(library.variants(key), folder)
     try:
-        with ExitStack() as opened:
-            there = opened.enter_context(trash_folder(source))
+        with ExitStack() as stack:
+            there = stack.enter_context(trash_folder(source))
             _make_folder(library, target)
-            here = opened.enter_context(own_folder(target, library.frames_guard))
+            here = stack.enter_context(own_folder(target, library.frames_guard))
             for row in rows:
                 reason = put_back(names.to_bytes(split_variant_path(row["variant_path"])[1]), trash=there, folder=here)
                 if reason is None:

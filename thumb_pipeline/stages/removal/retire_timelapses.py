@@ -30,21 +30,21 @@ def find_gone_timelapses(library: Library, known: Collection[str] = ()) -> list[
     trees = {library.root, library.variants_root}
     if not all(os.path.isdir(inside(tree, CAMERAS_FOLDER)) for tree in trees):
         return []
-    found = discover(library)
-    suspected = sorted({*filter(is_key, known), *found.vanished} - set(found.keys))
+    discovery = discover(library)
+    suspected = sorted({*filter(is_key, known), *discovery.vanished} - set(discovery.keys))
     held = find_with_sources(library, suspected)
     return [key for key in suspected if key not in held and not _holds_files(library.variants(key))]
 
 
 def find_with_sources(library: Library, keys: Collection[str]) -> frozenset[str]:
     """Those of the given timelapses that have sources in their inventory, or whose inventory cannot be read."""
-    asked = sorted(keys)
+    ordered = sorted(keys)
     try:
-        held = library.inventory.query(asked, lambda rows: rows.select("timelapse").unique())
+        held = library.inventory.query(ordered, lambda rows: rows.select("timelapse").unique())
     except SliceDamaged:
-        if len(asked) == 1:
-            return frozenset(asked)
-        return frozenset().union(*(find_with_sources(library, [key]) for key in asked))
+        if len(ordered) == 1:
+            return frozenset(ordered)
+        return frozenset().union(*(find_with_sources(library, [key]) for key in ordered))
     return frozenset(held["timelapse"])
 
 

@@ -238,10 +238,10 @@ def _is_kept_by_age(library: Library, key: str, variant: str) -> bool:
 
 def _count_files_elsewhere(library: Library, looked_at: set[str]) -> int:
     """Number of files in the variant folders of the other timelapses; a folder that cannot be read counts as empty."""
-    found = discover(library)
+    discovery = discover(library)
     folders = {spec.folder for spec in library.settings.specs.values()}
     n_files = 0
-    for key in {*found.keys, *found.vanished, *found.stray} - looked_at:
+    for key in {*discovery.keys, *discovery.vanished, *discovery.stray} - looked_at:
         for folder in folders:
             n_files += count_files(inside(library.variants(key), folder))
     return n_files

@@ -78,14 +78,16 @@ def list_entries(library: Library) -> list[Entry]:
 
 def _read_entries(library: Library, ages: Ages) -> list[Entry]:
     try:
-        told = (_read_entry(library, run_id, ages) for run_id in journal.list_run_ids(library))
-        found = {entry.run_id: entry for entry in told if entry is not None}
-        found |= {
-            name: _read_entry_without_journal(library, name) for name in _list_run_folders(library) if name not in found
+        readable = (_read_entry(library, run_id, ages) for run_id in journal.list_run_ids(library))
+        entries = {entry.run_id: entry for entry in readable if entry is not None}
+        entries |= {
+            name: _read_entry_without_journal(library, name)
+            for name in _list_run_folders(library)
+            if name not in entries
         }
     except OSError as error:
         raise Refused(f"{library.trash} cannot be read ({error}); check that disk and its permissions") from error
-    return sorted(found.values(), key=lambda entry: (entry.removed_at, entry.run_id))
+    return sorted(entries.values(), key=lambda entry: (entry.removed_at, entry.run_id))
 
 
 def empty(library: Library, run_ids: Sequence[str]) -> list[Entry]:
@@ -205,11 +207,11 @@ def _read_listed_names(library: Library, run_id: str) -> dict[str, set[str]]:
     Raises:
         SliceDamaged: the list cannot be read.
     """
-    listed: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {}
     for key, path in journal.read_files(library, run_id).select(*FILE_KEY).iter_rows():
         folder, name = split_variant_path(path)
-        listed.setdefault(library.in_trash(run_id, key, folder), set()).add(os.fsdecode(to_bytes(name)))
-    return listed
+        names.setdefault(library.in_trash(run_id, key, folder), set()).add(os.fsdecode(to_bytes(name)))
+    return names
 
 
 def _find_variant_folders(top: str) -> Iterator[str]:

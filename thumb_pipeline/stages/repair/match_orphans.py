@@ -99,12 +99,12 @@ def match(
     complete = sources.filter(pl.col("state") == SETTLED)
     places = missing.rename({"variant_path": "to_path"})
     pairs, redundant, digests = _match_by_provenance(library, ours, complete, places, lease)
-    told, told_redundant = _match_by_name(library, foreign, complete, places, pairs)
-    moves = pl.concat([_moves(ours, pairs, complete, places), _moves(foreign, told, complete, places)])
+    named_pairs, named_redundant = _match_by_name(library, foreign, complete, places, pairs)
+    moves = pl.concat([_moves(ours, pairs, complete, places), _moves(foreign, named_pairs, complete, places)])
     movable = pl.Series([_can_move(library, row) for row in moves.iter_rows(named=True)], dtype=pl.Boolean)
     return Matches(
         moves=moves.filter(movable),
-        redundant=pl.concat([redundant, told_redundant, moves.filter(~movable).select(FILE_KEY)]).unique(),
+        redundant=pl.concat([redundant, named_redundant, moves.filter(~movable).select(FILE_KEY)]).unique(),
         digests=digests,
     )
 
@@ -129,9 +129,9 @@ def _match_by_provenance(
     )
     digests = read_digests(library, unread, lease)
     pairs = pl.concat([first, by_provenance(waiting, _with_digests(free, digests))])
-    left = files.join(pairs, on=FILE_KEY, how="anti")
-    asked_for = _required(library, expected).join(_with_digests(expected, digests), on="timelapse")
-    return pairs, of_sources(left, asked_for), digests
+    unmatched = files.join(pairs, on=FILE_KEY, how="anti")
+    wanted = _required(library, expected).join(_with_digests(expected, digests), on="timelapse")
+    return pairs, of_sources(unmatched, wanted), digests
 
 
 def _describe_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
@@ -148,11 +148,11 @@ def _describe_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
 
 def _read_recorded(library: Library, sources: pl.DataFrame, *columns: str) -> pl.DataFrame:
     """The inventory's columns for those sources whose size and mtime are still as recorded there."""
-    who = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
-    asked = sources.lazy().select(who)
+    identity = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
+    wanted = sources.lazy().select(identity)
     return library.inventory.query(
         sources["timelapse"].unique().to_list(),
-        lambda rows: rows.select(*who, *columns).join(asked, on=who, how="semi"),
+        lambda rows: rows.select(*identity, *columns).join(wanted, on=identity, how="semi"),
     )
 
 
@@ -185,19 +185,19 @@ def _match_by_name(
 
     A source whose dimensions are not known yet never matches; `generate` reads it anyway.
     """
-    told = pl.DataFrame(
+    hinted = pl.DataFrame(
         list(_read_hints(library, files, sources["timelapse"].unique().to_list())),
         schema=dict.fromkeys((*FILE_KEY, "variant", "to_timelapse", "rung", "value"), pl.String),
         orient="row",
     ).unique()
-    there = sources.join(told.select(timelapse="to_timelapse"), on="timelapse", how="semi")
-    known = _read_recorded(library, there, "width_px", "height_px", "captured_at_basis")
+    candidates = sources.join(hinted.select(timelapse="to_timelapse"), on="timelapse", how="semi")
+    known = _read_recorded(library, candidates, "width_px", "height_px", "captured_at_basis")
     # A source that is not in the inventory yet has no known dimensions either: it can only make others ambiguous.
     dated = (pl.col("captured_at_basis") != Basis.MTIME.value).fill_null(True)
-    there = there.join(known, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="left")
-    there = there.with_columns(is_dated=dated)
-    found = by_name(told, there)
-    fits = _of_right_size(library, found, files, there)
+    candidates = candidates.join(known, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="left")
+    candidates = candidates.with_columns(is_dated=dated)
+    matched = by_name(hinted, candidates)
+    fits = _of_right_size(library, matched, files, candidates)
     taken = pairs.select(timelapse="to_timelapse", source_name="source_name", variant="variant")
     free = places.select(VARIANT_KEY).join(taken, on=VARIANT_KEY, how="anti")
     free = free.rename({"timelapse": "to_timelapse"})
@@ -238,17 +238,17 @@ def _stated_timelapse(key: str, timelapse_id: str, keys: Sequence[str]) -> str |
     return stated[0] if len(stated) == 1 else None
 
 
-def _of_right_size(library: Library, found: pl.DataFrame, files: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
+def _of_right_size(library: Library, matched: pl.DataFrame, files: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
     """Those whose picture has exactly the dimensions and format that the recipe makes of its source."""
     sizes = sources.select("source_name", to_timelapse="timelapse", w="width_px", h="height_px")
-    joined = found.join(sizes, on=SOURCE).join(files.drop("variant"), on=FILE_KEY)
-    kept = []
+    joined = matched.join(sizes, on=SOURCE).join(files.drop("variant"), on=FILE_KEY)
+    is_right = []
     for row in joined.iter_rows(named=True):
         spec = library.settings.specs[row["variant"]]
         is_asked_for = spec in for_timelapse(library.settings, row["to_timelapse"]).specs
         right = row["w"] is not None and variant_size((row["w"], row["h"]), spec) == (row["width_px"], row["height_px"])
-        kept.append(is_asked_for and right and row["format"] == spec.format)
-    return joined.filter(pl.Series(kept, dtype=pl.Boolean)).select(found.columns)
+        is_right.append(is_asked_for and right and row["format"] == spec.format)
+    return joined.filter(pl.Series(is_right, dtype=pl.Boolean)).select(matched.columns)
 
 
 def _moves(files: pl.DataFrame, pairs: pl.DataFrame, sources: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:

@@ -131,34 +131,34 @@ def repair(
         CannotWrite: the disk does not accept changes; what was done is kept.
     """
     with journal.lock_removals(library) if apply else nullcontext():
-        found = _Findings()
+        findings = _Findings()
         for part in verify(library, keys, lease, accept_shrink=accept_shrink, on_progress=on_progress):
-            found.take(part)
+            findings.take(part)
         selection = Selection(accept_shrink=accept_shrink)
-        refuse_shrunken(selection, [lost for survey in found.surveys for lost in survey.shrunken])
-        if not found.surveys:
+        refuse_shrunken(selection, [lost for survey in findings.surveys for lost in survey.shrunken])
+        if not findings.surveys:
             return Repaired()
-        return _repair_verified(library, keys, lease, found, apply=apply, on_progress=on_progress)
+        return _repair_verified(library, keys, lease, findings, apply=apply, on_progress=on_progress)
 
 
 def _repair_verified(
     library: Library,
     keys: Sequence[str],
     lease: Lease,
-    found: _Findings,
+    findings: _Findings,
     *,
     apply: bool,
     on_progress: Progress | None,
 ) -> Repaired:
-    orphans, sources, waiting = pl.concat(found.orphans), found.sources, pl.concat(found.waiting)
-    read, touched = _examine_touched(library, pl.concat(found.touched), lease, on_progress)
-    adopted = pl.concat([*found.adoptable, touched])
+    orphans, sources, waiting = pl.concat(findings.orphans), findings.sources, pl.concat(findings.waiting)
+    read, touched = _examine_touched(library, pl.concat(findings.touched), lease, on_progress)
+    adopted = pl.concat([*findings.adoptable, touched])
     missing = waiting.filter(pl.col("state") == VariantState.MISSING.value).drop("state")
     matches = match(library, orphans, sources, missing, lease, on_progress=on_progress)
     void = _find_void_records(library, keys, sources, matches.moves)
     moved, redundant = matches.moves, matches.redundant
     if apply:
-        _record(library, found.surveys, pl.concat([read, matches.digests]), adopted)
+        _record(library, findings.surveys, pl.concat([read, matches.digests]), adopted)
         moved = relocate(library, matches.moves)
         stayed = matches.moves.join(moved, on=FILE_KEY, how="anti").select(FILE_KEY)
         redundant = pl.concat([redundant, stayed])

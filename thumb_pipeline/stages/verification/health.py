@@ -106,8 +106,8 @@ def read_verdicts(library: Library) -> Kept:
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
     """
-    found = discover(library)
-    there = {*found.keys, *found.vanished, *found.stray}
+    discovery = discover(library)
+    present = {*discovery.keys, *discovery.vanished, *discovery.stray}
     states = ["required", *(state.value for state in VariantState)]
     counts = (
         library.verdicts.read([WHOLE_LIBRARY])
@@ -115,11 +115,11 @@ def read_verdicts(library: Library) -> Kept:
         .agg(pl.col(states).sum(), pl.col("oldest_without_at").min())
     )
     is_believed = pl.col("verified_at") <= datetime.now(UTC) + SLACK
-    rows = library.verified.read([WHOLE_LIBRARY]).filter(pl.col("timelapse").is_in(there) & is_believed)
+    rows = library.verified.read([WHOLE_LIBRARY]).filter(pl.col("timelapse").is_in(present) & is_believed)
     timelapses = rows.select("timelapse", "vanished", "bit_rot", "verified_at").join(counts, on="timelapse", how="left")
     return Kept(
         timelapses=timelapses.with_columns(pl.col(states).fill_null(0)),
-        unverified=sorted(there - {*rows["timelapse"]}),
+        unverified=sorted(present - {*rows["timelapse"]}),
     )
 
 

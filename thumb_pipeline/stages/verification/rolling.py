@@ -201,15 +201,15 @@ def _result(queue: pl.DataFrame, steps: list[_Step], touched: list[str], duratio
     wrong = pl.concat([DAMAGE.empty(), *(step.proven.wrong for step in steps)])
     done = pl.concat([step.checked for step in steps]) if steps else queue.select(SOURCE_KEY).head(0)
     n_taken = sum(step.n_sources for step in steps)
-    left = queue.slice(n_taken)
-    oldest = left["looked_at"].min() if left.height else (done["checked_at"].min() if done.height else None)
+    remaining = queue.slice(n_taken)
+    oldest = remaining["looked_at"].min() if remaining.height else (done["checked_at"].min() if done.height else None)
     assert oldest is None or isinstance(oldest, datetime)
     return RollResult(
         n_sources=done.height,
         n_variants=sum(step.proven.n_files - step.n_sources for step in steps),
         n_bytes=sum(step.proven.n_bytes for step in steps),
         n_moved=n_taken - done.height,
-        n_left=left.height,
+        n_left=remaining.height,
         n_wrong=wrong.height,
         timelapses=touched,
         wrong=wrong,

@@ -23,10 +23,10 @@ def keep(library: Library, part: VerifiedPart) -> None:
     keys = part.timelapses["timelapse"].to_list()
     library.verdicts.replace(WHOLE_LIBRARY, part.verdicts, keys)
     library.verified.replace(WHOLE_LIBRARY, part.timelapses, keys)
-    found = by_timelapse(part.findings)
+    findings = by_timelapse(part.findings)
     known = set(library.findings.keys())
     for key in keys:
-        rows = found.get(key, library.findings.schema.empty())
+        rows = findings.get(key, library.findings.schema.empty())
         if key in known or not rows.is_empty():
             library.findings.replace(key, rows, [key])
     damage.remember(library, part.proven.wrong, part.outdated)

@@ -173,11 +173,11 @@ def _findings(
 ) -> pl.DataFrame:
     wrong = decided.filter(pl.col("state") != VariantState.VALID.value)
     refused = wrong.filter(pl.col("state") == VariantState.FAILED.value)
-    told = damaged.select(*VARIANT_KEY, "n_bytes", "mtime_ns", words="detail")
+    details = damaged.select(*VARIANT_KEY, "n_bytes", "mtime_ns", words="detail")
     variants = (
         wrong.select(*VARIANT_KEY, "variant_path", "state")
         .join(_read_refusals(library, refused), on=VARIANT_KEY, how="left")
-        .join(told, on=VARIANT_KEY, how="left")
+        .join(details, on=VARIANT_KEY, how="left")
         .with_columns(detail=pl.coalesce("detail", "words"))
         .drop("words")
     )
@@ -190,9 +190,9 @@ def _findings(
     )
     gone = found.vanished.with_columns(state=pl.lit(SourceFinding.VANISHED.value))
     other = found.replaced.with_columns(state=pl.lit(SourceFinding.REPLACED.value))
-    together = pl.concat([variants, files, gone, other, rotten], how="diagonal")
+    rows = pl.concat([variants, files, gone, other, rotten], how="diagonal")
     return (
-        pl.concat([FINDINGS.empty(), together], how="diagonal")
+        pl.concat([FINDINGS.empty(), rows], how="diagonal")
         .with_columns(pl.col("source_name", "variant", "variant_path").fill_null(""), found_at=pl.lit(now, INSTANT))
         .select(list(FINDINGS.columns))
     )
