@@ -15,8 +15,8 @@ from thumb_pipeline.defs.verification import DESCRIPTIONS, VERIFICATION, evaluat
 from thumb_pipeline.stages.verification.health import Question
 
 _OF_ALL = (
-    "Asked of all timelapses, each as it was verified last, whichever was materialized now. A timelapse that was never "
-    "verified fails it, too; one that is gone and was accepted as gone does not count."
+    "Covers all timelapses, each by its last verification, not only those materialized now. A timelapse that was never "
+    "verified also fails the check; one that is gone and was accepted as gone does not count."
 )
 
 

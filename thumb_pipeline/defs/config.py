@@ -66,7 +66,7 @@ class VerifyConfig(RunConfig):
         default=[], description="Keys like camera-1/timelapse-2; empty means the whole library."
     )
     deep: bool = Field(
-        default=False, description="Decode every variant and read every source to its end; takes as long as that takes."
+        default=False, description="Decode every variant and read every source to its end, however long it takes."
     )
 
 

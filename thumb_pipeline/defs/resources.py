@@ -54,8 +54,8 @@ class LibraryResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # its
     root: str = Field(
         default="",
         description=(
-            f"Folder of the library (it holds thumbs.toml). Empty takes {LIBRARY_VARIABLE}, "
-            f"and without that the demo's library, {DEMO_LIBRARY} in the current directory."
+            f"Folder of the library (it holds thumbs.toml). If empty, the folder that {LIBRARY_VARIABLE} names; "
+            f"without that, the demo's library, {DEMO_LIBRARY} in the current directory."
         ),
     )
 
@@ -133,8 +133,8 @@ def _refuse_other_library(root: str) -> None:
     with suppress(Refused):  # a folder that is no library has no services
         if os.path.realpath(home) == settings_in_force.peek(served).dagster_home:
             raise refusal(
-                f"these services are those of the library {served}, and a run of theirs may not name another one; "
-                "start that library's own: thumb-pipeline up --library DIR"
+                f"these services serve the library {served}, and the config of a run may not name another one; "
+                "start the other library's own services: thumb-pipeline up --library DIR"
             )
 
 
@@ -148,7 +148,7 @@ def _refuse_foreign_instance(instance: dg.DagsterInstance, library: Library) -> 
         return
     raise refusal(
         f"this Dagster instance keeps the history of {DEMO_LIBRARY} and must not mix it with {library.root}; "
-        f"start that library's own: thumb-pipeline up --library {library.root}"
+        f"start that library's own services: thumb-pipeline up --library {library.root}"
     )
 
 

@@ -28,7 +28,7 @@ def _nightly(job: str, cron: str, description: str, *, is_on: bool) -> dg.Schedu
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description=(
-        "Compares the whole library every night and makes what the watching missed: frames that were overwritten in "
+        "Compares the whole library every night and makes what the sensor missed: frames that were overwritten in "
         "place, renamed or deleted, settings that changed, variants that were lost."
     ),
 )
@@ -59,7 +59,7 @@ NIGHTLY = [
     _nightly("verify_rolling", "40 1 * * *", "Opens what was looked at longest ago, within its budget.", is_on=True),
     _nightly("statistics", "10 3 * * *", "Measures coverage and disk usage; changes no picture.", is_on=True),
     _nightly(
-        "forget_runs", "50 3 * * *", "Deletes old finished runs from Dagster's records; no file goes.", is_on=True
+        "forget_runs", "50 3 * * *", "Deletes old finished runs from Dagster's records; deletes no picture.", is_on=True
     ),
     _nightly("trash", "40 3 * * *", "Deletes for good what was removed long ago, and frees its space.", is_on=False),
 ]

@@ -42,8 +42,8 @@ _PATIENCE_S = 1.0  # a new folder is about to get its first frame: both in one t
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=(
-        "Watches the library's folders and asks for one run of new_captures when frames are new or changed, in "
-        "however many timelapses; adds partitions for new timelapses and retires those that were forgotten."
+        "Watches the library's folders and requests one run of new_captures when frames are new or changed, for all "
+        "timelapses together; adds partitions for new timelapses and deletes those of forgotten ones."
     ),
 )
 def new_captures_sensor(context: dg.SensorEvaluationContext, library: LibraryResource) -> dg.SensorResult:

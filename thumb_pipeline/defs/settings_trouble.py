@@ -15,8 +15,8 @@ from thumb_pipeline.stages.library.library import Library
 
 SETTINGS_CHECK = "settings"
 CHECK_DESCRIPTION = (
-    f"What {SETTINGS_NAME} says can be used. While it cannot, all goes on with the last settings that could, and "
-    "nothing is removed. Asked by every tick of new_captures_sensor that sees a change, and with the other checks."
+    f"{SETTINGS_NAME} can be used. While it cannot, everything goes on with the last usable settings, and nothing is "
+    "removed. Evaluated with the other checks, and by every tick of new_captures_sensor that sees a change."
 )
 SETTINGS_TAG = "thumb_pipeline/settings"
 """On runs that were requested while other settings than the file's were in force."""

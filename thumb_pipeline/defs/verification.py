@@ -78,8 +78,8 @@ def evaluate_checks(library: Library) -> Iterator[dg.AssetCheckEvaluation]:
 DESCRIPTIONS = {
     Question.COMPLETE: "Every variant that must exist is there, and no recorded source is gone.",
     Question.CURRENT: "Every variant was made from its source as it is now, by today's recipe, and is recorded.",
-    Question.INTACT: "Every variant opens and is whole, and no source changed its bytes behind our back.",
-    Question.NO_ORPHANS: "Nothing lies in a variant folder that nothing expects.",
+    Question.INTACT: "Every variant opens and is whole, and no source has other bytes under the same size and mtime.",
+    Question.NO_ORPHANS: "No variant folder holds a file that nothing expects.",
     Question.FAILURE_RATE: "No more variants failed than checks.max_failed_ratio in thumbs.toml allows.",
     Question.FRESHNESS: "No capture waits longer for its variants than checks.max_wait_h in thumbs.toml allows.",
 }

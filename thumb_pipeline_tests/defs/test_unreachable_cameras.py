@@ -35,7 +35,7 @@ def test_the_nightly_run_makes_the_others_and_names_the_camera_at_its_end(unreac
     result = unreachable.job("generate", success=False, go_on_without_refused=True)
     assert unreachable.archive.variant("new.jpg", key=OTHER).exists()
     said = why(result, "report_order")
-    assert said.startswith("everything else is done, but for\ncamera-1: ")
+    assert said.startswith("these were refused; everything else is done:\ncamera-1: ")
     assert "check the disk" in said
     assert unreachable.archive.inventory(KEYS[0]).height == 2
     assert unreachable.partitions() == set(KEYS)

@@ -34,7 +34,7 @@ from thumb_pipeline.stages.inventory.listing import discover
             deps=[image_inventory, thumbnails],
             description=(
                 "The files in the timelapse's variant folders that nothing expects, with their bytes, their age, why "
-                "nothing expects them and what that rests on. Nothing is removed here."
+                "nothing expects them and the evidence for it. Nothing is removed here."
             ),
             group_name="reports",
             kinds={"polars"},

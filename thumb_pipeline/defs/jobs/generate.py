@@ -40,7 +40,7 @@ from thumb_pipeline.stages.rendering.work_orders import WorkOrder
 from thumb_pipeline.stages.verification.statistics import Measurement, measure
 
 _MOST_ROWS = 1_000
-_NOTHING_LEFT = "what this run had planned is carried out and reported; re-execute all of its steps to plan anew"
+_NOTHING_LEFT = "the plan of this run is already carried out and reported; re-execute all of its steps for a new plan"
 _MOST_SHEETS = 100  # each takes a worker 0.1 s and an event 15 KB
 
 
@@ -218,7 +218,7 @@ def _report_without_left_out(
 
 def _fail_for_left_out(order: WorkOrder) -> NoReturn:
     reasons = "\n".join(f"{key}: {reason}" for key, reason in sorted(order.left_out.items()))
-    raise dg.Failure(description=f"everything else is done, but for\n{reasons}", allow_retries=False)
+    raise dg.Failure(description=f"these were refused; everything else is done:\n{reasons}", allow_retries=False)
 
 
 @dg.op(out=dg.Out(dg.Nothing), config_schema=ReportConfig.as_field())

@@ -43,7 +43,7 @@ class CapturesConfig(RunConfig):
 
     changes: str = Field(
         default="",
-        description="Name of the list of changes that the sensor wrote into the state folder; empty looks afresh.",
+        description="Name of the list of changes that the sensor wrote into the state folder; empty lists all folders.",
     )
 
 
@@ -88,7 +88,7 @@ def follow_captures(context: dg.OpExecutionContext, library: LibraryResource) ->
             try:
                 held.enter_context(memory.watching(opened, wait_s=_OTHER_WATCHER_S))
             except LockTimeout:
-                context.log.info("another process attends to new captures; this run has nothing to do")
+                context.log.info("another process already handles new captures; this run has nothing to do")
                 return
             account, opened = _follow(context, opened, lease, config.changes)
             held.close()  # the next run need not wait for this run's reports
@@ -139,7 +139,7 @@ def _end_well_when_stopped(context: dg.OpExecutionContext) -> Iterator[None]:
         run = context.instance.get_run_by_id(context.run_id)
         if run is None or run.status == dg.DagsterRunStatus.CANCELING:
             raise
-        context.log.info("stopped with the service; what is new meanwhile is found when it starts again")
+        context.log.info("stopped with the service; captures that arrive meanwhile are found when it starts again")
 
 
 def _take_new_trouble(watch: Watch, done: Rendered | None, library: Library, logged: set[str]) -> list[str]:

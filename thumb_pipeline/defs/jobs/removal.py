@@ -48,8 +48,8 @@ class RemovalConfig(RunConfig):
     expected_files: int | None = Field(
         default=None,
         description=(
-            "How many files are to go: what a dry run of the same reports as planned. Refused if it is another number "
-            "by then. Needed to delete for good, without trash, what no brake holds: by a purge, or by force."
+            "How many files to remove: the number that a dry run of the same reports as planned. The run is refused if "
+            "that number has changed. Required to delete for good where no brake applies: in a purge, or with force."
         ),
     )
 

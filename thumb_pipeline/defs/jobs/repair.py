@@ -29,7 +29,7 @@ class RepairConfig(RunConfig):
         ),
     )
     apply: bool = Field(
-        default=False, description="Do it. Without, nothing is changed and the numbers say what would be done."
+        default=False, description="Make the changes. Without it, the run only reports what would be changed."
     )
     accept_shrink: bool = Field(
         default=False,

@@ -97,7 +97,7 @@ def ask_again_for_lost_retries(instance: dg.DagsterInstance) -> None:
         if _is_forgotten(record, now):
             run = record.dagster_run
             instance.add_run_tags(run.run_id, {_ASKED_AGAIN_TAG: run.run_id})
-            instance.report_run_failed(run, "This run was to be repeated and was not: asked again.")
+            instance.report_run_failed(run, "This run should have been retried and was not; a retry is requested.")
 
 
 def _is_lost(library: Library, instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:

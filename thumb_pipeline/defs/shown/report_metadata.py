@@ -90,8 +90,8 @@ def unknown_folder_metadata(found: Discovery) -> Metadata:
     rows = [
         {
             "folder": folder,
-            "what": "no name of a camera or timelapse",
-            "to do": "rename it, or leave it: it is not read",
+            "what": "its name is not that of a camera or timelapse",
+            "to do": "rename it, or leave it; the pipeline ignores it",
         }
         for folder in found.unmatched
     ] + [
@@ -148,6 +148,6 @@ def _moment(column: str) -> pl.Expr:
 
 def _orphan_sentence(kinds: pl.DataFrame, n_files: int, n_bytes: int) -> str:
     if not n_files:
-        return "nothing lies in the variant folders that nothing expects"
+        return "every file in the variant folders is expected"
     by_kind = ", ".join(f"{n:,} {kind}" for kind, n, _ in _totals(kinds, "kind").iter_rows())
     return f"{counted(n_files, 'file')} that nothing expects, {human_bytes(n_bytes)}: {by_kind}"

@@ -105,9 +105,7 @@ class Removal:
         is_needed = must_be_counted(self.operation, is_forced=self.is_forced, is_for_good=is_for_good)
         if expected_files == n_files or (expected_files is None and not is_needed):
             return
-        given = (
-            "is not given, which this needs: it deletes for good" if expected_files is None else f"is {expected_files}"
-        )
+        given = "is not given, but is required to delete for good" if expected_files is None else f"is {expected_files}"
         raise Refused(
             f"this {self.operation.value} takes {counted(n_files, 'file')} now, and expected_files {given}; nothing "
             f"was changed. Look at a dry run of it; if that is what you want, repeat with expected_files: {n_files}"

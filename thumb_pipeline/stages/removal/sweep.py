@@ -226,7 +226,7 @@ def _objections_to_ages(library: Library, files: pl.DataFrame) -> list[str]:
     believed_from = f"{ages.steady_since + timedelta(seconds=TROUBLED_S):%Y-%m-%d %H:%M} UTC"
     lines = (
         f"this sweep would take {counted(n_aged, 'file')} for the age of their captures, and {ages.trouble}",
-        f"check the clock (date -u); if it is right, repeat with {FORCE}, or from {believed_from} on without",
+        f"check the clock (date -u); if it is right, repeat with {FORCE}, or without it from {believed_from} on",
     )
     return ["\n".join(lines)]
 

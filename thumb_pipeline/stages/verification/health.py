@@ -183,7 +183,7 @@ def _sentence(
         return f"the oldest capture without its variants waits {waits}; {late}"
     if question is Question.FAILURE_RATE:
         of_variants = f"{counts['failed']:,} of {counted(int(rows['required'].sum()), 'variant')} failed"
-        return f"{of_variants} ({measured['failed_ratio']:.2%}; {measured['max_failed_ratio']:.2%} may)"
+        return f"{of_variants} ({measured['failed_ratio']:.2%}; at most {measured['max_failed_ratio']:.2%})"
     if bad.is_empty():
         n_variants = counted(int(rows["required"].sum()), "variant")
         return f"{_RIGHT[question]}: {n_variants} in {counted(rows.height, 'timelapse')}"

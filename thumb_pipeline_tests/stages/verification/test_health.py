@@ -89,7 +89,7 @@ def test_failures_are_tolerated_up_to_the_share_that_the_settings_allow(done: Ar
     done.settings(more="[checks]\nmax_failed_ratio = 0.4")
     answer = asked(done)[Question.FAILURE_RATE]
     assert answer.passed
-    assert answer.sentence == "2 of 6 variants failed (33.33%; 40.00% may)"
+    assert answer.sentence == "2 of 6 variants failed (33.33%; at most 40.00%)"
     assert answer.remedies == []
 
 
