@@ -55,7 +55,7 @@ def register_timelapses(instance: dg.DagsterInstance, keys: Collection[str]) -> 
     known = set(instance.get_dynamic_partitions(TIMELAPSES))
     new = sorted(set(keys) - known)
     if new:
-        instance.add_dynamic_partitions("timelapse", new)
+        instance.add_dynamic_partitions(TIMELAPSES, new)
     return new
 
 
@@ -103,7 +103,7 @@ def _retire(library: Library, instance: dg.DagsterInstance, key: str, log: dg.Da
     except REFUSALS as refused:
         log.warning(f"{key} was not retired: {refused}")
         return False
-    instance.delete_dynamic_partition("timelapse", key)
+    instance.delete_dynamic_partition(TIMELAPSES, key)
     return True
 
 

@@ -23,12 +23,10 @@ from thumb_pipeline.stages.library.progress import Progress
 from thumb_pipeline.stages.workers.messages import KnownSource, ProofAnswer, ProveTask, ReadTask, RecordedFile
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
-"""What tells one file from another; the variant of a source is the empty text."""
-
 FILES = {
     "timelapse": pl.String,
     "source_name": pl.String,
-    "variant": pl.String,
+    "variant": pl.String,  # empty for sources
     "variant_path": pl.String,  # empty for sources
     "n_bytes": pl.Int64,  # of the file, as is the mtime
     "mtime_ns": pl.Int64,
