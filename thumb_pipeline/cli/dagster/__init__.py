@@ -1,1 +1,1 @@
-"""What the command line has to do with Dagster: its instance, its runs, its services and the guard before its page."""
+"""The command line's side of Dagster: its instance, runs and services, and the guard in front of its page."""

@@ -1,7 +1,7 @@
-"""Notices that a service of Dagster has lost the process in which it keeps our code, and has the page start another.
+"""Detects that a Dagster service has lost its code server (the child process with our code), and reloads the page's.
 
-Without it the daemon fails each tick until it gets itself a new one, every minute; the page shows what it remembers,
-and fails when a run is launched, until somebody presses *Reload*. The services themselves are in `services`.
+Without this, the daemon fails each tick until it starts a new code server, which it does every minute. The page shows
+what it remembers, and fails to launch runs until somebody presses *Reload*. The services themselves are in `services`.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ _ANSWER_S = 30.0
 
 
 def has_children(pid: int) -> bool:
-    """Whether a process has a living child; where the system does not tell, it is taken to have one."""
+    """Whether a process has a living child; true where the system does not list children."""
     listed = glob.glob(f"/proc/{pid}/task/*/children")
     children = [child for path in listed for child in _read(path).split()]
     return not listed or any(_is_alive(child) for child in children)
 
 
 def reload_code(url: str) -> None:
-    """Presses *Reload*. Where that fails, the next look finds the same and repeats it."""
+    """Does what *Reload* in the UI does. If that fails, the next check finds the same loss and tries again."""
     query = f"mutation {{ reloadRepositoryLocation(repositoryLocationName: {json.dumps(LOCATION)}) {{ __typename }} }}"
     body, kind = json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/graphql", body, kind)  # noqa: S310 -- loopback

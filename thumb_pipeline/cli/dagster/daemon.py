@@ -1,4 +1,4 @@
-"""Runs Dagster's daemon with all of its options, as a process that never makes its records anew where they are gone.
+"""Runs Dagster's daemon with all of its options, in a process that never recreates records that are gone.
 
 `up` starts it.
 """

@@ -1,8 +1,8 @@
-"""The guard before Dagster's page: decides which requests reach it, and says why another one does not.
+"""The guard in front of Dagster's page: decides which requests reach it, and answers the others with the reason.
 
 Dagster's page has no login, takes mutations by plain GET, and looks at neither `Host` nor `Origin`. A browser sends
-requests to this machine for any web page that asks it to, so without a guard every web page can launch every job. Of
-Dagster only the name `graphql` and its parameter `query` are known here; `page` puts the guard in its place.
+requests to this machine for any web page that asks it to, so without a guard every web page can launch every job. This
+module knows nothing of Dagster but the name `graphql` and its parameter `query`; `page` installs the guard.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 Application = Callable[[_Message, _Receive, _Send], Awaitable[None]]
-"""An ASGI application: it is called with what is asked (the scope), and ways to receive and to send."""
+"""An ASGI application: it is called with the scope (what is requested), and functions to receive and to send."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITE = frozenset({"same-origin", "none"})  # none: typed, or from a bookmark
@@ -26,8 +26,8 @@ _HOST = re.compile(r"(?P<name>[a-z0-9._-]+|\[[0-9a-f:.]+\])(?P<port>:[0-9]{1,5})
 _SHOWN_CHARACTERS = 100
 
 _NOT_FRAMED = (b"content-security-policy", b"frame-ancestors 'self'")
-"""Keeps other sites from showing the page in a frame and having its user click where they like. Browsers apply it
-together with Dagster's own policy."""
+"""Keeps other sites from showing the page in a frame and misleading its user's clicks. Browsers apply it together with
+Dagster's own policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Refusal:
     """Why a request does not reach the page.
 
     Attributes:
-        status: of HTTP.
+        status: HTTP status code.
         reason: a sentence, with what to do instead.
-        allowed: the methods that would have been right, where the method was not.
+        allowed: the methods that are allowed, if the method was wrong; else empty.
     """
 
     status: int
@@ -46,7 +46,7 @@ class Refusal:
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Of the answer; the connection ends with it, as the body of the request was not read."""
+        """Headers of the answer. They close the connection, because the body of the request was not read."""
         allow = [(b"allow", self.allowed.encode())] if self.allowed else []
         length = str(len(self.body)).encode()
         plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"x-content-type-options", b"nosniff")]
@@ -54,16 +54,16 @@ class Refusal:
 
     @property
     def body(self) -> bytes:
-        """What the answer says."""
+        """Body of the answer."""
         return f"{self.reason}\n".encode()
 
 
 class Guard:
-    """An application that hands on what may reach another one, and answers the rest itself.
+    """An ASGI application in front of another one: passes allowed requests on, and refuses the others itself.
 
     Args:
-        application: the one behind it.
-        bound: the address or name that the server was told to listen on.
+        application: the application behind it.
+        bound: the address or name that the server listens on.
     """
 
     def __init__(self, application: Application, bound: str) -> None:
@@ -84,8 +84,8 @@ def refusal_of(scope: _Message, bound: str) -> Refusal | None:
     """Why a request must not reach the page, or None where it may.
 
     Args:
-        scope: of an HTTP request or a WebSocket, as ASGI describes it.
-        bound: the address or name that the server was told to listen on.
+        scope: the ASGI scope of an HTTP request or a WebSocket.
+        bound: the address or name that the server listens on.
     """
     headers = _by_name(scope)
     return (
@@ -96,7 +96,7 @@ def refusal_of(scope: _Message, bound: str) -> Refusal | None:
 
 
 def _by_name(scope: _Message) -> dict[str, list[str]]:
-    """All values of each header; names of a WebSocket's come in any case."""
+    """All values of each header, by its name in lower case; a WebSocket's headers come in any case."""
     found: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
@@ -104,7 +104,7 @@ def _by_name(scope: _Message) -> dict[str, list[str]]:
 
 
 def _own_names(scope: _Message, bound: str) -> frozenset[str]:
-    """What was bound, and the address at which this very connection arrived: bound to all, a server has many."""
+    """The bound name, and the address at which this connection arrived: a server bound to all addresses has many."""
     arrived = (scope.get("server") or ("",))[0]
     return frozenset(name.lower() for name in (bound, arrived) if name and not _is_unspecified(name))
 
@@ -117,7 +117,7 @@ def _is_unspecified(name: str) -> bool:
 
 
 def _refusal_of_host(headers: dict[str, list[str]], own_names: frozenset[str]) -> Refusal | None:
-    """Against DNS that leads the name of another site here: the browser then takes this page for that site's."""
+    """Against DNS rebinding: another site's name leads here, and the browser takes this page for that site's."""
     hosts = headers.get("host", [])
     if len(hosts) == 1 and (found := _HOST.fullmatch(hosts[0])) is not None:
         name = found["name"].lower().strip("[]")
@@ -144,7 +144,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def _refusal_of_origin(headers: dict[str, list[str]], scheme: str) -> Refusal | None:
-    """Against scripts of another site; a WebSocket of theirs could read everything otherwise."""
+    """Against scripts of other sites, which could otherwise read everything through a WebSocket."""
     origins = headers.get("origin", [])
     scheme = _SCHEMES.get(scheme, scheme)
     port = _DEFAULT_PORTS.get(scheme, "")
@@ -157,7 +157,7 @@ def _refusal_of_origin(headers: dict[str, list[str]], scheme: str) -> Refusal | 
 
 
 def _refusal_of_action(scope: _Message, headers: dict[str, list[str]]) -> Refusal | None:
-    """Against what a browser sends for another site without asking: links, pictures, forms."""
+    """Against requests that a browser sends for another site without asking: links, pictures, forms."""
     if scope["method"] in _READING:
         return _refusal_of_query_in_address(scope)
     if scope["method"] != "POST":
@@ -172,7 +172,7 @@ def _refusal_of_action(scope: _Message, headers: dict[str, list[str]]) -> Refusa
 
 
 def _refusal_of_query_in_address(scope: _Message) -> Refusal | None:
-    """Dagster carries out what stands there. The path may be written in many ways, so its mention is enough."""
+    """Against GraphQL in the address, which Dagster executes. Any path with `graphql` counts, as spellings vary."""
     names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
     is_query = any(name.strip().lower().startswith("query") for name in names)
     if not is_query or "graphql" not in scope["path"].lower():
@@ -183,12 +183,12 @@ def _refusal_of_query_in_address(scope: _Message) -> Refusal | None:
 
 
 def _shown(text: str) -> str:
-    """Something that a stranger sent, fit to be printed."""
+    """Untrusted text, shortened and escaped so that it can be printed."""
     return ascii(text[:_SHOWN_CHARACTERS])
 
 
 async def _refuse(refusal: Refusal, scope: _Message, send: _Send) -> None:
-    """Answers a request, or the handshake of a WebSocket; where its server takes no sentence, by closing it."""
+    """Answers a request or a WebSocket's handshake; where the server takes no such answer, closes the WebSocket."""
     is_socket = scope["type"] == "websocket"
     if is_socket and "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008})

@@ -1,6 +1,6 @@
-"""Takes back the first opening of a library's Dagster records in SQLite, where the process was killed over it.
+"""Removes Dagster's event index in SQLite if the process that created it was killed before it was complete.
 
-Dagster makes the tables of its event index once, when the file does not exist yet; a file without them is never mended.
+Dagster creates the tables of the index only if its file does not exist yet; it never repairs a file without them.
 """
 
 import contextlib
@@ -11,13 +11,13 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.stages.library.library import Library
 
 _OF_THE_MAKING = {"alembic_version", "secondary_indexes"}
-"""Which version made the tables, and which of its migrations are done."""
+"""Tables that Dagster fills when it creates the index: the version of the tables, and the migrations that are done."""
 
 
 def discard_half_made(library: Library) -> bool:
-    """Removes the index of events if nothing was ever recorded in it, by anybody; whether it did.
+    """Removes the event index if nothing was ever recorded in it; returns whether it did.
 
-    To be called while no other process opens the records.
+    To be called only while no other process opens the records.
     """
     path = inside(library.dagster_home, "history", "runs", "index.db")
     if not os.path.exists(path) or _n_rows(path):
@@ -29,7 +29,7 @@ def discard_half_made(library: Library) -> bool:
 
 
 def _n_rows(path: str) -> int:
-    """Rows of all tables but those that Dagster itself fills when it makes them."""
+    """Counts the rows of all tables but those that Dagster fills when it creates the index."""
     with contextlib.closing(sqlite3.connect(path, timeout=30)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         counted = [name.replace('"', '""') for name in tables - _OF_THE_MAKING if not name.startswith("sqlite_")]

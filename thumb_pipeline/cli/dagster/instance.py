@@ -1,4 +1,4 @@
-"""Writes the Dagster files of a library: what its UI, daemon and commands share, and what code they load."""
+"""Writes the Dagster files of a library: the instance that UI, daemon and commands share, and the code they load."""
 
 import fcntl
 import functools
@@ -20,7 +20,7 @@ class InstanceUnusable(Exception):
 
 @functools.cache
 def instance_settings() -> str:
-    """What each library's Dagster instance is set to, beside where it keeps its records: `instance.yaml`."""
+    """The settings of every library's Dagster instance, all but the storage: the text of `instance.yaml`."""
     return (resources.files(__package__) / "instance.yaml").read_text(encoding="utf-8")
 
 
@@ -31,14 +31,14 @@ storage:
       env: {run_database.POSTGRES_VARIABLE}
 
 """
-"""Runs, events and schedules in the database that the environment names; else SQLite keeps them beside the file.
+"""Keeps runs, events and schedules in the database that the environment names; else SQLite keeps them beside the file.
 
-The variable and never the address: Dagster repeats this text on the command lines of its code servers.
+It holds the variable's name, never the address, because Dagster repeats this text on its code servers' command lines.
 """
 
 
 LOCATION = "thumb_pipeline"
-"""What Dagster calls our code."""
+"""The name of our code location in Dagster."""
 
 WORKSPACE = f"""\
 # What the UI and the daemon of this library load; thumb-pipeline writes this file.
@@ -50,11 +50,11 @@ load_from:
 
 
 _SQLITE_PATH_BYTES = 504
-"""SQLite keeps names of files in 512 bytes, and needs eight of them for the ending of its journal."""
+"""SQLite allows 512 bytes for the path of a file, and needs eight of them for the suffix of its journal."""
 
 
 def refuse_long_path(library: Library) -> None:
-    """For commands that are about to change something: SQLite says of a path that is too long only that it is no file.
+    """Refuses a path that is too long for SQLite before a command changes anything; SQLite's own error hides the cause.
 
     Raises:
         Refused: SQLite keeps the runs, and could not open a run's file in the state folder.
@@ -73,10 +73,10 @@ def refuse_long_path(library: Library) -> None:
 
 
 def settle_run_database(library: Library) -> None:
-    """Finds out, before a command changes anything, that the database of its runs can be used.
+    """Checks that the database of the runs can be used, before a command changes anything.
 
     Raises:
-        Refused: it cannot, it is another library's, or it is not the one that a running `up` works with.
+        Refused: it cannot be used, it is another library's, or a running `up` works with another one.
     """
     refuse_long_path(library)
     if run_database.read_address() is not None and _is_served_from_sqlite(library):
@@ -88,7 +88,7 @@ def settle_run_database(library: Library) -> None:
 
 
 def _settle(library: Library) -> bool:
-    """Whether PostgreSQL keeps the runs; the database is then this library's, and our processes know its address."""
+    """Whether PostgreSQL keeps the runs; if so, claims the database and tells our processes its address."""
     address = run_database.read_address()
     if address is None:
         if _is_on_postgres(library):
@@ -103,7 +103,7 @@ def _settle(library: Library) -> bool:
 
 
 def write_instance_files(library: Library) -> None:
-    """Makes `<state>/dagster/dagster.yaml` and `workspace.yaml` what this version wants them to be.
+    """Writes `<state>/dagster/dagster.yaml` and `workspace.yaml` as this version needs them.
 
     Raises:
         Refused: the state folder cannot be written, or the database of the runs cannot be used.
@@ -123,13 +123,16 @@ def write_instance_files(library: Library) -> None:
 
 
 def command_home(library: Library) -> str:
-    """The folder from which commands open the instance: the same storage, but their output stays on the terminal."""
+    """The folder from which commands open the instance: the same storage, but output stays on the terminal."""
     return inside(library.dagster_home, "command")
 
 
 def _command_settings(library: Library, storage: str) -> str:
-    """Dagster would redirect a command's own output into files, and leave the processes that copy it back behind."""
-    home = json.dumps(library.dagster_home)  # a JSON string is a YAML string, whatever the path is made of
+    """The instance settings for commands, without the capture of logs.
+
+    With it, Dagster would redirect a command's own output into files, and leave behind the processes that copy it back.
+    """
+    home = json.dumps(library.dagster_home)  # a JSON string is a YAML string, whatever is in the path
     storage = storage or f"storage:\n  sqlite:\n    base_dir: {home}\n\n"
     return f"""\
 {storage}local_artifact_storage:

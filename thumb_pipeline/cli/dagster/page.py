@@ -1,6 +1,6 @@
 """Serves Dagster's page behind the guard: `dagster-webserver` with all of its options, in one process.
 
-`up` starts it; whoever runs Dagster's services without `up` starts it in place of `dagster-webserver`.
+`up` starts it. To run Dagster's services without `up`, start it in place of `dagster-webserver`.
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ def _serve_guarded(application: Application, *, host: str, **options: Any) -> No
 
 
 def main() -> None:
-    """Runs Dagster's own command, which serves whatever it has made by `uvicorn.run`.
+    """Runs Dagster's own command, which serves its application with `uvicorn.run`.
 
-    It takes no middleware from outside, and made from its parts it would need most of `dagster._core`. So the one call
-    that serves anything in this process puts the guard before it, whatever Dagster calls it with.
+    The command takes no middleware from outside, and building its application from parts would need most of
+    `dagster._core`. So this process replaces `uvicorn.run`: every application it serves is behind the guard.
     """
     never_make_folders_anew()
     uvicorn.run = _serve_guarded  # type: ignore[assignment]

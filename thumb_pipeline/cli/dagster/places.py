@@ -1,6 +1,6 @@
-"""The places that `up` works in: its state, without which it ends, and the library, without which captures wait.
+"""The folders that `up` depends on: without its state it ends, without the library captures wait.
 
-That nothing makes a place anew meanwhile is the business of `stages.library.service_folders`.
+`stages.library.service_folders` makes sure that no process recreates a folder that is gone.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ _END_S = 1.0
 
 
 class StateGone(InstanceUnusable):
-    """The folder that `up` works in is gone, or another one stands in its place."""
+    """The folder that `up` works in is gone, or another folder is in its place."""
 
 
 class Places:
-    """Looks at them from time to time, and says once what became of them."""
+    """Checks these folders from time to time, and reports each change once."""
 
     def __init__(self, library: Library) -> None:
         self._state = library.state
@@ -34,10 +34,10 @@ class Places:
         self._said_of_library = ""
 
     def refuse_other_state(self) -> None:
-        """For each round of `up`: its services write where their folders were, not where they are.
+        """Checks in each round of `up` that its state folders are the same: the services write by path in any case.
 
         Raises:
-            StateGone: a folder of theirs was renamed, deleted, unmounted or replaced.
+            StateGone: one of the folders was renamed, deleted, unmounted or replaced.
         """
         for path, began_as in self._folders.items():
             try:
@@ -45,12 +45,12 @@ class Places:
             except (FileNotFoundError, NotADirectoryError):
                 raise StateGone(_lost(path, "is gone (renamed, deleted or unmounted)")) from None
             except OSError:
-                continue  # `tell` has words for it, and it may pass
+                continue  # `tell` reports it, and it may pass
             if became != began_as:
                 raise StateGone(_lost(path, "is another folder than before (replaced, mounted or unmounted)"))
 
     def tell(self) -> None:
-        """Says here what nobody else can: what is wrong with a disk, and when it is right again."""
+        """Prints what is wrong with a disk, and when it is right again; nothing else can report it."""
         self._said_of_disk = _say_news(
             self._trouble_of_disk(), self._said_of_disk, f"the disk of {self._state} is as it should be again"
         )
@@ -60,7 +60,7 @@ class Places:
         )
 
     def close(self) -> None:
-        """Leaves no question behind."""
+        """Ends the process that checks the library."""
         self._settings.close()
 
     def _trouble_of_disk(self) -> str:
@@ -73,7 +73,7 @@ class Places:
 
 
 class _Presence:
-    """Whether a file is there, asked in another process: a disk that hangs would hang whoever asks."""
+    """Checks in another process whether a file is there: a disk that hangs would hang the process that checks."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -82,7 +82,7 @@ class _Presence:
         self._trouble = ""
 
     def trouble(self) -> str:
-        """What is wrong, by the answer to the last question, and asks the next; empty where nothing is."""
+        """Returns what the last check found wrong, empty if nothing, and starts the next check."""
         code = None if self._asked is None else self._asked.poll()
         if code is not None:
             gone = f"{self.path} is gone: mount its disk, or put it back; captures wait until then"
@@ -95,7 +95,7 @@ class _Presence:
         return self._trouble
 
     def close(self) -> None:
-        """Ends the process that was asked; one that hangs in a disk ends when that answers."""
+        """Kills the process that checks; one that hangs on a disk ends when the disk answers."""
         if self._asked is not None:
             self._asked.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):

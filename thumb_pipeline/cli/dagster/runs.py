@@ -55,7 +55,7 @@ _INTERRUPTED = {dg.DagsterExecutionInterruptedError.__name__, "Stopped", Keyboar
 
 @dataclass(slots=True, kw_only=True)
 class RunOutcome:
-    """How a run ended: what its chunks did, and in a sentence why it did not get to its end."""
+    """How a run ended: what its chunks did and, if it did not finish, the reason in a sentence."""
 
     run_id: str
     done: ChunkResult = field(default_factory=ChunkResult)
@@ -64,7 +64,7 @@ class RunOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobOutcome:
-    """How a job of one op ended: what the op returned, or in a sentence why it did not get to its end.
+    """How a job of one op ended: what the op returned or, if it did not finish, the reason in a sentence.
 
     Attributes:
         is_refused: it stopped before anything was changed.
@@ -77,12 +77,12 @@ class JobOutcome:
 
 
 _STOP_WITHIN_S = 4.5
-"""A run that was asked stops in less; its process is killed then."""
+"""A run that is asked to stop needs less than this; after it, its process is killed."""
 
 _END_WITHIN_S = 15.0
 
 _MOST_SHOWN = 100
-"""Characters of a tag, which anybody may have given to a run."""
+"""Characters shown of a tag, as anybody may give a run a tag of any length."""
 
 
 def new_run_id() -> str:
@@ -92,7 +92,7 @@ def new_run_id() -> str:
 
 @contextmanager
 def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
-    """The library's own Dagster instance, made where there is none yet."""
+    """Opens the library's own Dagster instance; creates it if there is none yet."""
     write_instance_files(library)
     os.environ["DAGSTER_HOME"] = command_home(library)
     try:
@@ -103,7 +103,7 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
 
 
 def _storage_errors() -> tuple[type[Exception], ...]:
-    """What Dagster's storage raises when it cannot be used; asked for only when something was raised."""
+    """The exceptions of Dagster's storage when it cannot be used; called only when something was raised."""
     if run_database.read_address() is None:
         return (OperationalError,)
     from dagster_postgres.utils import DagsterPostgresException
@@ -122,27 +122,27 @@ def _why_unusable(library: Library, error: Exception) -> str:
 
 
 def make_instance(library: Library) -> None:
-    """Makes the library's Dagster instance where there is none yet, before several processes open it at once."""
+    """Creates the library's Dagster instance if there is none yet, before several processes open it at once."""
     with instance_of(library):
         pass
 
 
 def _opened(library: Library) -> dg.DagsterInstance:
-    """Opens the instance, one process at a time: two that meet a new one both create its tables, and one fails."""
+    """Opens the instance, one process at a time: if two open a new one, both create its tables, and one fails."""
     with library.locked(inside(library.dagster_home, ".opening")):
         try:
             return _complete_instance()
-        except dg.DagsterInvalidInvocationError:  # a table is not there
+        except dg.DagsterInvalidInvocationError:  # a table is missing
             if run_database.read_address() is not None or not discard_half_made(library):
                 raise
             return _complete_instance()
 
 
 def _complete_instance() -> dg.DagsterInstance:
-    """The instance with all of its tables, with the pool that the queue counts by, and nothing in it from the future.
+    """Opens the instance, checks its tables, frees ticks dated in the future, and creates the pool of the render queue.
 
-    Dagster learns of a pool when it first sees a run of it in the queue, and does not yet hold back what waits beside
-    that one.
+    Dagster itself creates a pool only when it first sees a run of it in the queue, and does not yet hold back the runs
+    that wait beside that one.
     """
     instance = dg.DagsterInstance.get()
     instance.get_runs(limit=1)
@@ -156,16 +156,16 @@ def _complete_instance() -> dg.DagsterInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """One run that waits, works or ended badly.
+    """One run that waits, works or has failed.
 
     Attributes:
         run_id: as the UI shows it.
-        order_id: of its order of work: the id of the first run that it repeats.
-        job: Dagster's name of it.
-        status: Dagster's word in small letters.
+        order_id: id of its order of work: that of the first run it repeats, or its own.
+        job: name of its job in Dagster.
+        status: Dagster's status in small letters.
         lane: its lane; "-" for a run of assets that waits.
-        since: when it began, or was asked for if it did not.
-        backfill_id: of the backfill that it is part of, or None.
+        since: when it began or, if it has not, when it was created.
+        backfill_id: id of the backfill that it is part of, or None.
     """
 
     run_id: str
@@ -178,17 +178,17 @@ class RunState:
 
     @property
     def is_of_assets(self) -> bool:
-        """Whether it was launched by hand or by a backfill, and Dagster has no name for it."""
+        """Whether it materializes assets without a named job: launched by hand or by a backfill."""
         return self.job == ASSETS_JOB
 
     @property
     def is_for_captures(self) -> bool:
-        """Whether it stays for new captures."""
+        """Whether it is the run that watches for new captures."""
         return self.job == CAPTURES_JOB
 
 
 def unfinished_runs(library: Library, instance: dg.DagsterInstance) -> list[RunState]:
-    """Runs that wait or work, the oldest first; those of killed commands are marked as failed before."""
+    """Runs that wait or work, the oldest first. First, runs of killed commands are marked as failed."""
     end_lost_runs(library, instance)
     records = instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED), ascending=True)
     return [_state(record) for record in records]
@@ -201,8 +201,8 @@ def failed_runs(instance: dg.DagsterInstance, *, limit: int) -> list[RunState]:
 
 
 def cancel(library: Library, instance: dg.DagsterInstance, run_ids: list[str]) -> list[str]:
-    """Stops runs: asks them, and kills the processes of those that go on; returns those that have not ended even so."""
-    asked_s = time.monotonic()  # the first one's time begins now, however many are asked after it
+    """Asks runs to stop, then kills the processes of those that go on; returns the ids of those that have not ended."""
+    asked_s = time.monotonic()  # the first run's time begins now, however many follow
     for run_id in run_ids:
         stop_run(library, instance, run_id)
     left = wait_for_end(instance, run_ids, timeout_s=asked_s + _STOP_WITHIN_S - time.monotonic())
@@ -218,7 +218,7 @@ def cancel(library: Library, instance: dg.DagsterInstance, run_ids: list[str]) -
 
 
 def wait_for_end(instance: dg.DagsterInstance, run_ids: list[str], *, timeout_s: float) -> list[str]:
-    """Waits until runs have ended; returns those that have not."""
+    """Waits until runs have ended; returns the ids of those that have not by then."""
     deadline = time.monotonic() + timeout_s
     while True:
         runs = [instance.get_run_by_id(run_id) for run_id in run_ids]
@@ -278,16 +278,16 @@ def carry_out_job(
     config: dict[str, Any],
     tags: dict[str, str] | None = None,
 ) -> JobOutcome:
-    """Runs a job of one op over the whole library, in this process, and hands on what the op returned.
+    """Runs a job of one op over the whole library, in this process, and returns what the op returned.
 
     Args:
         library: the library.
         job: the job's name.
-        run_id: of the run to be.
-        lease: ours; our successor finds by it that the run was killed.
+        run_id: id for the new run.
+        lease: our lease; the next process finds out by it that the run was killed.
         op: the name of its op.
-        config: the op's.
-        tags: of the run.
+        config: config of the op.
+        tags: tags of the run.
     """
     definition = build_definitions(library=library.root).resolve_job_def(job)
     result = _executed(library, definition, run_id, lease, {op: {"config": config}}, tags)
@@ -315,14 +315,14 @@ def _executed(
                 COMMAND_TAG: run_id,
                 clean_up.LEASE_TAG: clean_up.lease_tag(lease, run_id),
                 **NO_RETRY,
-            },  # a command is repeated by its user
-            resources={"io_manager": dg.mem_io_manager},  # one process: nothing is left for a later one to read
+            },  # its user repeats a command, not the daemon
+            resources={"io_manager": dg.mem_io_manager},  # one process: no later one reads the values
             raise_on_error=False,
         )
 
 
 def _is_refused(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether an op said so of its failure (`defs.runs.failures`)."""
+    """Whether an op marked its failure as a refusal (`defs.runs.failures`)."""
     failures = [event.step_failure_data.user_failure_data for event in result.all_events if event.is_step_failure]
     return any(failure is not None and REFUSED in failure.metadata for failure in failures)
 

@@ -1,7 +1,7 @@
-"""The processes behind `up`, Dagster's own commands: starts them, starts again what ended, ends them all.
+"""The services of `up`, which are Dagster's own commands: starts them, restarts those that ended, and ends them all.
 
-A service that was killed, by a kernel short of memory for one, must not wait for somebody who notices; one that ends as
-soon as it is started will not get better by it. What the user asked for and is told is in `up`.
+A service that was killed, for example by a kernel short of memory, is restarted without anybody's help. A service that
+ends soon after every start is given up. Options and messages of the command are in `up`.
 """
 
 import contextlib
@@ -26,9 +26,9 @@ from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 
-HOST = "127.0.0.1"  # the open-source UI has no login: every button is open to whoever reaches the port
+HOST = "127.0.0.1"  # the open-source UI has no login: anybody who reaches the port can press every button
 
-_MODULE = ("-P", "-m")  # by name, and no file of the folder where `up` was typed takes the place of a module
+_MODULE = ("-P", "-m")  # by name; with -P, no file of the current folder can shadow a module
 _LOG = "up.log"
 _PAGE = "web UI"
 _DAEMON = "daemon"
@@ -40,7 +40,7 @@ _SET_BACK_S = 60.0
 
 
 def pause_before_restart_s(n_short_lives: int) -> float | None:
-    """How long to wait before a service is started again; None where that has become pointless.
+    """Seconds to wait before a service is restarted; None if it is given up.
 
     Args:
         n_short_lives: how often in a row it ended within a minute of its start, this time included.
@@ -52,13 +52,13 @@ def pause_before_restart_s(n_short_lives: int) -> float | None:
 
 @dataclass(slots=True)
 class _Service:
-    """One command, its present process, and how it has fared.
+    """One service: its command, its current process, and its restarts.
 
     Attributes:
-        due_s: when it is to be started again; None while it runs.
+        due_s: when it is to be restarted, by the monotonic clock; None while it runs.
         pid_with_code: the last process that was seen to have a code server.
-        is_asked: its process was asked to end.
-        groups: process groups of earlier processes in which somebody may live on: runs outlive their daemon.
+        is_asked: whether its process was asked to end.
+        groups: process groups of its earlier processes; runs in them may outlive their daemon.
     """
 
     command: list[str]
@@ -72,15 +72,15 @@ class _Service:
 
 
 class Services:
-    """The web UI and the daemon of a library. A context; it ends them."""
+    """The web UI and the daemon of a library; leaving the context ends them."""
 
     def __init__(self, library: Library, port: int, *, free_daemon: Callable[[], None] = lambda: None) -> None:
         """Starts both.
 
         Args:
             library: the library.
-            port: for the page.
-            free_daemon: called before the daemon is started again after the clock went back: it frees what waits.
+            port: port of the page.
+            free_daemon: called before the daemon is restarted after the clock went back; frees what waits.
         """
         self.log = inside(library.state, _LOG)
         self.url = f"http://{HOST}:{port}"
@@ -108,11 +108,11 @@ class Services:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The present process of each service."""
+        """The pid of each service's current process."""
         return {name: service.process.pid for name, service in self._services.items()}
 
     def refuse_ended(self) -> None:
-        """For the time until the page has answered once: what ends so early is wrongly set up.
+        """Checks, until the page has answered, that no service has ended: one that ends so early is set up wrongly.
 
         Raises:
             Refused: a service ended by itself.
@@ -124,7 +124,7 @@ class Services:
                 raise Refused(f"the {name} {_how_it_ended(service.process)}; look into {self.log}")
 
     def attend(self) -> None:
-        """Starts again what ended by itself, after a pause that grows; to be called about twice a second.
+        """Restarts services that ended by themselves, after a growing pause; to be called about twice a second.
 
         Raises:
             Refused: a service ends again and again.
@@ -147,7 +147,7 @@ class Services:
             self._look_after_clock()
 
     def _look_after_code(self) -> None:
-        """Each keeps our code in a child of its own and does not miss it: the page never, the daemon for a minute."""
+        """Replaces code servers that were killed. The page never notices such a loss, the daemon after a minute."""
         for name, service in self._services.items():
             pid = service.process.pid
             if code_server.has_children(pid):
@@ -157,7 +157,7 @@ class Services:
                 code_server.reload_code(self.url) if name == _PAGE else self._stop(service)
 
     def _look_after_clock(self) -> None:
-        """Dagster's daemon waits by the wall clock: when that is set back, it waits until it has caught up."""
+        """Restarts the daemon if the clock was set back: it would wait until the wall clock has caught up."""
         clock_s = time.time() - time.monotonic()
         back_s, self._clock_s = self._clock_s - clock_s, clock_s
         if back_s > _SET_BACK_S:
@@ -172,7 +172,7 @@ class Services:
             self._is_set_back = False
 
     def _stop(self, service: _Service) -> None:
-        """Asks a service to end, and the second time makes it; it is then started again."""
+        """Sends a service SIGTERM, and the second time SIGKILL; `attend` then restarts it."""
         service.process.send_signal(signal.SIGKILL if service.is_asked else signal.SIGTERM)
         service.is_asked = True
 
@@ -200,7 +200,7 @@ class Services:
             )
 
     def _end(self, *, within_s: float) -> None:
-        """Asks each service's whole process group to end, and after a few seconds makes it."""
+        """Sends SIGTERM to each service's whole process group, and SIGKILL after `within_s` seconds at most."""
         groups = {group for service in self._services.values() for group in (service.process.pid, *service.groups)}
         for group in groups:
             _signalled(group, signal.SIGTERM)
@@ -220,13 +220,16 @@ def _environment(library: Library) -> dict[str, str]:
         "DAGSTER_HOME": library.dagster_home,
         LIBRARY_VARIABLE: library.root,
         "PYTHONUNBUFFERED": "1",
-        # A tick that meets a huge folder on a slow disk takes longer than Dagster's minute.
+        # A tick that lists a huge folder on a slow disk takes longer than Dagster's default, a minute.
         "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS": "300",
     }
 
 
 def _prepare_service() -> None:
-    """A script's background job starts with SIGINT ignored, and Dagster then ignores SIGTERM as well."""
+    """Runs in the new process: ties its life to ours, and restores the default handling of signals.
+
+    A script's background job starts with SIGINT ignored, and Dagster then ignores SIGTERM as well.
+    """
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -238,7 +241,10 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
 
 
 def _signalled(group: int, number: int) -> bool:
-    """Sends a signal to a process group; whether there is one. Who is asked regularly meets no group of strangers."""
+    """Sends a signal to a process group; returns whether the group exists.
+
+    Groups are probed so often that no foreign group can have taken over the id of one that ended.
+    """
     try:
         os.killpg(group, number)
     except ProcessLookupError:
