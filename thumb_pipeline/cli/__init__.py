@@ -1,4 +1,4 @@
-"""The command `thumb-pipeline`: `commands`, one module each, and `dagster`, the only place here that talks to it."""
+"""The command `thumb-pipeline`: `commands` has a module for each command, and only `dagster` talks to Dagster."""
 
 from thumb_pipeline.cli.app import main
 

@@ -1,6 +1,6 @@
-"""Puts the commands together, and turns whatever ends one into a sentence and an exit code.
+"""Finds the module of each command, and turns every error that ends a command into a message and an exit code.
 
-Exit codes: 0 done, 1 done but some sources failed or something is left that is not valid, 2 refused before anything
+Exit codes: 0 done, 1 done but some sources failed or something invalid is left, 2 refused before anything
 changed (usage, settings, environment, brake), 3 stopped part-way and safe to repeat.
 """
 
@@ -39,13 +39,13 @@ COMMANDS = {
     "cancel": "Stop runs and backfills; what they finished is kept.",
     "up": "Start a library's web UI and daemon; Ctrl-C stops both.",
 }
-"""Each command, in the module of its name, and the first line of its help."""
+"""Each command and the first line of its help. The module of a command has the same name."""
 
 _PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 
 class _Commands(Mapping[str, Any]):
-    """The commands by name; the module of one is imported when it is asked for, so that none pays for the others."""
+    """The commands by name. A module is imported when its command is looked up, so no command loads the others."""
 
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
@@ -66,7 +66,7 @@ class _Group(TyperGroup):
         super().__init__(**attributes)
         self.commands = _Commands()  # type: ignore[assignment]  # none is ever added
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- what it is called with
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 -- Click's signature
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -96,11 +96,11 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line; every way out has an exit code and, but for success, a sentence on standard error."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's stop is a Ctrl-C
+    """Runs the command line. Every exit has its code; every exit but success has a message on standard error too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a service manager's SIGTERM acts as Ctrl-C
     for number in (signal.SIGINT, signal.SIGTERM):
-        atexit.register(signal.signal, number, signal.SIG_IGN)  # all is done and said: a late stop changes no exit code
-    atexit.register(gc.freeze)  # what Dagster and Polars leave takes 0.6 s to collect, seconds on a busy machine
+        atexit.register(signal.signal, number, signal.SIG_IGN)  # work is done: a late signal changes no exit code
+    atexit.register(gc.freeze)  # collecting what Dagster and Polars leave takes 0.6 s, seconds on a busy machine
     try:
         app(standalone_mode=True)
     except REFUSALS as refused:
@@ -114,7 +114,7 @@ def main() -> None:
     except OSError as error:
         complain(_stopped_by_system(error))
         sys.exit(ExitCode.STOPPED)
-    except Exception:  # noqa: BLE001 -- whatever it is, exit code 1 would say that the work was done
+    except Exception:  # noqa: BLE001 -- Python's own exit code 1 would mean that the work was done
         traceback.print_exc()
         complain("stopped by a fault of the program; what was finished is kept. Please report the lines above")
         sys.exit(ExitCode.STOPPED)
@@ -125,11 +125,11 @@ def main() -> None:
 
 
 _TYPER_STOPPED = 130
-"""What Typer makes of Ctrl-C while a command runs."""
+"""The exit code that Typer gives Ctrl-C while a command runs."""
 
 
 def _stopped_by_system(error: OSError) -> str:
-    """What the operating system refused in a place that has no words of its own for it."""
+    """The message for a system call that failed where no other code handles its error."""
     what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
     return f"{what}; what was finished is kept: {remedy_of(error)}, then run the same command again"
 

@@ -1,6 +1,6 @@
-"""How commands talk: tables and sentences on a terminal, plain lines elsewhere, one JSON document with --json.
+"""What commands print: tables and sentences on a terminal, plain lines elsewhere, one JSON document with --json.
 
-Standard output carries results; everything said on the way goes to standard error.
+Results go to standard output; progress, notes and errors go to standard error.
 """
 
 import json
@@ -29,7 +29,7 @@ from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline.stages.library.service_folders import LIBRARY_VARIABLE
 
 COMMAND_VARIABLE = "THUMB_PIPELINE_COMMAND"
-"""Set by `run.py`: how its user starts this program."""
+"""Set by `run.py` to the command that starts this program, so that hints can be typed as printed."""
 
 STOPPED = "stopped; what was finished is kept, repeat the command to go on"
 _PLAIN_LINE_EVERY_S = 5.0
@@ -52,10 +52,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 
 
 def open_chosen_library(path: str | None) -> Library:
-    """The library that --library or the environment names.
+    """Opens the library that --library or the environment names.
 
     Raises:
-        Refused: none is named, or it cannot be opened, be it for its settings.
+        Refused: no library is named, or it cannot be opened, for example because of its settings.
     """
     library = open_library(named_library(path))
     settings_in_force.keep(library)
@@ -63,16 +63,16 @@ def open_chosen_library(path: str | None) -> Library:
 
 
 def open_in_force_library(path: str | None) -> Library:
-    """The same for commands that must work whatever its settings say: with the last ones that could be used.
+    """Opens it for commands that must work even if thumbs.toml is unusable: with the last usable settings.
 
     Raises:
-        Refused: none is named, or it cannot be opened.
+        Refused: no library is named, or it cannot be opened.
     """
     return settings_in_force.open_in_force(named_library(path))
 
 
 def say_trouble(library: Library) -> None:
-    """Says on standard error that other settings than the file's are in force, where that is so."""
+    """Warns on standard error if the settings in force are not those of thumbs.toml."""
     if library.trouble is not None:
         complain(str(library.trouble))
 
@@ -81,7 +81,7 @@ def named_library(path: str | None) -> str:
     """The folder that --library or the environment names.
 
     Raises:
-        Refused: neither does.
+        Refused: neither names one.
     """
     if not path:
         raise Refused(f"name the library: --library DIR, or set {LIBRARY_VARIABLE}")
@@ -89,7 +89,7 @@ def named_library(path: str | None) -> str:
 
 
 def source_text(argument: str) -> str:
-    """A source's name as typed, or as we print it, as text."""
+    """The text form of a source's name, given as it is on disk or as we print it."""
     try:
         names.to_bytes(argument)
     except (ValueError, UnicodeEncodeError):
@@ -98,25 +98,25 @@ def source_text(argument: str) -> str:
 
 
 def where_frames_go(library: Library) -> str:
-    """What to do about a library without sources."""
+    """The hint for a library without sources: where frames belong."""
     return f"there are no frames; they belong into folders like {library.cameras}/camera-1/timelapse-1/frames/"
 
 
 def say(line: str) -> None:
-    """A line or several for the operator, on standard error; nothing in them moves a terminal's cursor."""
+    """Prints one or more lines on standard error; nothing in them can move a terminal's cursor."""
     sys.stderr.write(plain_lines(line) + "\n")
 
 
 def complain(message: str) -> None:
-    """Why a command stops, on standard error."""
+    """Prints on standard error why a command stops."""
     say(f"thumb-pipeline: {message}")
 
 
 def confirm(what: str) -> None:
-    """Has the operator type yes before something that is hard to undo.
+    """Asks the operator to type yes before something that is hard to undo.
 
     Raises:
-        Refused: nobody is there to ask, or the answer is another.
+        Refused: there is no terminal to ask on, or the answer is not yes.
     """
     if not os.isatty(0):
         raise Refused(f"to {what} without a terminal to ask on, repeat with --yes; nothing was changed")
@@ -127,12 +127,12 @@ def confirm(what: str) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """The one document of a command run with --json."""
+    """Prints the one document of a command run with --json."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on standard output; numbers to the right of the first column."""
+    """Prints a table on standard output; every column but the first is aligned right."""
     table = Table(title=title, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
@@ -142,7 +142,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
 
 def command_line(*arguments: str) -> str:
-    """A command of ours as its user would type it."""
+    """One of our commands, as the user would type it."""
     return f"{os.environ.get(COMMAND_VARIABLE) or 'thumb-pipeline'} {shlex.join(arguments)}"
 
 
@@ -152,7 +152,7 @@ class _Rate(ProgressColumn):
 
 
 class Gauge:
-    """Shows how many of how many are done: a bar on a terminal, a line every few seconds elsewhere."""
+    """Shows how much is done: a bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self, what: str, bar: Progress | None) -> None:
         self._what = what
@@ -168,7 +168,7 @@ class Gauge:
             return
         now = time.monotonic()
         if self._first is None:
-            self._first = n_done, now  # what came before was starting up, not work
+            self._first = n_done, now  # the time before was start-up, not work
         if now - self._told_at >= _PLAIN_LINE_EVERY_S:
             self._told_at = now
             n_first, started = self._first
@@ -179,7 +179,7 @@ class Gauge:
 
 @contextmanager
 def gauge(what: str) -> Iterator[Gauge]:
-    """A gauge on standard error while the block runs."""
+    """Shows a gauge on standard error while the block runs."""
     if not sys.stderr.isatty():
         yield Gauge(what, None)
         return

@@ -42,7 +42,7 @@ def selection_of(
     trust_existing: bool,
     accept_shrink: bool,
 ) -> Selection:
-    """What the options mean."""
+    """The selection that the options describe."""
     return Selection(
         timelapses=tuple(timelapses or ()),
         sources=tuple(source_text(name) for name in sources or ()),

@@ -1,1 +1,1 @@
-"""The commands, one module each: options, one call of a stage or of a run, sentences. What they do is in `stages`."""
+"""The commands, one module each: it reads options, calls a stage or a run, and prints. The work is in `stages`."""

@@ -1,4 +1,4 @@
-"""`thumb-pipeline adopt`: makes folders outside of a library its own that an earlier version made."""
+"""`thumb-pipeline adopt`: marks the folders outside of a library that belong to it."""
 
 from typing import Annotated
 
@@ -18,8 +18,8 @@ def adopt(
 ) -> None:
     """Make folders outside of the library its own.
 
-    These are the ones that storage.state and storage.variants name. It is needed once for those that an earlier version
-    made; new ones are marked at the first use.
+    These are the folders that storage.state and storage.variants name. It is needed once for folders that an earlier
+    version made; new ones are marked at the first use.
     """
     opened, folders = adopt_folders(named_library(library), accept_others=yes)
     if json:

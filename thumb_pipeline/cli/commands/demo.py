@@ -1,4 +1,4 @@
-"""`thumb-pipeline demo`: a small library that looks like something, and the whole pipeline run over it."""
+"""`thumb-pipeline demo`: draws a small library, and runs the whole pipeline over it."""
 
 import os
 from dataclasses import asdict
@@ -70,7 +70,7 @@ def _make(folder: str, *, json: bool) -> None:
 
 
 def _refuse_strangers(root: Path) -> None:
-    """The demo writes frames, so it never does in a folder that holds somebody's pictures."""
+    """Refuses a folder that is no demo's: the demo writes frames, and never among somebody's pictures."""
     if not root.exists():
         return
     if not root.is_dir():

@@ -1,6 +1,6 @@
 """`thumb-pipeline generate`: makes what is missing or stale.
 
-Lists and plans first; Dagster is started only when there is something to do, and its run is what the UI shows.
+It lists and plans first, and starts Dagster only if there is something to do. The UI shows that run.
 """
 
 import time
@@ -45,7 +45,7 @@ _CHEAP_TO_LIST = 50_000
 
 @dataclass(slots=True, kw_only=True)
 class Summary:
-    """What `generate` came to; `sources`, `failed`, `pending` count sources, the others variants."""
+    """The result of `generate`; `sources`, `failed`, `pending` count sources, the others variants."""
 
     sources: int
     rendered: int = 0
@@ -95,7 +95,7 @@ def conclude(library: Library, done: Summary, run_ids: list[str], stopped: str |
 
 
 def generate_library(library: Library, selection: Selection) -> tuple[Summary, list[str], str | None]:
-    """Plans and carries out; returns the summary, the ids of the runs, and why it stopped part-way, if it did."""
+    """Plans and renders; returns the summary, the ids of the runs, and why it stopped part-way, if it did."""
     started = time.monotonic()
     refuse_long_path(library)
     with library.lease() as lease:
@@ -121,7 +121,7 @@ def generate_library(library: Library, selection: Selection) -> tuple[Summary, l
             run_id = runs.new_run_id()
             order = work_orders.place(library, plan, run_id, lease=lease)
             statistics = not selection.sources and _is_worth_measuring(order.n_variants, plan.n_sources)
-            del plan  # half a million sources are not needed twice
+            del plan  # frees the memory of half a million rows
             stopped = carry_out(library, order, run_id, lease, done, statistics=statistics)
             run_ids.append(run_id)
     done.duration_s = round(time.monotonic() - started, 3)
@@ -140,7 +140,7 @@ def carry_out(
 ) -> str | None:
     """Runs an order of work, adds what it did to `done`, and returns why it stopped part-way, if it did.
 
-    `n_before` of its sources were done when it was stopped the last time.
+    `n_before` counts its sources that were done before it was stopped the last time.
     """
     from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
@@ -164,17 +164,23 @@ def carry_out(
 
 
 def _is_worth_measuring(n_variants: int, n_sources: int) -> bool:
-    """Statistics list the whole library again: too dear after one frame in half a million, which changes no digit."""
+    """Whether to measure statistics after the run.
+
+    They list the whole library again: too much work after one frame in half a million, which changes no digit.
+    """
     return n_sources <= _CHEAP_TO_LIST or n_variants >= n_sources / 100
 
 
 def _is_something_to_retire(library: Library, selection: Selection) -> bool:
-    """Nothing of a timelapse is left only after its last sources were accepted as gone; runs retire its partition."""
+    """Whether a timelapse is gone, so that a run has to retire its partition.
+
+    It is gone only once the loss of its last sources was accepted.
+    """
     return selection.accept_shrink and bool(find_gone_timelapses(library))
 
 
 def put_right_after_killed(library: Library) -> None:
-    """Puts right what killed commands left behind: unfinished files, orders of work, runs that nobody ends."""
+    """Cleans up what killed commands left behind: unfinished files, orders of work, runs that no process ends."""
 
     def end_their_runs() -> None:
         from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work

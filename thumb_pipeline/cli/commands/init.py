@@ -21,7 +21,7 @@ def init(
 ) -> None:
     """Make a folder a library: write its thumbs.toml.
 
-    Where there is one already, nothing is changed.
+    If there is one already, nothing is changed.
     """
     root = folder or library
     if not root:

@@ -81,7 +81,7 @@ def plan(
 
 
 def say_what_is_left_out(made: Plan) -> None:
-    """Nothing is skipped in silence: folders that match no pattern, and what is no regular file among the frames."""
+    """Prints what is left out: unmatched folders, and in frames/ what is hidden, temporary or no regular file."""
     for folder in made.unmatched:
         say(f"{folder} is no camera's or timelapse's folder and is left out; rename it to be included")
     others = [name for part in made.parts for name in part.survey.others]

@@ -1,4 +1,4 @@
-"""`thumb-pipeline purge`: removes all variants of a choice, with their records; asks before it does."""
+"""`thumb-pipeline purge`: removes the chosen variants and their records, all by default; asks first."""
 
 from typing import Annotated
 

@@ -1,6 +1,6 @@
 """`thumb-pipeline regenerate`: renders again what is right already, and goes on where it was stopped.
 
-What is to be done is planned by `stages.rendering.regenerate`; it is carried out as by `generate`.
+`stages.rendering.regenerate` plans the work; it is carried out as in `generate`.
 """
 
 import time
@@ -75,10 +75,10 @@ def regenerate(
 
 
 def _refuse_unclear(wanted: Regeneration, *, everything: bool) -> None:
-    """Has the user say either what to render again or that it is everything; a limit goes with both.
+    """Checks that the user gave either --all or a choice; --limit goes with both.
 
     Raises:
-        Refused: neither, or both, were said.
+        Refused: neither or both were given.
     """
     if everything and wanted.is_narrowed:
         raise Refused(f"--all is the whole library: leave it out, or leave out {_CHOICES}")
@@ -109,7 +109,7 @@ def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[
 
 
 def _resumed(library: Library, wanted: Regeneration, run_id: str) -> tuple[WorkOrder, int] | None:
-    """The order of the last time the same was asked for, if that was stopped, and how many sources are done of it."""
+    """Takes over the stopped order of an earlier call with the same options; returns it and how many sources it did."""
     earlier = work_orders.list_unfinished(library, wanted.asked)
     if earlier is None:
         return None
@@ -122,10 +122,10 @@ def _resumed(library: Library, wanted: Regeneration, run_id: str) -> tuple[WorkO
 
 
 def _refuse_under_way(library: Library, order_id: str) -> None:
-    """Leaves an order to the run that is carrying it out.
+    """Checks that no run is carrying out an order already.
 
     Raises:
-        Refused: there is one.
+        Refused: one is.
     """
     from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
@@ -152,7 +152,7 @@ def _placed(library: Library, wanted: Regeneration, lease: Lease, done: Summary,
 
 
 def _announce(work: Forecast) -> None:
-    """How many, how many bytes, how long: said before anything is replaced."""
+    """Prints the forecast before anything is replaced: how many variants, how many bytes, how long."""
     say(
         f"{counted(work.n_variants, 'variant')} of {counted(work.n_sources, 'source')}: reads "
         f"{human_bytes(work.n_bytes)}, writes about {human_bytes(work.n_bytes_written)}, takes about "

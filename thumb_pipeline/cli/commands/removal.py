@@ -1,6 +1,6 @@
-"""What `sweep` and `purge` have in common: the options, the plan in a table, and the run that carries it out.
+"""What `sweep` and `purge` share: the options, the plan in a table, and the run that carries it out.
 
-What is removed is decided in `stages`; this is the words.
+`stages` decides what is removed; this module prints it.
 """
 
 from dataclasses import replace
@@ -32,7 +32,7 @@ _OPS = {Operation.SWEEP: "sweep_orphans", Operation.PURGE: "purge_variants"}
 
 
 def show(library: Library, removal: Removal) -> None:
-    """The plan: the same whether it is carried out or not."""
+    """Prints the plan, the same for a dry run and for --apply."""
     rows = [
         [f"{key}  {kind.replace('_', ' ')}", f"{n:,}", human_bytes(n_bytes)]
         for key, kind, n, n_bytes in removal.summary().iter_rows()
@@ -61,7 +61,7 @@ def show(library: Library, removal: Removal) -> None:
 
 
 def show_dry_run(library: Library, removal: Removal, *, json: bool) -> None:
-    """The plan as the result of a dry run, with what would stop it."""
+    """Prints the plan as the result of a dry run, with the objections that would stop it."""
     say_objections(removal)
     if json:
         print_json(removal.document())
@@ -74,13 +74,13 @@ def show_dry_run(library: Library, removal: Removal, *, json: bool) -> None:
 
 
 def say_objections(removal: Removal) -> None:
-    """What stands against a plan, and whether that was overruled."""
+    """Prints the objections to a plan, and whether they were overruled."""
     for objection in removal.objections:
         say(f"--apply would be refused:\n{objection}" if not removal.is_forced else f"overruled:\n{objection}")
 
 
 def say_dry_run(library: Library, removal: Removal) -> None:
-    """What a sweep after another command would take, in words beside that command's own result."""
+    """Prints what a sweep after another command would remove, on standard error beside that command's result."""
     say_objections(removal)
     if not removal.files.is_empty():
         size = human_bytes(removal.n_bytes)
@@ -88,7 +88,7 @@ def say_dry_run(library: Library, removal: Removal) -> None:
 
 
 def carry_out_and_say(library: Library, removal: Removal, lease: Lease, *, json: bool) -> None:
-    """Carries the plan out, and ends with the exit code that tells how."""
+    """Carries the plan out and prints the result; ends with exit code 1 if a file was kept."""
     done = run_removal(library, removal, lease)
     if json:
         print_json({name: value for name, value in done.items() if name not in _SAID})
@@ -101,12 +101,12 @@ def carry_out_and_say(library: Library, removal: Removal, lease: Lease, *, json:
 
 
 def run_removal(library: Library, removal: Removal, lease: Lease) -> dict[str, Any]:
-    """Writes the plan down, runs the job that carries exactly it out, and returns what that came to."""
+    """Writes the plan to a journal, runs the job that carries out exactly this plan, and returns its result."""
     from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     refuse_long_path(library)
     run_id = runs.new_run_id()
-    wish = replace(removal.wish, expected_files=removal.files.height)  # it was shown, and is this very plan
+    wish = replace(removal.wish, expected_files=removal.files.height)  # the user has seen this very plan
     with journal.lock_removals(library):
         run.write_down(library, replace(removal, wish=wish), run_id, lease)
     config = {
@@ -127,7 +127,7 @@ def run_removal(library: Library, removal: Removal, lease: Lease) -> dict[str, A
 
 
 def output_of(outcome: "JobOutcome", remedy: str | None) -> dict[str, Any]:
-    """What a job's op returned; where it did not get that far, the end of this command, with what can be done."""
+    """Returns what a job's op returned; if the job did not finish, ends the command with the reason and the remedy."""
     if outcome.is_refused:
         complain(str(outcome.stopped))
         raise typer.Exit(ExitCode.REFUSED)
@@ -140,13 +140,13 @@ def output_of(outcome: "JobOutcome", remedy: str | None) -> dict[str, Any]:
 
 
 def say_what_was_kept(by_reason: dict[str, int]) -> None:
-    """Files that stayed, and why."""
+    """Prints how many files were kept, and why."""
     for reason, n in sorted(by_reason.items()):
         say(f"{counted(n, 'file')} kept: {KEPT_MEANING[KeptReason(reason)]}")
 
 
 def say_what_expired(done: dict[str, Any]) -> None:
-    """What left the trash for good meanwhile, as its time was over, and what did not, with the reason."""
+    """Prints which expired runs were deleted from the trash, and the reason if some were not."""
     for sentence in [*done["trash_emptied"], done["trash_kept"]]:
         if sentence is not None:
             say(sentence)
@@ -176,7 +176,7 @@ def _keep_days(library: Library) -> str:
 
 
 def _arguments(wish: RemovalWish) -> list[str]:
-    """The options that make a dry run the real one."""
+    """The options that repeat a dry run with --apply."""
     chosen = [part for key in wish.timelapses for part in ("--timelapse", key)]
     chosen += [part for name in wish.variants for part in ("--variant", name)]
     said = {"--force": wish.force, "--no-trash": not wish.use_trash, "--policy": wish.by_policy}

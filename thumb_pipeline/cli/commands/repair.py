@@ -1,6 +1,6 @@
-"""`thumb-pipeline repair`: puts right without rendering what can be; a dry run unless --apply is given.
+"""`thumb-pipeline repair`: puts right what can be without rendering; a dry run unless --apply is given.
 
-What it does is decided in `stages.repair.repair`. With --apply it runs as a job, so that the UI shows it.
+`stages.repair.repair` decides what is done. With --apply it runs as a job, so that the UI shows it.
 """
 
 from dataclasses import replace
@@ -84,7 +84,7 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
 
 
 def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
-    """How many unmatched files went, or would go; a brake keeps them and says so."""
+    """Removes the unmatched files; returns how many went, or would go. A brake keeps them and is printed."""
     keys = find_timelapses(library, chosen)
     with library.lease() as lease:
         unmatched = repair_timelapses(library, keys, lease, apply=False, accept_shrink=accept_shrink).unmatched

@@ -38,7 +38,7 @@ def print_coverage(measured: Measurement) -> None:
     by_timelapse = measured.coverage_by_timelapse
     rows = []
     if by_timelapse["timelapse"].n_unique() <= _SHOWN_TIMELAPSES:
-        order = pl.Enum(measured.coverage["variant"])  # as in the settings, here as in the total
+        order = pl.Enum(measured.coverage["variant"])  # as in the settings, and as in the total
         ordered = by_timelapse.sort("timelapse", pl.col("variant").cast(order))
         rows = [_row(f"{row[0]}  {row[1]}", *row[2:]) for row in ordered.iter_rows()]
     rows += [_row(f"all  {row[0]}", *row[1:]) for row in measured.coverage.iter_rows()]

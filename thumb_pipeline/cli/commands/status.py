@@ -47,7 +47,7 @@ class _Seen:
     trouble: str | None = None
 
     def pace(self, backfill: BackfillState, now: datetime) -> Pace:
-        """How fast a backfill goes; one that is being stopped goes nowhere."""
+        """The rate of a backfill; none for one that has not begun or is being stopped."""
         if backfill.working_since is None or backfill.working_since > now or backfill.status != "requested":
             return Pace()
         mine = [run.order_id for run in self.live if run.backfill_id == backfill.backfill_id]
@@ -79,7 +79,7 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
 
 
 def _seen(library: Library, now: datetime) -> _Seen:
-    """The runs, also where the records of a timelapse cannot be read."""
+    """Reads runs and progress; if the records of a timelapse cannot be read, the runs alone."""
     with runs.instance_of(library) as instance:
         live = runs.unfinished_runs(library, instance)
         failed = runs.failed_runs(instance, limit=_N_FAILED_RUNS)
@@ -90,7 +90,7 @@ def _seen(library: Library, now: datetime) -> _Seen:
             found = activity(library, now=now, within=_DAY)
         except REFUSALS as refused:
             return _Seen(live=live, failed=failed, backfills=backfills, trouble=str(refused))
-        later = runs.unfinished_runs(library, instance)  # what began meanwhile was not stopped
+        later = runs.unfinished_runs(library, instance)  # a run that began meanwhile was not stopped
     taken = {run.order_id for run in [*live, *later]}
     stopped = [order for order in progress.values() if order.run_id not in taken and not order.is_held]
     return _Seen(live=live, failed=failed, backfills=backfills, progress=progress, stopped=stopped, found=found)
@@ -206,7 +206,7 @@ def _how_to_go_on(order: OrderProgress) -> str:
 
 
 def _command(order: OrderProgress) -> str | None:
-    """What its user typed, where that goes on with an order."""
+    """The command that goes on with an order; None if no command does."""
     return command_line("regenerate", *options_for(order.asked)) if order.goes_on_by_command else None
 
 

@@ -1,4 +1,4 @@
-"""`thumb-pipeline sweep`: removes what nothing expects, into a trash; a dry run unless told otherwise."""
+"""`thumb-pipeline sweep`: removes files that nothing expects, into a trash; a dry run unless --apply is given."""
 
 from typing import Annotated
 

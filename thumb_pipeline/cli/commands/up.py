@@ -1,6 +1,6 @@
 """`thumb-pipeline up`: the web UI and the daemon of a library, on this machine only, until Ctrl-C.
 
-What the user asks for and is told; the processes themselves are in `services`.
+It holds the options and the messages; the processes themselves are in `services`.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ def _make_instance(library: Library) -> None:
 
 
 def _free_daemon(library: Library) -> None:
-    """Opening the instance frees what a clock that was set back holds; a database that is away is met again later."""
+    """Frees ticks that a clock set back holds up, by opening the instance; reports a database that is away."""
     try:
         _make_instance(library)
     except (*REFUSALS, InstanceUnusable) as unusable:
@@ -72,7 +72,7 @@ def _free_daemon(library: Library) -> None:
 
 @contextlib.contextmanager
 def _only_one(library: Library) -> Iterator[None]:
-    """Two daemons on one instance are not supported by Dagster; a lock that dies with us prevents them."""
+    """Holds a lock that ends with this process: Dagster does not support two daemons on one instance."""
     library.claim_state()
     os.makedirs(library.dagster_home, exist_ok=True)
     with open(up_lock(library), "w", encoding="utf-8") as file:
@@ -98,7 +98,7 @@ def _free_port(first: int) -> int:
 
 
 def _serve(services: Services, *, json: bool) -> None:
-    """Says where the page is once it answers, then tends the services until somebody stops us or one is past help."""
+    """Prints the page's address once it answers; then restarts services until we are stopped or one is given up."""
     signal.signal(signal.SIGTERM, _interrupt)
     say(f"starting the web UI and the daemon (their log: {services.log}) …")
     try:
@@ -132,10 +132,10 @@ def _wait_until_it_answers(services: Services) -> None:
 
 
 def refuse_unguarded(url: str) -> None:
-    """Asks a page under a name that is not its own: another version of Dagster might serve it past the guard.
+    """Checks that the page refuses a foreign host name: another version of Dagster might serve it without the guard.
 
     Raises:
-        Refused: it answers.
+        Refused: the page answers.
     """
     request = urllib.request.Request(f"{url}/server_info", headers={"Host": "another-site.invalid"})  # noqa: S310
     try:

@@ -1,6 +1,6 @@
 """`thumb-pipeline verify`: compares every variant with what should be there, and says what to do about the rest.
 
-Counting is done in `stages.verification.verify`, the sentence is `stages.verification.words`.
+`stages.verification.verify` counts; `stages.verification.words` makes the sentences.
 """
 
 from typing import Annotated
@@ -50,7 +50,7 @@ def verify(
 
 
 def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
-    """Verdicts and timelapses of the chosen part, which are kept as well, and the keys that lost too many sources."""
+    """Verifies and records the chosen part; returns verdicts, timelapses, and the keys that lost too many sources."""
     keys = find_timelapses(library, chosen)
     counts, timelapses = [library.verdicts.schema.empty()], [library.verified.schema.empty()]
     n_told, shrunken = 0, set[str]()
@@ -70,7 +70,7 @@ def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.Da
 
 
 def _tell_of_files(wrong: pl.DataFrame, n_told: int) -> int:
-    """Names the files that were opened and found wrong, the first of them; returns how many there were so far."""
+    """Prints the first files that were opened and found wrong; returns how many there were so far."""
     for row in wrong.head(max(0, _SHOWN_FILES - n_told)).iter_rows(named=True):
         place = row["variant_path"] or f"{FRAMES_FOLDER}/{row['source_name']}"
         say(f"{row['timelapse']}/{place}: {row['state']}: {row['detail']}")
