@@ -110,7 +110,7 @@ def main() -> None:
         complain(str(error))
         sys.exit(ExitCode.STOPPED)
     except KeyboardInterrupt:
-        _stopped()
+        _exit_stopped()
     except OSError as error:
         complain(_stopped_by_system(error))
         sys.exit(ExitCode.STOPPED)
@@ -121,7 +121,7 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code != _TYPER_STOPPED:
             raise
-        _stopped()
+        _exit_stopped()
 
 
 _TYPER_STOPPED = 130
@@ -134,6 +134,6 @@ def _stopped_by_system(error: OSError) -> str:
     return f"{what}; what was finished is kept: {remedy_of(error)}, then run the same command again"
 
 
-def _stopped() -> NoReturn:
+def _exit_stopped() -> NoReturn:
     complain(STOPPED)
     sys.exit(ExitCode.STOPPED)

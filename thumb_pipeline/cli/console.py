@@ -158,7 +158,7 @@ class Gauge:
         self._what = what
         self._bar = bar
         self._task = None if bar is None else bar.add_task(what, total=None)
-        self._told_at = time.monotonic()
+        self._printed_at = time.monotonic()
         self._first: tuple[int, float] | None = None
 
     def show(self, n_done: int, n_all: int) -> None:
@@ -169,12 +169,12 @@ class Gauge:
         now = time.monotonic()
         if self._first is None:
             self._first = n_done, now  # the time before was start-up, not work
-        if now - self._told_at >= _PLAIN_LINE_EVERY_S:
-            self._told_at = now
+        if now - self._printed_at >= _PLAIN_LINE_EVERY_S:
+            self._printed_at = now
             n_first, started = self._first
             rate = (n_done - n_first) / (now - started) if now > started else 0.0
-            left = human_seconds((n_all - n_done) / rate) if rate else "unknown"
-            say(f"{self._what}: {n_done} of {n_all}, {rate:.1f}/s, {left} left")
+            time_left = human_seconds((n_all - n_done) / rate) if rate else "unknown"
+            say(f"{self._what}: {n_done} of {n_all}, {rate:.1f}/s, {time_left} left")
 
 
 @contextmanager

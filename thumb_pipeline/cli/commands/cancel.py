@@ -45,19 +45,19 @@ def cancel(
         backfills = [each for each in run_id if runs.stop_backfill(instance, each)]
         chosen = [each for each in run_id if each not in backfills]
         chosen += [each for one in backfills for each in runs.runs_of(instance, one) if each not in chosen]
-        left = runs.cancel(opened, instance, chosen)
-    _tell_cancelled(chosen, left, backfills, json=json)
+        still_running = runs.cancel(opened, instance, chosen)
+    _print_cancelled(chosen, still_running, backfills, json=json)
     if any(run.is_for_captures for run in live if run.run_id in chosen):
         say("up starts another run for new captures; to rest, switch new_captures_sensor off in the UI (Automation)")
-    if left:
-        say(f"still stopping: {', '.join(left)}; look again with status")
+    if still_running:
+        say(f"still stopping: {', '.join(still_running)}; look again with status")
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _tell_cancelled(chosen: list[str], left: list[str], backfills: list[str], *, json: bool) -> None:
-    cancelled = [each for each in chosen if each not in left]
+def _print_cancelled(chosen: list[str], still_running: list[str], backfills: list[str], *, json: bool) -> None:
+    cancelled = [each for each in chosen if each not in still_running]
     if json:
-        print_json({"cancelled": cancelled, "left": left, "backfills": backfills})
+        print_json({"cancelled": cancelled, "left": still_running, "backfills": backfills})
     elif backfills:
         typer.echo(f"{counted(len(backfills), 'backfill')} and {counted(len(cancelled), 'run')} cancelled")
     elif chosen:

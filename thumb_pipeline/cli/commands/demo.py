@@ -39,7 +39,7 @@ def demo(
 
 def _make(folder: str, *, json: bool) -> None:
     root = Path(folder)
-    _refuse_strangers(root)
+    _refuse_other_folder(root)
     initialise(folder)
     library = open_library(folder)
     library.claim_state()
@@ -69,7 +69,7 @@ def _make(folder: str, *, json: bool) -> None:
     typer.echo(f"next, look at the runs in the browser: {command_line('up', '--library', folder)}")
 
 
-def _refuse_strangers(root: Path) -> None:
+def _refuse_other_folder(root: Path) -> None:
     """Refuses a folder that is no demo's: the demo writes frames, and never among somebody's pictures."""
     if not root.exists():
         return

@@ -71,7 +71,7 @@ def regenerate(
         limit=limit,
     )
     _refuse_unclear(wanted, everything=everything)
-    conclude(opened, *_regenerated(opened, wanted), json=json)
+    conclude(opened, *_run_regeneration(opened, wanted), json=json)
 
 
 def _refuse_unclear(wanted: Regeneration, *, everything: bool) -> None:
@@ -87,7 +87,7 @@ def _refuse_unclear(wanted: Regeneration, *, everything: bool) -> None:
         raise Refused(f"say what to render again: --all, or {_CHOICES}{limit}")
 
 
-def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[str], str | None]:
+def _run_regeneration(library: Library, wanted: Regeneration) -> tuple[Summary, list[str], str | None]:
     from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     started = time.monotonic()
@@ -98,8 +98,8 @@ def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[
         put_right_after_killed(library)
         done = Summary(sources=0)
         run_id = runs.new_run_id()
-        resumed = _resumed(library, wanted, run_id)
-        order, n_before = resumed or (_placed(library, wanted, lease, done, run_id), 0)
+        resumed = _resume_order(library, wanted, run_id)
+        order, n_before = resumed or (_place_order(library, wanted, lease, done, run_id), 0)
         if order is not None:
             done.sources = done.sources or order.n_sources
             stopped = carry_out(library, order, run_id, lease, done, statistics=True, n_before=n_before)
@@ -108,17 +108,17 @@ def _regenerated(library: Library, wanted: Regeneration) -> tuple[Summary, list[
     return done, run_ids, stopped
 
 
-def _resumed(library: Library, wanted: Regeneration, run_id: str) -> tuple[WorkOrder, int] | None:
+def _resume_order(library: Library, wanted: Regeneration, run_id: str) -> tuple[WorkOrder, int] | None:
     """Takes over the stopped order of an earlier call with the same options; returns it and how many sources it did."""
     earlier = work_orders.list_unfinished(library, wanted.asked)
     if earlier is None:
         return None
     _refuse_under_way(library, earlier)
     order = work_orders.hand_over(library, earlier, run_id)
-    left = forecast_left(library, order)
-    say(f"going on with run {earlier}, of {order.placed_at}: {left.n_variants:,} of {order.n_variants:,} variants left")
-    _announce(left)
-    return order, order.n_sources - left.n_sources
+    rest = forecast_left(library, order)
+    say(f"going on with run {earlier}, of {order.placed_at}: {rest.n_variants:,} of {order.n_variants:,} variants left")
+    _print_forecast(rest)
+    return order, order.n_sources - rest.n_sources
 
 
 def _refuse_under_way(library: Library, order_id: str) -> None:
@@ -138,8 +138,7 @@ def _refuse_under_way(library: Library, order_id: str) -> None:
         )
 
 
-def _placed(library: Library, wanted: Regeneration, lease: Lease, done: Summary, run_id: str) -> WorkOrder | None:
-
+def _place_order(library: Library, wanted: Regeneration, lease: Lease, done: Summary, run_id: str) -> WorkOrder | None:
     with gauge("examining") as progress:
         plan = plan_regeneration(library, wanted, lease, on_progress=progress.show)
     accept_plan.record(library, plan)
@@ -147,11 +146,11 @@ def _placed(library: Library, wanted: Regeneration, lease: Lease, done: Summary,
     if plan.rows.is_empty():
         return None
     order = work_orders.place(library, plan, run_id, asked=wanted.asked)
-    _announce(forecast(plan, order))
+    _print_forecast(forecast(plan, order))
     return order
 
 
-def _announce(work: Forecast) -> None:
+def _print_forecast(work: Forecast) -> None:
     """Prints the forecast before anything is replaced: how many variants, how many bytes, how long."""
     say(
         f"{counted(work.n_variants, 'variant')} of {counted(work.n_sources, 'source')}: reads "

@@ -27,7 +27,7 @@ NoTrashOption = Annotated[bool, typer.Option("--no-trash", help="Delete for good
 
 _SHOWN_TIMELAPSES = 20
 _SHOWN_FILES = 10
-_SAID = ("kept_by_reason", "trash_emptied", "trash_kept")
+_NOT_IN_JSON = ("kept_by_reason", "trash_emptied", "trash_kept")
 _OPS = {Operation.SWEEP: "sweep_orphans", Operation.PURGE: "purge_variants"}
 
 
@@ -91,7 +91,7 @@ def carry_out_and_say(library: Library, removal: Removal, lease: Lease, *, json:
     """Carries the plan out and prints the result; ends with exit code 1 if a file was kept."""
     done = run_removal(library, removal, lease)
     if json:
-        print_json({name: value for name, value in done.items() if name not in _SAID})
+        print_json({name: value for name, value in done.items() if name not in _NOT_IN_JSON})
     else:
         _print(done, library, removal.wish)
     say_what_was_kept(done["kept_by_reason"])
@@ -179,6 +179,6 @@ def _arguments(wish: RemovalWish) -> list[str]:
     """The options that repeat a dry run with --apply."""
     chosen = [part for key in wish.timelapses for part in ("--timelapse", key)]
     chosen += [part for name in wish.variants for part in ("--variant", name)]
-    said = {"--force": wish.force, "--no-trash": not wish.use_trash, "--policy": wish.by_policy}
-    flags = [option for option, is_said in said.items() if is_said]
+    options = {"--force": wish.force, "--no-trash": not wish.use_trash, "--policy": wish.by_policy}
+    flags = [option for option, is_set in options.items() if is_set]
     return [*chosen, *flags, "--apply"]

@@ -29,7 +29,7 @@ from thumb_pipeline.stages.removal.planned import RemovalWish
 from thumb_pipeline.stages.removal.run import plan_removal
 from thumb_pipeline.stages.repair.repair import repair as repair_timelapses
 
-_PROMISED = (
+_JSON_KEYS = (
     *("orphaned_files_found", "files_matched", "files_unmatched"),
     *("files_deleted", "records_updated", "timelapses_affected"),
 )
@@ -50,11 +50,11 @@ def repair(
 ) -> None:
     """Bring files back to their sources, and records to the files."""
     opened, keys = open_chosen_library(library), timelapse or []
-    done = _applied(opened, keys, accept_shrink) if apply else _dry_run(opened, keys, accept_shrink)
+    done = _apply_repair(opened, keys, accept_shrink) if apply else _dry_run(opened, keys, accept_shrink)
     if sweep:
-        done["files_deleted"] = _swept(opened, keys, accept_shrink, force=force, apply=apply)
+        done["files_deleted"] = _sweep_unmatched(opened, keys, accept_shrink, force=force, apply=apply)
     if json:
-        print_json({name: done[name] for name in _PROMISED})
+        print_json({name: done[name] for name in _JSON_KEYS})
     else:
         _print(done, keys, apply=apply, sweep=sweep)
     if _unmatched_left(done) or done["files_redundant"] or done["variants_for_generate"]:
@@ -70,7 +70,7 @@ def _dry_run(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
     return {**done.document(), **done.left()}
 
 
-def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
+def _apply_repair(library: Library, chosen: list[str], accept_shrink: bool) -> dict[str, int]:
     from thumb_pipeline.cli.dagster import runs  # Dagster takes a second to load: only where there is work
 
     config = {"timelapses": chosen, "apply": True, "accept_shrink": accept_shrink}
@@ -83,7 +83,7 @@ def _applied(library: Library, chosen: list[str], accept_shrink: bool) -> dict[s
     return done
 
 
-def _swept(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
+def _sweep_unmatched(library: Library, chosen: list[str], accept_shrink: bool, *, force: bool, apply: bool) -> int:
     """Removes the unmatched files; returns how many went, or would go. A brake keeps them and is printed."""
     keys = find_timelapses(library, chosen)
     with library.lease() as lease:

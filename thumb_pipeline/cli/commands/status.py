@@ -35,15 +35,15 @@ _BACKFILL_WORDS = {"requested": "under way", "canceling": "being cancelled", "fa
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """All that `status` tells. Without `found`, the records cannot be read; `trouble` says why."""
+class _Snapshot:
+    """All that `status` prints. `recent` is None if the records cannot be read; `trouble` then says why."""
 
     live: list[RunState]
     failed: list[RunState]
     backfills: list[BackfillState]
     progress: dict[str, OrderProgress] = field(default_factory=dict)
     stopped: list[OrderProgress] = field(default_factory=list)
-    found: Activity | None = None
+    recent: Activity | None = None
     trouble: str | None = None
 
     def pace(self, backfill: BackfillState, now: datetime) -> Pace:
@@ -66,19 +66,19 @@ def status(library: LibraryOption = None, json: JsonOption = False) -> None:
     opened = open_in_force_library(library)
     now = datetime.now(UTC)
     settle_run_database(opened)
-    seen = _seen(opened, now)
+    snapshot = _take_snapshot(opened, now)
     if json:
-        print_json({"settings": _settings(opened.trouble), **_document(seen, now)})
+        print_json({"settings": _settings(opened.trouble), **_document(snapshot, now)})
     else:
         if opened.trouble is not None:
             typer.echo(str(opened.trouble))
-        _print(seen, now)
-    if seen.trouble:
-        complain(seen.trouble)
+        _print(snapshot, now)
+    if snapshot.trouble:
+        complain(snapshot.trouble)
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _seen(library: Library, now: datetime) -> _Seen:
+def _take_snapshot(library: Library, now: datetime) -> _Snapshot:
     """Reads runs and progress; if the records of a timelapse cannot be read, the runs alone."""
     with runs.instance_of(library) as instance:
         live = runs.unfinished_runs(library, instance)
@@ -87,28 +87,28 @@ def _seen(library: Library, now: datetime) -> _Seen:
         begun = {run.order_id: run.since for run in live if run.status == _AT_WORK}
         try:
             progress = {order.run_id: order for order in orders(library, now=now, begun=begun)}
-            found = activity(library, now=now, within=_DAY)
+            recent = activity(library, now=now, within=_DAY)
         except REFUSALS as refused:
-            return _Seen(live=live, failed=failed, backfills=backfills, trouble=str(refused))
+            return _Snapshot(live=live, failed=failed, backfills=backfills, trouble=str(refused))
         later = runs.unfinished_runs(library, instance)  # a run that began meanwhile was not stopped
-    taken = {run.order_id for run in [*live, *later]}
-    stopped = [order for order in progress.values() if order.run_id not in taken and not order.is_held]
-    return _Seen(live=live, failed=failed, backfills=backfills, progress=progress, stopped=stopped, found=found)
+    live_orders = {run.order_id for run in [*live, *later]}
+    stopped = [order for order in progress.values() if order.run_id not in live_orders and not order.is_held]
+    return _Snapshot(live=live, failed=failed, backfills=backfills, progress=progress, stopped=stopped, recent=recent)
 
 
-def _document(seen: _Seen, now: datetime) -> dict[str, object]:
-    found = seen.found
-    failures = () if found is None else found.failures.iter_rows(named=True)
+def _document(snapshot: _Snapshot, now: datetime) -> dict[str, object]:
+    recent = snapshot.recent
+    failures = () if recent is None else recent.failures.iter_rows(named=True)
     return {
-        "runs": [{**_plain(run), "progress": _progress(seen.progress.get(run.order_id))} for run in seen.live],
-        "backfills": [{**_plain(one), **asdict(seen.pace(one, now))} for one in seen.backfills],
-        "stopped": [_progress(order) for order in seen.stopped],
-        "pending": None if found is None else found.n_pending,
-        "failed": None if found is None else found.n_failed,
-        "failed_24h": None if found is None else found.n_newly_failed,
-        "completed_24h": None if found is None else found.n_made,
+        "runs": [{**_fields(run), "progress": _progress(snapshot.progress.get(run.order_id))} for run in snapshot.live],
+        "backfills": [{**_fields(one), **asdict(snapshot.pace(one, now))} for one in snapshot.backfills],
+        "stopped": [_progress(order) for order in snapshot.stopped],
+        "pending": None if recent is None else recent.n_pending,
+        "failed": None if recent is None else recent.n_failed,
+        "failed_24h": None if recent is None else recent.n_newly_failed,
+        "completed_24h": None if recent is None else recent.n_made,
         "last_failures": [{**row, "recorded_at": row["recorded_at"].isoformat()} for row in failures],
-        "last_failed_runs": [_plain(run) for run in seen.failed],
+        "last_failed_runs": [_fields(run) for run in snapshot.failed],
     }
 
 
@@ -118,44 +118,44 @@ def _settings(trouble: SettingsTrouble | None) -> dict[str, object] | None:
     return {"faults": list(trouble.faults), "in_force_since": trouble.in_force_since.isoformat()}
 
 
-def _plain(state: RunState | BackfillState) -> dict[str, object]:
+def _fields(state: RunState | BackfillState) -> dict[str, object]:
     return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in asdict(state).items()}
 
 
 def _progress(order: OrderProgress | None) -> dict[str, object] | None:
     if order is None:
         return None
-    told = asdict(order)
-    del told["asked"], told["is_held"]
-    return {**told, "command": _command(order)}
+    fields = asdict(order)
+    del fields["asked"], fields["is_held"]
+    return {**fields, "command": _command(order)}
 
 
-def _print(seen: _Seen, now: datetime) -> None:
-    if not seen.live and not seen.backfills:
+def _print(snapshot: _Snapshot, now: datetime) -> None:
+    if not snapshot.live and not snapshot.backfills:
         typer.echo(_NOTHING)
-    for run in seen.live:
-        _print_run(run, seen.progress.get(run.order_id), now)
-    for backfill in seen.backfills:
-        _print_backfill(backfill, seen.pace(backfill, now), now)
-    for order in seen.stopped:
+    for run in snapshot.live:
+        _print_run(run, snapshot.progress.get(run.order_id), now)
+    for backfill in snapshot.backfills:
+        _print_backfill(backfill, snapshot.pace(backfill, now), now)
+    for order in snapshot.stopped:
         typer.echo(f"{order.run_id}  stopped  {_done(order)}; {_how_to_go_on(order)}")
-    if seen.found is not None:
-        _print_found(seen.found, now)
-    for run in seen.failed:
-        typer.echo(f"  run {run.run_id} ({_what(run)}) failed {_ago(run.since, now)}")
+    if snapshot.recent is not None:
+        _print_activity(snapshot.recent, now)
+    for run in snapshot.failed:
+        typer.echo(f"  run {run.run_id} ({_job_words(run)}) failed {_ago(run.since, now)}")
 
 
 def _print_run(run: RunState, order: OrderProgress | None, now: datetime) -> None:
     lane = "" if run.lane == "-" else f"  lane {run.lane}"
     since = "was asked for" if run.status in _WAITING else "began"
-    typer.echo(f"{run.run_id}  {_what(run)}  {run.status.replace('_', ' ')}{lane}  {since} {_ago(run.since, now)}")
+    typer.echo(f"{run.run_id}  {_job_words(run)}  {run.status.replace('_', ' ')}{lane}  {since} {_ago(run.since, now)}")
     if order is not None:
-        typer.echo(f"  {_words(order)}")
+        typer.echo(f"  {_progress_words(order)}")
     elif run.is_for_captures and run.status == _AT_WORK:
         typer.echo("  watches for new frames and renders them as they come")
 
 
-def _what(run: RunState) -> str:
+def _job_words(run: RunState) -> str:
     job = "assets" if run.is_of_assets else run.job
     return job if run.backfill_id is None else f"{job} of backfill {run.backfill_id}"
 
@@ -171,19 +171,19 @@ def _print_backfill(backfill: BackfillState, pace: Pace, now: datetime) -> None:
     typer.echo(f"  {backfill.n_done:,} done, {backfill.n_failed:,} failed, {n_left:,} to go{rate}; {runs}")
 
 
-def _print_found(found: Activity, now: datetime) -> None:
+def _print_activity(recent: Activity, now: datetime) -> None:
     typer.echo(
-        f"last 24 h: {counted(found.n_made, 'variant')} made, {counted(found.n_newly_failed, 'source')} failed; "
-        f"in all {found.n_failed:,} failed, {found.n_pending:,} still being written"
+        f"last 24 h: {counted(recent.n_made, 'variant')} made, {counted(recent.n_newly_failed, 'source')} failed; "
+        f"in all {recent.n_failed:,} failed, {recent.n_pending:,} still being written"
     )
-    for row in found.failures.iter_rows(named=True):
+    for row in recent.failures.iter_rows(named=True):
         typer.echo(
             f"  {row['timelapse']}/{row['source_name']}: {row['reason']} ({plain(row['detail'] or '')}), "
             f"{_ago(row['recorded_at'], now)}"
         )
 
 
-def _words(order: OrderProgress) -> str:
+def _progress_words(order: OrderProgress) -> str:
     if order.n_done == order.n_variants:
         return f"{_done(order)}; reports what it did"
     return f"{_done(order)}, {_rate(order)}"

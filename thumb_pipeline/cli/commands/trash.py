@@ -42,13 +42,12 @@ def trash(
         raise Refused("runs are named with --empty; to bring one back: thumb-pipeline restore RUN_ID")
     if empty and expired:
         raise Refused("--empty takes what is named, or all; --expired what is too old: choose one")
-    emptied = _emptied(opened, run_id or [], empty=empty, expired=expired, yes=yes)
+    emptied = _empty_trash(opened, run_id or [], empty=empty, expired=expired, yes=yes)
     _show(opened, emptied, json=json)
     _say_what_stays(opened)
 
 
-def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> list[Entry]:
-
+def _empty_trash(library: Library, run_ids: list[str], *, empty: bool, expired: bool, yes: bool) -> list[Entry]:
     if expired:
         with journal.lock_removals(library):
             return trashed.empty_expired(library)
@@ -66,14 +65,13 @@ def _emptied(library: Library, run_ids: list[str], *, empty: bool, expired: bool
 
 
 def _show(library: Library, emptied: list[Entry], *, json: bool) -> None:
-
-    found = list_entries(library)
+    entries = list_entries(library)
     if json:
         print_json(
             {
-                "entries": [_as_json(entry) for entry in found],
-                "n_files": sum(entry.n_files for entry in found),
-                "n_bytes": sum(entry.n_bytes for entry in found),
+                "entries": [_as_json(entry) for entry in entries],
+                "n_files": sum(entry.n_files for entry in entries),
+                "n_bytes": sum(entry.n_bytes for entry in entries),
                 "emptied": [entry.run_id for entry in emptied],
                 "freed_n_bytes": sum(entry.n_bytes for entry in emptied),
             }
@@ -84,7 +82,7 @@ def _show(library: Library, emptied: list[Entry], *, json: bool) -> None:
         typer.echo(f"{counted(len(emptied), 'run')} emptied, {human_bytes(freed)} freed")
     for entry in emptied:
         typer.echo(f"  {entry}")
-    if not found:
+    if not entries:
         typer.echo("the trash is empty")
         return
     rows = [
@@ -95,17 +93,16 @@ def _show(library: Library, emptied: list[Entry], *, json: bool) -> None:
             human_bytes(entry.n_bytes),
             _moment(entry.expires_at),
         ]
-        for entry in found
+        for entry in entries
     ]
     print_table("Trash", ["run", "removed", "files", "bytes", "expires"], rows)
     typer.echo(
-        f"{human_bytes(sum(entry.n_bytes for entry in found))} in {library.trash}; they are freed when they are "
+        f"{human_bytes(sum(entry.n_bytes for entry in entries))} in {library.trash}; they are freed when they are "
         "emptied, or when they have expired, by the next sweep or purge with --apply"
     )
 
 
 def _say_what_stays(library: Library) -> None:
-
     reason = reason_not_to_expire(library)
     if reason is not None:
         say(reason)

@@ -50,7 +50,7 @@ def up(
     opened = open_in_force_library(library)
     say_trouble(opened)
     refuse_long_path(opened)
-    with _only_one(opened):
+    with _hold_up_lock(opened):
         _make_instance(opened)
         chosen = _free_port(port)
         with Services(opened, chosen, free_daemon=lambda: _free_daemon(opened)) as services:
@@ -58,7 +58,6 @@ def up(
 
 
 def _make_instance(library: Library) -> None:
-
     make_instance(library)
 
 
@@ -71,7 +70,7 @@ def _free_daemon(library: Library) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(library: Library) -> Iterator[None]:
+def _hold_up_lock(library: Library) -> Iterator[None]:
     """Holds a lock that ends with this process: Dagster does not support two daemons on one instance."""
     library.claim_state()
     os.makedirs(library.dagster_home, exist_ok=True)

@@ -40,7 +40,7 @@ def verify(
 ) -> None:
     """Compare every variant with what should be there; read-only."""
     opened = open_chosen_library(library)
-    counts, timelapses, shrunken = _verified(opened, timelapse or [], deep=deep)
+    counts, timelapses, shrunken = _run_verification(opened, timelapse or [], deep=deep)
     if json:
         print_json(_document(counts, timelapses, list(opened.settings.specs)))
     else:
@@ -49,17 +49,19 @@ def verify(
         raise typer.Exit(ExitCode.INCOMPLETE)
 
 
-def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
+def _run_verification(
+    library: Library, chosen: list[str], *, deep: bool
+) -> tuple[pl.DataFrame, pl.DataFrame, set[str]]:
     """Verifies and records the chosen part; returns verdicts, timelapses, and the keys that lost too many sources."""
     keys = find_timelapses(library, chosen)
     counts, timelapses = [library.verdicts.schema.empty()], [library.verified.schema.empty()]
-    n_told, shrunken = 0, set[str]()
+    n_printed, shrunken = 0, set[str]()
     with library.lease() as lease, gauge("opening" if deep else "examining") as progress:
         for part in verify_timelapses(library, keys, lease, deep=deep, on_progress=progress.show):
             verdicts.keep(library, part)
             counts.append(part.verdicts)
             timelapses.append(part.timelapses)
-            n_told = _tell_of_files(part.proven.wrong, n_told)
+            n_printed = _print_wrong_files(part.proven.wrong, n_printed)
             for lost in part.survey.shrunken:
                 shrunken.add(lost.timelapse)
                 say(
@@ -69,14 +71,14 @@ def _verified(library: Library, chosen: list[str], *, deep: bool) -> tuple[pl.Da
     return pl.concat(counts), pl.concat(timelapses), shrunken
 
 
-def _tell_of_files(wrong: pl.DataFrame, n_told: int) -> int:
+def _print_wrong_files(wrong: pl.DataFrame, n_printed: int) -> int:
     """Prints the first files that were opened and found wrong; returns how many there were so far."""
-    for row in wrong.head(max(0, _SHOWN_FILES - n_told)).iter_rows(named=True):
+    for row in wrong.head(max(0, _SHOWN_FILES - n_printed)).iter_rows(named=True):
         place = row["variant_path"] or f"{FRAMES_FOLDER}/{row['source_name']}"
         say(f"{row['timelapse']}/{place}: {row['state']}: {row['detail']}")
-    if n_told <= _SHOWN_FILES < n_told + wrong.height:
+    if n_printed <= _SHOWN_FILES < n_printed + wrong.height:
         say("… and more such files; the table datasets/findings in the state folder has them all")
-    return n_told + wrong.height
+    return n_printed + wrong.height
 
 
 def _document(counts: pl.DataFrame, timelapses: pl.DataFrame, variants: list[str]) -> dict[str, object]:
@@ -92,8 +94,8 @@ def _document(counts: pl.DataFrame, timelapses: pl.DataFrame, variants: list[str
             "unreadable_sources": row["unreadable"],
             **{f"{name}_count": {"recorded": 0, "found": 0} for name in variants},
             **{
-                f"{found['variant']}_count": {"recorded": found["recorded"], "found": found["found"]}
-                for found in mine.filter(pl.col("variant") != "").iter_rows(named=True)
+                f"{count['variant']}_count": {"recorded": count["recorded"], "found": count["found"]}
+                for count in mine.filter(pl.col("variant") != "").iter_rows(named=True)
             },
         }
     return {"sources": int(timelapses["sources"].sum()), **words.states(counts), "by_timelapse": by_timelapse}

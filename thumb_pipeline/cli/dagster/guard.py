@@ -87,7 +87,7 @@ def refusal_of(scope: _Message, bound: str) -> Refusal | None:
         scope: the ASGI scope of an HTTP request or a WebSocket.
         bound: the address or name that the server listens on.
     """
-    headers = _by_name(scope)
+    headers = _headers_by_name(scope)
     return (
         _refusal_of_host(headers, _own_names(scope, bound))
         or _refusal_of_origin(headers, str(scope.get("scheme", "http")))
@@ -95,12 +95,12 @@ def refusal_of(scope: _Message, bound: str) -> Refusal | None:
     )
 
 
-def _by_name(scope: _Message) -> dict[str, list[str]]:
+def _headers_by_name(scope: _Message) -> dict[str, list[str]]:
     """All values of each header, by its name in lower case; a WebSocket's headers come in any case."""
-    found: dict[str, list[str]] = {}
+    headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
-    return found
+        headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1").strip(" \t"))
+    return headers
 
 
 def _own_names(scope: _Message, bound: str) -> frozenset[str]:
@@ -119,13 +119,14 @@ def _is_unspecified(name: str) -> bool:
 def _refusal_of_host(headers: dict[str, list[str]], own_names: frozenset[str]) -> Refusal | None:
     """Against DNS rebinding: another site's name leads here, and the browser takes this page for that site's."""
     hosts = headers.get("host", [])
-    if len(hosts) == 1 and (found := _HOST.fullmatch(hosts[0])) is not None:
-        name = found["name"].lower().strip("[]")
-        if _is_port(found["port"]) and (_is_loopback(name) or name in own_names):
+    if len(hosts) == 1 and (parts := _HOST.fullmatch(hosts[0])) is not None:
+        name = parts["name"].lower().strip("[]")
+        if _is_port(parts["port"]) and (_is_loopback(name) or name in own_names):
             return None
-    said = " and ".join(map(_shown, hosts)) or "no name at all"
+    given = " and ".join(map(_shown, hosts)) or "no name at all"
     return Refusal(
-        421, f"This page answers as localhost or 127.0.0.1, and the request asked {said}; open it by one of those names"
+        421,
+        f"This page answers as localhost or 127.0.0.1, and the request asked {given}; open it by one of those names",
     )
 
 
@@ -166,8 +167,8 @@ def _refusal_of_action(scope: _Message, headers: dict[str, list[str]]) -> Refusa
         return Refusal(403, f"A page of another site ({_shown(others[0])}) sent this; use the page itself")
     kinds = headers.get("content-type", [])
     if [kind.partition(";")[0].strip().lower() for kind in kinds] != ["application/json"]:
-        said = " and ".join(map(_shown, kinds)) or "none"
-        return Refusal(415, f"A POST needs the content type application/json, and this one has {said}; send JSON")
+        given = " and ".join(map(_shown, kinds)) or "none"
+        return Refusal(415, f"A POST needs the content type application/json, and this one has {given}; send JSON")
     return None
 
 

@@ -28,10 +28,10 @@ class Places:
 
     def __init__(self, library: Library) -> None:
         self._state = library.state
-        self._folders = {path: _identity(path) for path in (library.state, library.dagster_home)}
+        self._folders = {path: _read_identity(path) for path in (library.state, library.dagster_home)}
         self._settings = _Presence(inside(library.root, SETTINGS_NAME))
-        self._said_of_disk = ""
-        self._said_of_library = ""
+        self._last_disk_trouble = ""
+        self._last_library_trouble = ""
 
     def refuse_other_state(self) -> None:
         """Checks in each round of `up` that its state folders are the same: the services write by path in any case.
@@ -41,29 +41,29 @@ class Places:
         """
         for path, began_as in self._folders.items():
             try:
-                became = _identity(path)
+                became = _read_identity(path)
             except (FileNotFoundError, NotADirectoryError):
-                raise StateGone(_lost(path, "is gone (renamed, deleted or unmounted)")) from None
+                raise StateGone(_gone_message(path, "is gone (renamed, deleted or unmounted)")) from None
             except OSError:
                 continue  # `tell` reports it, and it may pass
             if became != began_as:
-                raise StateGone(_lost(path, "is another folder than before (replaced, mounted or unmounted)"))
+                raise StateGone(_gone_message(path, "is another folder than before (replaced, mounted or unmounted)"))
 
     def tell(self) -> None:
         """Prints what is wrong with a disk, and when it is right again; nothing else can report it."""
-        self._said_of_disk = _say_news(
-            self._trouble_of_disk(), self._said_of_disk, f"the disk of {self._state} is as it should be again"
+        self._last_disk_trouble = _say_news(
+            self._check_disk(), self._last_disk_trouble, f"the disk of {self._state} is as it should be again"
         )
         path = self._settings.path
-        self._said_of_library = _say_news(
-            self._settings.trouble(), self._said_of_library, f"{path} is back; captures are followed again"
+        self._last_library_trouble = _say_news(
+            self._settings.trouble(), self._last_library_trouble, f"{path} is back; captures are followed again"
         )
 
     def close(self) -> None:
         """Ends the process that checks the library."""
         self._settings.close()
 
-    def _trouble_of_disk(self) -> str:
+    def _check_disk(self) -> str:
         try:
             status = os.statvfs(self._state)
         except OSError as error:
@@ -77,43 +77,43 @@ class _Presence:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._asked: subprocess.Popen[bytes] | None = None
-        self._asked_s = 0.0
+        self._probe: subprocess.Popen[bytes] | None = None
+        self._probe_began_s = 0.0
         self._trouble = ""
 
     def trouble(self) -> str:
         """Returns what the last check found wrong, empty if nothing, and starts the next check."""
-        code = None if self._asked is None else self._asked.poll()
+        code = None if self._probe is None else self._probe.poll()
         if code is not None:
             gone = f"{self.path} is gone: mount its disk, or put it back; captures wait until then"
-            self._asked, self._trouble = None, gone if code else ""
-        if self._asked is None:
-            self._asked = subprocess.Popen(["test", "-f", self.path], stdin=subprocess.DEVNULL)  # noqa: S603, S607
-            self._asked_s = time.monotonic()
-        elif time.monotonic() - self._asked_s > _ANSWER_S:
+            self._probe, self._trouble = None, gone if code else ""
+        if self._probe is None:
+            self._probe = subprocess.Popen(["test", "-f", self.path], stdin=subprocess.DEVNULL)  # noqa: S603, S607
+            self._probe_began_s = time.monotonic()
+        elif time.monotonic() - self._probe_began_s > _ANSWER_S:
             self._trouble = f"{self.path} does not answer: check its disk; captures wait until then"
         return self._trouble
 
     def close(self) -> None:
         """Kills the process that checks; one that hangs on a disk ends when the disk answers."""
-        if self._asked is not None:
-            self._asked.kill()
+        if self._probe is not None:
+            self._probe.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._asked.wait(_END_S)
+                self._probe.wait(_END_S)
 
 
-def _say_news(trouble: str, said: str, all_clear: str) -> str:
-    if trouble != said:
+def _say_news(trouble: str, last_trouble: str, all_clear: str) -> str:
+    if trouble != last_trouble:
         say(trouble or all_clear)
     return trouble
 
 
-def _identity(path: str) -> tuple[int, int]:
+def _read_identity(path: str) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_dev, status.st_ino
 
 
-def _lost(path: str, what: str) -> str:
+def _gone_message(path: str, what: str) -> str:
     return (
         f"{path}, in which up worked, {what}, so its services were ended; "
         "put it back and start up again, or start up with the library where it is now"

@@ -96,7 +96,7 @@ def instance_of(library: Library) -> Iterator[dg.DagsterInstance]:
     write_instance_files(library)
     os.environ["DAGSTER_HOME"] = command_home(library)
     try:
-        with _opened(library) as instance:
+        with _open_instance(library) as instance:
             yield instance
     except _storage_errors() as error:
         raise InstanceUnusable(_why_unusable(library, error)) from error
@@ -114,8 +114,8 @@ def _storage_errors() -> tuple[type[Exception], ...]:
 def _why_unusable(library: Library, error: Exception) -> str:
     address = run_database.read_address()
     if address is None:
-        said = getattr(error, "orig", error)
-        cause = f"the records in {library.dagster_home} cannot be used ({said}); if that disk is full, free space"
+        detail = getattr(error, "orig", error)
+        cause = f"the records in {library.dagster_home} cannot be used ({detail}); if that disk is full, free space"
     else:
         cause = f"{run_database.described(address, error)}; wait until PostgreSQL answers there again"
     return f"{cause}, then run the same command again"
@@ -127,18 +127,18 @@ def make_instance(library: Library) -> None:
         pass
 
 
-def _opened(library: Library) -> dg.DagsterInstance:
+def _open_instance(library: Library) -> dg.DagsterInstance:
     """Opens the instance, one process at a time: if two open a new one, both create its tables, and one fails."""
     with library.locked(inside(library.dagster_home, ".opening")):
         try:
-            return _complete_instance()
+            return _open_complete_instance()
         except dg.DagsterInvalidInvocationError:  # a table is missing
             if run_database.read_address() is not None or not discard_half_made(library):
                 raise
-            return _complete_instance()
+            return _open_complete_instance()
 
 
-def _complete_instance() -> dg.DagsterInstance:
+def _open_complete_instance() -> dg.DagsterInstance:
     """Opens the instance, checks its tables, frees ticks dated in the future, and creates the pool of the render queue.
 
     Dagster itself creates a pool only when it first sees a run of it in the queue, and does not yet hold back the runs
@@ -205,16 +205,16 @@ def cancel(library: Library, instance: dg.DagsterInstance, run_ids: list[str]) -
     asked_s = time.monotonic()  # the first run's time begins now, however many follow
     for run_id in run_ids:
         stop_run(library, instance, run_id)
-    left = wait_for_end(instance, run_ids, timeout_s=asked_s + _STOP_WITHIN_S - time.monotonic())
-    for run_id in left:
+    unfinished = wait_for_end(instance, run_ids, timeout_s=asked_s + _STOP_WITHIN_S - time.monotonic())
+    for run_id in unfinished:
         end_process(library, instance, run_id)
     deadline = time.monotonic() + _END_WITHIN_S
-    while left and time.monotonic() < deadline:
+    while unfinished and time.monotonic() < deadline:
         end_lost_runs(library, instance)
-        left = wait_for_end(instance, left, timeout_s=0.5)
+        unfinished = wait_for_end(instance, unfinished, timeout_s=0.5)
     for run_id in run_ids:
         call_cancelled(instance, run_id)
-    return left
+    return unfinished
 
 
 def wait_for_end(instance: dg.DagsterInstance, run_ids: list[str], *, timeout_s: float) -> list[str]:
@@ -222,9 +222,9 @@ def wait_for_end(instance: dg.DagsterInstance, run_ids: list[str], *, timeout_s:
     deadline = time.monotonic() + timeout_s
     while True:
         runs = [instance.get_run_by_id(run_id) for run_id in run_ids]
-        left = [run.run_id for run in runs if run is not None and not run.is_finished]
-        if not left or time.monotonic() > deadline:
-            return left
+        unfinished = [run.run_id for run in runs if run is not None and not run.is_finished]
+        if not unfinished or time.monotonic() > deadline:
+            return unfinished
         time.sleep(0.1)
 
 
@@ -255,7 +255,7 @@ def carry_out(
     results: list[ChunkResult] = []
     definitions = build_definitions(library=library.root, on_source=on_source, on_chunk=results.append)
     try:
-        result = _executed(
+        result = _execute(
             library,
             definitions.resolve_job_def("generate"),
             run_id,
@@ -290,13 +290,13 @@ def carry_out_job(
         tags: tags of the run.
     """
     definition = build_definitions(library=library.root).resolve_job_def(job)
-    result = _executed(library, definition, run_id, lease, {op: {"config": config}}, tags)
+    result = _execute(library, definition, run_id, lease, {op: {"config": config}}, tags)
     if not result.success:
         return JobOutcome(run_id=run_id, stopped=_reason(result), is_refused=_is_refused(result))
     return JobOutcome(run_id=run_id, output=result.output_for_node(op))
 
 
-def _executed(
+def _execute(
     library: Library,
     job: dg.JobDefinition,
     run_id: str,

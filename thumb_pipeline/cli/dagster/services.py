@@ -85,7 +85,7 @@ class Services:
         self.log = inside(library.state, _LOG)
         self.url = f"http://{HOST}:{port}"
         self._places = Places(library)
-        self._looked_s = time.monotonic()
+        self._last_look_s = time.monotonic()
         self._clock_s = time.time() - time.monotonic()
         self._free_daemon, self._is_set_back = free_daemon, False
         self._environment = _environment(library)
@@ -95,7 +95,7 @@ class Services:
             _DAEMON: [*_MODULE, "thumb_pipeline.cli.dagster.daemon", "run", *workspace],
         }
         self._services = {
-            name: _Service(command, self._started(name, command), time.monotonic())
+            name: _Service(command, self._start_process(name, command), time.monotonic())
             for name, command in commands.items()
         }
 
@@ -133,15 +133,15 @@ class Services:
         self._places.refuse_other_state()
         now_s = time.monotonic()
         for name, service in self._services.items():
-            service.groups = {group for group in service.groups if _signalled(group, 0)}
+            service.groups = {group for group in service.groups if _send_signal(group, 0)}
             if service.due_s is None and service.process.poll() is not None:
                 service.due_s = now_s + self._pause_s(name, service, now_s)
             if service.due_s is not None and now_s >= service.due_s:
                 self._free_after_set_back(name)
-                service.process, service.started_s = self._started(name, service.command), now_s
+                service.process, service.started_s = self._start_process(name, service.command), now_s
                 service.due_s, service.is_asked = None, False
-        if now_s - self._looked_s >= _LOOK_EVERY_S:
-            self._looked_s = now_s
+        if now_s - self._last_look_s >= _LOOK_EVERY_S:
+            self._last_look_s = now_s
             self._places.tell()
             self._look_after_code()
             self._look_after_clock()
@@ -187,7 +187,7 @@ class Services:
         say(f"{ended}; it is started again in {pause_s:.0f} s (log: {self.log})")
         return pause_s
 
-    def _started(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+    def _start_process(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with open(self.log, "ab") as log:
             return subprocess.Popen(  # noqa: S603 -- Dagster's own commands, our own arguments
                 [sys.executable, *command],
@@ -203,13 +203,13 @@ class Services:
         """Sends SIGTERM to each service's whole process group, and SIGKILL after `within_s` seconds at most."""
         groups = {group for service in self._services.values() for group in (service.process.pid, *service.groups)}
         for group in groups:
-            _signalled(group, signal.SIGTERM)
+            _send_signal(group, signal.SIGTERM)
         deadline_s = time.monotonic() + within_s
         for service in self._services.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 service.process.wait(max(0.0, deadline_s - time.monotonic()))
         for group in groups:
-            _signalled(group, signal.SIGKILL)  # its code server too, if that is still there
+            _send_signal(group, signal.SIGKILL)  # its code server too, if that is still there
         for service in self._services.values():
             service.process.wait()
 
@@ -240,7 +240,7 @@ def _how_it_ended(process: subprocess.Popen[bytes]) -> str:
     return f"was killed (signal {-code})" if code < 0 else f"ended by itself (exit code {code})"
 
 
-def _signalled(group: int, number: int) -> bool:
+def _send_signal(group: int, number: int) -> bool:
     """Sends a signal to a process group; returns whether the group exists.
 
     Groups are probed so often that no foreign group can have taken over the id of one that ended.
