@@ -14,9 +14,7 @@ TimelapsesOption = Annotated[
 AllOption = Annotated[bool, typer.Option("--all", help="Everything.")]
 SourcesOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--source", metavar="NAME", help="Only this file of frames/, looked at without a listing; repeatable."
-    ),
+    typer.Option("--source", metavar="NAME", help="Only this file of frames/; the folder is not listed; repeatable."),
 ]
 VariantsOption = Annotated[
     list[str] | None, typer.Option("--variant", metavar="NAME", help="Only this variant; repeatable.")

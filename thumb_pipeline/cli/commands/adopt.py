@@ -12,11 +12,11 @@ from thumb_pipeline.stages.library.roots import Standing
 def adopt(
     library: LibraryOption = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Also where other files lie in them; these are never touched.")
+        bool, typer.Option("--yes", help="Also folders with other files in them; these are never touched.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Make folders outside of the library its own.
+    """Mark folders outside of the library as its own.
 
     These are the folders that storage.state and storage.variants name. It is needed once for folders that an earlier
     version made; new ones are marked at the first use.

@@ -24,7 +24,7 @@ _NOTHING = "nothing runs and nothing waits"
 
 def cancel(
     run_id: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN_ID]…", help="Of runs or backfills, as status shows them.")
+        list[str] | None, typer.Argument(metavar="[RUN_ID]…", help="Ids of runs or backfills, as status shows them.")
     ] = None,
     everything: AllOption = False,
     library: LibraryOption = None,
@@ -48,7 +48,7 @@ def cancel(
         still_running = runs.cancel(opened, instance, chosen)
     _print_cancelled(chosen, still_running, backfills, json=json)
     if any(run.is_for_captures for run in live if run.run_id in chosen):
-        say("up starts another run for new captures; to rest, switch new_captures_sensor off in the UI (Automation)")
+        say("up starts another run for new captures; to stop it, switch new_captures_sensor off in the UI (Automation)")
     if still_running:
         say(f"still stopping: {', '.join(still_running)}; look again with status")
         raise typer.Exit(ExitCode.INCOMPLETE)

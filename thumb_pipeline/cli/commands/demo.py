@@ -61,7 +61,7 @@ def _make(folder: str, *, json: bool) -> None:
         return
     print_coverage(measure(library))
     typer.echo(
-        f"{done.rendered:,} variants rendered and {done.unchanged + done.adopted:,} as they were "
+        f"{done.rendered:,} variants rendered and {done.unchanged + done.adopted:,} left as they were "
         f"in {done.duration_s:.1f} s; {done.failed} source failed: it is truncated"
     )
     if sheet:

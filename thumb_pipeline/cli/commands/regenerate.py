@@ -54,9 +54,7 @@ def regenerate(
         str | None,
         typer.Option("--failed", metavar="REASON", help="Only sources that were refused for this reason."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", min=1, help="Only so many sources, the newest.")
-    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the newest N sources.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Render again what is right already; resumable."""
@@ -133,7 +131,7 @@ def _refuse_under_way(library: Library, order_id: str) -> None:
         at_work = [run.run_id for run in runs.unfinished_runs(library, instance) if run.order_id == order_id]
     if at_work:
         raise Refused(
-            f"run {at_work[0]} is about the same: thumb-pipeline status says how far it is, and "
+            f"run {at_work[0]} does the same work: thumb-pipeline status says how far it is, and "
             f"thumb-pipeline cancel {at_work[0]} stops it; then this command goes on with it"
         )
 

@@ -19,7 +19,7 @@ from thumb_pipeline.stages.removal.planned import Removal, RemovalWish
 if TYPE_CHECKING:
     from thumb_pipeline.cli.dagster.runs import JobOutcome
 
-ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without this the plan is shown, no more.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without this, only show the plan.")]
 OverruleOption = Annotated[
     bool, typer.Option("--force", help="Overrule the brakes; check first that every disk is mounted.")
 ]
@@ -55,8 +55,8 @@ def show(library: Library, removal: Removal) -> None:
     if removal.n_by_policy:
         only = [part for key in removal.wish.timelapses for part in ("--timelapse", key)]
         say(
-            f"{counted(removal.n_by_policy, 'file')} of existing frames that a policy asks for no more stay; to see "
-            f"and remove them too: {command_line('sweep', *only, '--policy')}"
+            f"{counted(removal.n_by_policy, 'file')} of existing frames stay, which no policy asks for any more; "
+            f"to see and remove them too: {command_line('sweep', *only, '--policy')}"
         )
 
 

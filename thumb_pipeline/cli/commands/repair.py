@@ -34,7 +34,7 @@ _JSON_KEYS = (
     *("files_deleted", "records_updated", "timelapses_affected"),
 )
 
-ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without, only say what would be done.")]
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without this, only say what would be done.")]
 
 
 def repair(
@@ -48,7 +48,7 @@ def repair(
     force: Annotated[bool, typer.Option("--force", help="With --sweep: overrule its brakes.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Bring files back to their sources, and records to the files."""
+    """Move misplaced variants to their place, and correct the records."""
     opened, keys = open_chosen_library(library), timelapse or []
     done = _apply_repair(opened, keys, accept_shrink) if apply else _dry_run(opened, keys, accept_shrink)
     if sweep:

@@ -24,7 +24,7 @@ from thumb_pipeline.stages.removal import trash as trashed
 from thumb_pipeline.stages.removal.trash import Entry, list_entries, reason_not_to_expire
 
 EmptyOption = Annotated[bool, typer.Option("--empty", help="Delete the named runs for good, or all of them.")]
-ExpiredOption = Annotated[bool, typer.Option("--expired", help="Delete the runs that have passed their age.")]
+ExpiredOption = Annotated[bool, typer.Option("--expired", help="Delete the runs that have expired.")]
 RunsArgument = Annotated[list[str] | None, typer.Argument(metavar="[RUN_ID]...", help="Only these, with --empty.")]
 
 
@@ -39,9 +39,9 @@ def trash(
     """List what was removed and can be restored; empty it."""
     opened = open_chosen_library(library)
     if run_id and not empty:
-        raise Refused("runs are named with --empty; to bring one back: thumb-pipeline restore RUN_ID")
+        raise Refused("name runs only with --empty; to bring one back: thumb-pipeline restore RUN_ID")
     if empty and expired:
-        raise Refused("--empty takes what is named, or all; --expired what is too old: choose one")
+        raise Refused("--empty deletes the named runs or all, --expired those that have expired: choose one")
     emptied = _empty_trash(opened, run_id or [], empty=empty, expired=expired, yes=yes)
     _show(opened, emptied, json=json)
     _say_what_stays(opened)

@@ -162,7 +162,9 @@ def _refusal_of_action(scope: _Message, headers: dict[str, list[str]]) -> Refusa
     if scope["method"] in _READING:
         return _refusal_of_query_in_address(scope)
     if scope["method"] != "POST":
-        return Refusal(405, f"{_shown(scope['method'])} is not taken; send a POST with JSON", allowed="GET, HEAD, POST")
+        return Refusal(
+            405, f"{_shown(scope['method'])} is not accepted; send a POST with JSON", allowed="GET, HEAD, POST"
+        )
     if others := [site for site in headers.get("sec-fetch-site", []) if site not in _OWN_SITE]:
         return Refusal(403, f"A page of another site ({_shown(others[0])}) sent this; use the page itself")
     kinds = headers.get("content-type", [])
@@ -179,7 +181,7 @@ def _refusal_of_query_in_address(scope: _Message) -> Refusal | None:
     if not is_query or "graphql" not in scope["path"].lower():
         return None
     return Refusal(
-        405, "A GraphQL query is not taken from the address; send it as a POST with a JSON body", allowed="POST"
+        405, "A GraphQL query in the address is not accepted; send it as a POST with a JSON body", allowed="POST"
     )
 
 

@@ -265,7 +265,7 @@ def test_the_same_asked_for_while_it_is_under_way_is_refused_and_disturbs_nothin
     second = run("regenerate", "--all", "--library", archive.root)
     process.send_signal(signal.SIGCONT)
     assert second.code == 2
-    assert re.search(r"run \S+ is about the same: thumb-pipeline status", second.err)
+    assert re.search(r"run \S+ does the same work: thumb-pipeline status", second.err)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(out)["rendered"] == 2 * N_FRAMES

@@ -165,7 +165,7 @@ def test_a_sweep_says_what_it_leaves_to_a_change_of_policy(library: Archive, run
         settings.read_text().replace('\nvariants = ["thumbnail", "small"]', '\nvariants = ["thumbnail"]')
     )
     said = run("sweep", "--library", library.root)
-    assert "3 files of existing frames that a policy asks for no more stay" in said.err
+    assert "3 files of existing frames stay, which no policy asks for any more" in said.err
     assert "thumb-pipeline sweep --policy" in said.err
 
 

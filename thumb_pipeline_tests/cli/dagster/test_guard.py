@@ -323,7 +323,7 @@ def test_a_refusal_is_a_sentence_and_reaches_nothing(served: tuple[int, Behind])
     head, _, body = said.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 405")
     assert {b"content-type: text/plain; charset=utf-8", b"allow: POST"} <= set(head.split(b"\r\n"))
-    assert body == b"A GraphQL query is not taken from the address; send it as a POST with a JSON body\n"
+    assert body == b"A GraphQL query in the address is not accepted; send it as a POST with a JSON body\n"
     assert behind.kinds == ["lifespan"]
 
 
