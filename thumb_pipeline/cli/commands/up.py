@@ -51,20 +51,16 @@ def up(
     say_trouble(opened)
     refuse_long_path(opened)
     with _hold_up_lock(opened):
-        _make_instance(opened)
+        make_instance(opened)
         chosen = _free_port(port)
         with Services(opened, chosen, free_daemon=lambda: _free_daemon(opened)) as services:
             _serve(services, json=json)
 
 
-def _make_instance(library: Library) -> None:
-    make_instance(library)
-
-
 def _free_daemon(library: Library) -> None:
     """Frees ticks that a clock set back holds up, by opening the instance; reports a database that is away."""
     try:
-        _make_instance(library)
+        make_instance(library)
     except (*REFUSALS, InstanceUnusable) as unusable:
         complain(str(unusable))
 

@@ -33,7 +33,7 @@ from thumb_pipeline.defs.runs.failures import COMMAND_TAG, REFUSED
 from thumb_pipeline.defs.runs.lanes import LANE_TAG, RENDER_POOL
 from thumb_pipeline.defs.runs.lost_runs import end_lost_runs
 from thumb_pipeline.defs.runs.stuck_ticks import free_stuck_ticks
-from thumb_pipeline.defs.runs.words import ASSETS_JOB, BACKFILL_TAG, CAPTURES_JOB, NO_RETRY, UNFINISHED
+from thumb_pipeline.defs.runs.words import ASSETS_JOB, BACKFILL_TAG, CAPTURES_JOB, NO_RETRY, TIMELAPSES, UNFINISHED
 from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.domain.plain_text import plain
 from thumb_pipeline.stages.library import clean_up, run_database
@@ -146,7 +146,7 @@ def _open_complete_instance() -> dg.DagsterInstance:
     """
     instance = dg.DagsterInstance.get()
     instance.get_runs(limit=1)
-    instance.get_dynamic_partitions("timelapse")
+    instance.get_dynamic_partitions(TIMELAPSES)
     free_stuck_ticks(instance, now_s=time.time())
     events = instance.event_log_storage
     if RENDER_POOL not in events.get_concurrency_keys():
