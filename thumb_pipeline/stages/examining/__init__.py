@@ -1,1 +1,1 @@
-"""Looks into files, in worker processes: what may be adopted, what is damaged, what nobody claims."""
+"""Opens files in worker processes: which can be adopted, which are damaged, what unclaimed ones are."""

@@ -1,6 +1,6 @@
-"""Looks into variant files that no record vouches for, in worker processes, and decides which to adopt.
+"""Examines variant files without a matching record, in worker processes, and decides which to adopt.
 
-Which files are doubtful follows from `analytics.states`; the rule for one file is `domain.plans.judge`.
+`analytics.states` says which files are doubtful; the rule for one file is `domain.plans.judge`.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,7 @@ from thumb_pipeline.stages.library.progress import Progress, of_part
 from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, ExamineTask
 from thumb_pipeline.stages.workers.pool import in_batches, open_pool
 
-"""The state of a variant that was right and unrecorded."""
-
-_ROWS_AT_ONCE = 50_000  # a lost manifest makes a million doubtful, and an answer takes 3 kB until it is a row
+_ROWS_AT_ONCE = 50_000  # after a lost manifest a million are doubtful, and an answer takes 3 kB until it is a row
 _SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
 _VERDICT = {
     "reason": pl.String,
@@ -46,7 +44,7 @@ def examine(
         states: what `analytics.states.variant_states` gives; with `source_digest` where the sources' bytes are known.
         lease: ours.
         trust_existing: whether to adopt another program's variants that decode and fit their box.
-        on_progress: told of files looked into.
+        on_progress: called with the number of files examined.
 
     Returns:
         The states with every doubtful one decided (adopted, or the reason to make it again), and the manifest rows of
@@ -66,7 +64,8 @@ def examine(
         for first in range(0, doubtful.height, _ROWS_AT_ONCE)
     )
     decided = pl.concat([doubtful.drop("known_digest"), verdicts.select(pl.all().name.prefix("v_"))], how="horizontal")
-    # Its predecessor still stands: a kill came between the two. Made again, it takes the predecessor with it.
+    # The process was killed after it published this variant and before it removed the predecessor. Making the variant
+    # again removes the predecessor.
     is_halfway = pl.col("v_reason").is_null() & pl.col("superseded_path").is_not_null() & ~pl.col("v_is_trusted")
     verdict = pl.when(is_halfway).then(pl.lit(Reason.STALE_SPEC.value)).otherwise("v_reason")
     decided = decided.with_columns(state=verdict.fill_null(State.ADOPTED), known_digest=pl.col("v_known_digest"))
@@ -78,7 +77,7 @@ def examine(
 def _verdicts(
     library: Library, doubtful: pl.DataFrame, lease: Lease, *, trust_existing: bool, on_progress: Progress | None
 ) -> pl.DataFrame:
-    """One row a doubtful row, in their order; a file that a worker dies over is corrupt."""
+    """One verdict for each doubtful row, in their order; a file on which a worker dies is corrupt."""
     verdicts: dict[int, Examination] = {}
     with open_pool(library, lease) as pool:
         for places, answer in pool.run_batches(_batches(library, doubtful, trust_existing=trust_existing)):
@@ -94,7 +93,7 @@ def _batches(library: Library, doubtful: pl.DataFrame, *, trust_existing: bool) 
     files: list[tuple[bytes, Expectation]] = []
     columns = ("timelapse", "source_name", "variant", "variant_path", "n_bytes", "mtime_ns", "digest")
     rows = add_known_digests(library, doubtful)
-    if "source_digest" in rows.columns:  # somebody has just read them
+    if "source_digest" in rows.columns:  # the sources were just read
         rows = rows.with_columns(digest=pl.coalesce("source_digest", "digest"))
     for key, source, variant, path, n_bytes, mtime_ns, digest in rows.select(columns).iter_rows():
         expectation = Expectation(

@@ -25,7 +25,7 @@ def newest_thumbnails_base64(library: Library, key: str, lease: Lease) -> str | 
 
 
 def write_contact_sheet(library: Library, keys: list[str], lease: Lease) -> str | None:
-    """Writes a sheet of thumbnails, first to last capture of some timelapses; returns its path in the state folder."""
+    """Writes a sheet of thumbnails, from first to last capture; returns its path in the state folder, if any."""
     each = max(1, _FILE_PICTURES // max(1, len(keys)))
     files = tuple(file for key in keys for file in _files(library, key, each, spread=True))
     path = inside(library.state, "contact-sheet.jpg")

@@ -1,7 +1,8 @@
-"""Remembers which files were opened and found wrong, though they look as recorded, so that plans believe it.
+"""Records which files were opened and found damaged although they look as recorded, so that plans know.
 
-Damage holds for one file: the path with this size and mtime. It is never believed without a second look, as the
-file may have been restored as it was; and it goes when the variant is made again. Finding it is done in `deep`.
+Damage holds for one file: a path with its size and mtime. Before a plan acts on it, the file is opened
+again, as it may have been restored with the same size and mtime. Damage is forgotten when the variant is made again.
+`deep` finds it.
 """
 
 from collections.abc import Sequence
@@ -16,15 +17,15 @@ from thumb_pipeline.stages.library.library import Lease, Library
 from thumb_pipeline.stages.workers.pool import open_pool
 
 VOUCHED = (State.VALID.value, State.ADOPTED)
-"""States of variants that were not opened to their end: what damage can overturn."""
+"""States of variants whose files were not opened to their end; damage can overturn them."""
 
 
 def mark_damaged(
     library: Library, states: pl.DataFrame, files: pl.DataFrame, only: Sequence[str] | None
 ) -> pl.DataFrame:
-    """States of one variant with `is_damaged`: whether its file still is the one that was found wrong.
+    """States of one variant with `is_damaged`: whether its file still is the one that was found damaged.
 
-    Such a file is not what a source that was only touched may keep.
+    Such a variant loses its `known_digest`: a source that was only touched must not keep a damaged file.
 
     Args:
         library: the library.
@@ -48,7 +49,7 @@ def mark_damaged(
 
 
 def read_damaged_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
-    """Those of some sources (as listed) that were found wrong and have not changed since."""
+    """The sources (as listed) that were found damaged and have not changed since."""
     keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not keys:
         return sources.head(0)
@@ -59,7 +60,7 @@ def read_damaged_sources(library: Library, sources: pl.DataFrame) -> pl.DataFram
 def reconsider_damaged(
     library: Library, decided: pl.DataFrame, adopted: pl.DataFrame, lease: Lease
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A plan's states and adoptions after a second look at the damaged files that it would leave alone."""
+    """Opens again the damaged files that a plan would leave alone; returns its states and adoptions after that."""
     if not decided["is_damaged"].any():
         return decided, adopted
     decided = decided.with_columns(known_digest=pl.when(~pl.col("is_damaged")).then("known_digest"))
@@ -70,7 +71,7 @@ def reconsider_damaged(
 
 
 def remember(library: Library, wrong: pl.DataFrame, forgotten: pl.DataFrame) -> None:
-    """Writes damage down (`DAMAGE` columns), and takes others out."""
+    """Records new damage (`DAMAGE` columns), and takes out the forgotten rows."""
     new = by_timelapse(wrong)
     gone = by_timelapse(forgotten)
     for key in sorted({*new, *gone}):
@@ -89,7 +90,7 @@ def forget_made(library: Library, key: str, made: pl.DataFrame) -> None:
 
 
 def forget_sources(library: Library, key: str, names: Sequence[str]) -> None:
-    """Takes out what is known of sources that are accepted to be gone, and of their variants."""
+    """Takes out damage and check times of sources that are accepted to be gone, and of their variants."""
     for table in (library.damage, library.checked):
         if not table.holds(key):
             continue
@@ -107,7 +108,7 @@ def find_outdated(library: Library, sources: pl.DataFrame, decided: pl.DataFrame
         library: the library.
         sources: the verified sources, as listed.
         decided: their variants' states as they were before proving.
-        wrong: what was damaged now.
+        wrong: the damage that was found now.
     """
     held = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not held:

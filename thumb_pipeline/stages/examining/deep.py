@@ -1,7 +1,6 @@
-"""Opens files that look right, in worker processes, and says which of them are not.
+"""Opens files that look right, in worker processes, and says which of them are damaged.
 
-What is done to one file is in `workers.deep_checks`. What is remembered of it is in `damage`, what a report says of it
-in `verify`; nothing is written here.
+Nothing is written here: `workers.deep_checks` checks one file, `damage` records the result, `verify` reports it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,13 +25,13 @@ from thumb_pipeline.stages.workers.pool import WorkerPool
 FILES = {
     "timelapse": pl.String,
     "source_name": pl.String,
-    "variant": pl.String,  # empty for sources
-    "variant_path": pl.String,  # empty for sources
+    "variant": pl.String,  # empty for sources, as is the path
+    "variant_path": pl.String,
     "n_bytes": pl.Int64,  # of the file, as is the mtime
     "mtime_ns": pl.Int64,
     "source_n_bytes": pl.Int64,
     "source_mtime_ns": pl.Int64,
-    "digest": pl.String,  # of the source's bytes; null where nobody knows it
+    "digest": pl.String,  # of the source's bytes; null where it is unknown
     "checksum": pl.String,  # as recorded, as are the rest; null for sources
     "width_px": pl.Int32,
     "height_px": pl.Int32,
@@ -48,12 +47,12 @@ _Task = ProveTask | ReadTask
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proven:
-    """What opening files came to.
+    """What opening some files showed.
 
     Attributes:
         wrong: the damaged ones (`DAMAGE` columns).
-        moved: timelapse, source_name, variant of those that were not there as recorded: nothing is known of them.
-        n_files: how many were asked about.
+        moved: timelapse, source_name, variant of files that were gone or not as recorded: nothing is known of them.
+        n_files: how many files were to be opened.
         n_bytes: how many bytes were read.
     """
 
@@ -63,7 +62,7 @@ class Proven:
     n_bytes: int
 
     def applied(self, states: pl.DataFrame) -> pl.DataFrame:
-        """Rows with timelapse, source_name, variant, state, known_digest; the damaged ones with their new state."""
+        """Rows with timelapse, source_name, variant, state, known_digest; damaged ones get the state found here."""
         if self.wrong.is_empty():
             return states
         told = self.wrong.select(*VARIANT_KEY, told="state")
@@ -78,7 +77,7 @@ class Proven:
 
 
 def together(parts: Sequence[Proven]) -> Proven:
-    """Several as one."""
+    """Several results as one."""
     return Proven(
         wrong=pl.concat([DAMAGE.empty(), *(part.wrong for part in parts)]),
         moved=pl.concat([pl.DataFrame(schema=dict.fromkeys(VARIANT_KEY, pl.String)), *(part.moved for part in parts)]),
@@ -104,7 +103,7 @@ def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFr
     Args:
         library: the library.
         rows: timelapse, source_name, variant, variant_path, and n_bytes, mtime_ns of their sources.
-        adoptable: manifest rows of those that have none yet, or none that holds.
+        adoptable: manifest rows of variants that have no record yet, or none that is still true.
     """
     kept = ("variant_path", "n_bytes", "mtime_ns", "checksum", "width_px", "height_px")
     columns = (*VARIANT_KEY, *kept, pl.col("origin").eq(Origin.TRUSTED).fill_null(False).alias("is_trusted"))
@@ -125,13 +124,13 @@ def _completed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: Progress | None = None) -> Proven:
-    """Opens files to their end; a source comes together with its variants.
+    """Opens files to their end: first the variants, then the sources.
 
     Args:
         library: the library.
         pool: workers.
         files: `FILES` columns.
-        on_progress: told of files opened.
+        on_progress: called with the number of files opened.
     """
     files = files.sort(VARIANT_KEY)
     wrong: list[tuple[int, str, str]] = []
@@ -142,7 +141,7 @@ def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: 
             wrong += [(places[one.index], one.state, one.detail) for one in answer.wrong]
             moved += [places[index] for index in answer.moved]
             n_bytes += answer.n_bytes
-        else:  # a worker has died over this file
+        else:  # a worker died on this file
             assert isinstance(answer, Failure)
             state = SourceFinding.UNREADABLE if files["variant"][places[0]] == "" else Reason.CORRUPT
             wrong.append((places[0], state.value, answer.detail))
@@ -165,7 +164,7 @@ def _damage(files: pl.DataFrame, wrong: list[tuple[int, str, str]]) -> pl.DataFr
 
 
 def _batches(library: Library, files: pl.DataFrame) -> Iterator[tuple[list[int], _Task]]:
-    """Tasks of one kind each, filled side by side; and the places of their files in the table."""
+    """Tasks for variants, then tasks for sources, each with the places of its files in the table."""
     specs = library.settings.specs
     for kind in (_Batch(ProveTask), _Batch(ReadTask)):
         is_source = kind.task is ReadTask
@@ -179,7 +178,7 @@ def _batches(library: Library, files: pl.DataFrame) -> Iterator[tuple[list[int],
 
 
 class _Batch:
-    """Files for one task, until they are enough."""
+    """Collects files until there are enough for one task."""
 
     def __init__(self, task: type[ProveTask] | type[ReadTask]) -> None:
         self.task = task

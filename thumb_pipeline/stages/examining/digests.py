@@ -1,6 +1,6 @@
-"""Which digest the bytes of a source had when they were read, under the size and mtime that it has now.
+"""Finds the recorded digests of sources, taken under the size and mtime that they have now.
 
-Taking digests is done by rendering and by deep verification, in workers.
+Rendering and deep verification take digests, in workers.
 """
 
 import polars as pl
@@ -14,8 +14,8 @@ _STAT = ["timelapse", "source_name", "n_bytes", "mtime_ns"]
 def add_known_digests(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows about sources with their `digest`; null where none was taken, or where records disagree.
 
-    The inventory's is the first that was taken. It has none of sources whose variants were adopted: there the
-    variants' own word for it was recorded.
+    The inventory has the first digest that was taken. It has none of a source whose variants were adopted: there the
+    manifest has the digest that the variants' provenance states.
 
     Args:
         library: the library.

@@ -1,6 +1,6 @@
-"""Asks files that nothing expects what they are, and sources what their bytes are, in worker processes.
+"""Finds out, in worker processes, what unexpected files are, and which digests sources have.
 
-What follows from it is decided in `repair.match_orphans`; the rule for one file is `domain.plans.judge`.
+`repair.match_orphans` decides what follows from it; the rule for one file is `domain.plans.judge`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ EVIDENCE = {
     "timelapse": pl.String,
     "variant_path": pl.String,
     "variant": pl.String,  # one that the picture is right for; empty for a whole picture without provenance
-    "digest": pl.String,  # of its source's bytes, as the rest by its provenance
+    "digest": pl.String,  # of its source's bytes; this and the next four are what its provenance states
     "name_digest": pl.String,
     "source_n_bytes": pl.Int64,
     "source_mtime_ns": pl.Int64,
@@ -36,19 +36,19 @@ EVIDENCE = {
     "mtime_ns": pl.Int64,
     "checksum": pl.String,
 }
-"""What usable files say of themselves: one row for each variant that one could be."""
+"""What usable files say of themselves: one row for each variant that a file could be."""
 
 
 def read_evidence(
     library: Library, files: pl.DataFrame, lease: Lease, *, on_progress: Progress | None = None
 ) -> pl.DataFrame:
-    """What those files can be used for (`EVIDENCE` columns); broken, stale and changed ones are left out.
+    """What some files can be used for (`EVIDENCE` columns); broken, stale and changed ones are left out.
 
     Args:
         library: the library.
         files: timelapse, variant_path, n_bytes, mtime_ns.
         lease: ours.
-        on_progress: told of files looked into.
+        on_progress: called with the number of files examined.
     """
     specs, frame_at = tuple(library.settings.specs.values()), library.settings.frame_at.text
     tables: list[pl.DataFrame] = [pl.DataFrame(schema=EVIDENCE)]
@@ -65,7 +65,7 @@ def read_evidence(
 
 
 def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
-    """Each file as it was listed, with what it is; one that a worker dies over is nothing."""
+    """Each file as it was listed, with its evidence; a file on which a worker dies has none."""
     listed = files.select(*FILE_KEY, "n_bytes", "mtime_ns").rows()
     paths = [library.variant_file(key, path) for key, path, *_ in listed]
     batches = (
@@ -109,7 +109,7 @@ def _usable(
 
 
 def _is_right(seen: Examined, note: Provenance, spec: VariantSpec, frame_at: str) -> bool:
-    """Whether the file is what this recipe makes today of the source that it speaks of."""
+    """Whether the file is what this recipe makes today of the source that the provenance names."""
     expected = Expectation(
         source_n_bytes=note.source_n_bytes,
         source_mtime_ns=note.source_mtime_ns,
@@ -123,16 +123,16 @@ def _is_right(seen: Examined, note: Provenance, spec: VariantSpec, frame_at: str
 def read_digests(
     library: Library, sources: pl.DataFrame, lease: Lease, *, on_progress: Progress | None = None
 ) -> pl.DataFrame:
-    """Reads sources to their end; those that are not as listed any more are left out.
+    """Reads sources to their end for their digests; those that are not as listed any more are left out.
 
     Args:
         library: the library.
         sources: timelapse, source_name, n_bytes, mtime_ns; without duplicates.
         lease: ours.
-        on_progress: told of sources read.
+        on_progress: called with the number of sources read.
 
     Returns:
-        Those columns and digest.
+        The four columns of `sources`, and digest.
     """
     listed = sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
     digests: list[str | None] = [None] * listed.height

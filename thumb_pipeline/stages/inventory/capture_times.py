@@ -1,4 +1,4 @@
-"""Tells when sources were captured, for whole tables: by name, by EXIF, by mtime, by the start date EXIF implies.
+"""Dates whole tables of sources: by name, by EXIF, by the start date that EXIF implies, or by mtime.
 
 The rules for one source are in `domain.capture_times`.
 """
@@ -13,7 +13,7 @@ from thumb_pipeline.domain.capture_times import Basis, Clock, capture, exif_inst
 
 
 def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFrame:
-    """Inventory rows of one timelapse with `captured_at` and what goes with it told anew.
+    """Inventory rows of one timelapse, with `captured_at` and the columns that go with it computed anew.
 
     Args:
         rows: with source_name, exif_captured_at, mtime_ns; other columns are kept.
@@ -34,7 +34,7 @@ def dated(rows: pl.DataFrame, clock: Clock, implied: date | None) -> pl.DataFram
 
 
 def read_implied_dates(inventory: Table, key: str, clock: Clock) -> date | None:
-    """The start date most frames with both a day number and an EXIF time agree on; None where none has both."""
+    """The start date on which most frames with a day number and an EXIF time agree; None where no frame has both."""
     has_both = pl.col("exif_captured_at").is_not_null() & pl.col("day_number").is_not_null()
     both = inventory.query([key], lambda rows: rows.filter(has_both).select("day_number", "exif_captured_at"))
     told = [(day, exif_instant(written, clock.timezone)) for day, written in both.iter_rows()]
@@ -44,14 +44,14 @@ def read_implied_dates(inventory: Table, key: str, clock: Clock) -> date | None:
 
 
 def apply_implied_start(inventory: Table, key: str, clock: Clock) -> None:
-    """Dates the numbered frames that have no EXIF of their own by those that have."""
+    """Dates numbered frames without EXIF by the start date that the EXIF of the others implies."""
     implied = read_implied_dates(inventory, key, clock) if clock.start_date is None else None
     if implied is None:
         return
     has_none = (pl.col("captured_at_basis") != Basis.EXIF.value) & pl.col("day_number").is_not_null()
 
     def retold(rows: pl.DataFrame) -> pl.DataFrame:
-        """Those that another start was implied for before, or none."""
+        """The rows that this start date gives another time or basis."""
         again = dated(rows.filter(has_none), clock, implied)
         return again.join(rows, on=["source_name", "captured_at", "captured_at_basis"], how="anti")
 
@@ -61,7 +61,7 @@ def apply_implied_start(inventory: Table, key: str, clock: Clock) -> None:
 
 
 def in_capture_order(sources: pl.LazyFrame) -> pl.LazyFrame:
-    """Sorts inventory rows as they were taken: by instant; numbered ones by (day, time), whatever dates them, last."""
+    """Sorts inventory rows by capture: by instant, then the numbered ones by day and time, whatever dates them."""
     return sources.sort(
         "timelapse",
         pl.col("day_number").fill_null(-1),

@@ -1,6 +1,6 @@
-"""Lists what lies in a library: its timelapses, their sources, their variant folders. Nothing is compared here.
+"""Lists what lies in a library: its timelapses, their sources, their variant folders.
 
-What changed since is `survey`'s question, what is missing `plan`'s.
+Nothing is compared here: `survey` finds what changed, `plan` what is missing.
 """
 
 import os
@@ -27,7 +27,7 @@ from thumb_pipeline.storage.folders import (
 from thumb_pipeline.storage.frames_guard import HoldsFrames
 
 LISTED = {"timelapse": pl.String, "source_name": pl.String, "n_bytes": pl.Int64, "mtime_ns": pl.Int64}
-"""A listing of files as a table."""
+"""The columns of a table of listed files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +35,12 @@ class Discovery:
     """The timelapses of a library.
 
     Attributes:
-        keys: of the folders on the disk.
-        vanished: of those that have an inventory and no folder any more.
-        unmatched: folders below `cameras/` that are no camera's and no timelapse's, relative to the library.
-        stray: timelapses that have a folder below another root of variants, and none in the library or its inventory.
-        trouble: cameras whose folder cannot be read, with the reason. Of their timelapses nothing is said above.
+        keys: timelapses that have a folder on the disk.
+        vanished: timelapses that have an inventory and no folder any more.
+        unmatched: folders below `cameras/` that belong to no camera or timelapse, relative to the library.
+        stray: timelapses that have a folder below a separate root of variants, but neither a folder in the library nor
+            an inventory.
+        trouble: cameras whose folder cannot be read, with the reason. Their timelapses are in none of the lists above.
     """
 
     keys: list[str]
@@ -49,16 +50,16 @@ class Discovery:
     trouble: dict[str, str] = field(default_factory=dict)
 
     def reasons_against(self, keys: Sequence[str] = ()) -> dict[str, str]:
-        """Why nothing can be said of some timelapses, by key; of whole cameras, by their names, where none is given."""
+        """Why nothing is known of some timelapses: the reasons by key; without keys, all reasons by camera."""
         if not keys:
             return dict(self.trouble)
         return {key: self.trouble[_camera_of(key)] for key in keys if _camera_of(key) in self.trouble}
 
     def refuse_unreadable(self, keys: Sequence[str] = ()) -> None:
-        """Makes sure that the cameras of some timelapses can be read, or all of them where none is given.
+        """Makes sure that the cameras of some timelapses can be read; without keys, that all cameras can.
 
         Raises:
-            ArchiveUnavailable: some cannot; with the reasons.
+            ArchiveUnavailable: a camera cannot be read; the message gives the reasons.
         """
         reasons = sorted(set(self.reasons_against(keys).values()))
         if reasons:
@@ -99,9 +100,9 @@ def discover(library: Library) -> Discovery:
 
 
 def discover_apart(library: Library) -> Discovery:
-    """The same, and a camera whose folder cannot be read does not hide the others: it is named as trouble.
+    """Finds them likewise; a camera whose folder cannot be read is reported as trouble and does not hide the others.
 
-    Whoever calls looks at that before anything is concluded from a timelapse that is not among the found.
+    Callers must look at the trouble before they conclude anything from a timelapse that was not found.
 
     Raises:
         ArchiveUnavailable: the folder of all cameras cannot be listed, or the library is gone.
@@ -110,7 +111,7 @@ def discover_apart(library: Library) -> Discovery:
     elsewhere = _look_below(library.variants_root) if library.variants_root != library.root else _Tree()
     trouble = {**elsewhere.trouble, **here.trouble}
     keys, known = _readable(here.keys, trouble), _readable(library.inventory.keys(), trouble)
-    library.refuse_if_gone()  # only then is a library without cameras an empty one
+    library.refuse_if_gone()  # a library without cameras is empty only if it is still there
     return Discovery(
         keys=keys,
         vanished=sorted({*known} - {*keys}),
@@ -122,7 +123,7 @@ def discover_apart(library: Library) -> Discovery:
 
 @dataclass(slots=True)
 class _Tree:
-    """A tree of cameras: keys of its timelapses' folders, folders that are none, and cameras that cannot be read."""
+    """A tree of cameras: the keys of its timelapses, its other folders, and the cameras that cannot be read."""
 
     keys: list[str] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
@@ -162,8 +163,8 @@ def list_sources(library: Library, key: str, *, only: Sequence[str] | None = Non
 
     Args:
         library: the library.
-        key: which timelapse.
-        only: looks at these source names alone (a sensor's hint); costs by their number, not by the archive.
+        key: the timelapse.
+        only: look at these source names alone (a sensor's hint); costs grow with their number, not with the archive.
 
     Raises:
         ArchiveUnavailable: the folder cannot be read; nothing may be concluded from it.
@@ -174,7 +175,7 @@ def list_sources(library: Library, key: str, *, only: Sequence[str] | None = Non
 
 
 def sources_of(listings: Sequence[SourceListing]) -> pl.DataFrame:
-    """The sources among what was listed (`LISTED` columns); hidden and temporary names are none."""
+    """The sources among the listed files (`LISTED` columns); files with hidden and temporary names are no sources."""
     return as_table([(listing.key, listing.found) for listing in listings]).filter(is_source_name())
 
 
@@ -195,7 +196,7 @@ def list_variants(library: Library, keys: Sequence[str], folder: str) -> Variant
 
 
 def look_at_variants(library: Library, paths: pl.DataFrame) -> VariantListing:
-    """The same confined to some paths (timelapse, variant_path); costs by their number."""
+    """Looks at some variants alone (timelapse, variant_path); the cost grows with their number."""
     split = paths.drop_nulls().unique().with_columns(folder_of())
     parts = [_as_variants(pl.DataFrame(schema=LISTED), "")]
     for (key, folder), wanted in split.partition_by("timelapse", "folder", as_dict=True).items():
@@ -206,7 +207,7 @@ def look_at_variants(library: Library, paths: pl.DataFrame) -> VariantListing:
 
 
 def variant_folder(library: Library, key: str, folder: str) -> str:
-    """The path of a variant folder, which must be one: through a link, variants could overwrite sources.
+    """The path of a variant folder, which must not be a link: through one, variants could overwrite sources.
 
     Raises:
         Refused: it is a link, or shows the sources of some timelapse under another name (a bind mount).

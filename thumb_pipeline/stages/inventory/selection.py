@@ -1,6 +1,6 @@
-"""What part of a library is meant: its timelapses, in batches that bound memory, and when none of it is believed.
+"""Chooses the timelapses to work on, lists them in batches that bound memory, and refuses listings that look wrong.
 
-What is done with them is in `plan` and `verify`.
+`plan` and `verify` do the work.
 """
 
 import difflib
@@ -26,13 +26,13 @@ class Selection:
 
     Attributes:
         timelapses: keys.
-        sources: source names as text; only these are looked at, which costs by their number.
+        sources: source names as text; only these are looked at, so the cost grows with their number.
         variants: variant names.
-        force: make again what is right already.
+        force: make valid variants again, too.
         retry_failed: try refused sources again although nothing changed.
         trust_existing: adopt another program's variants if they decode and fit the box.
         accept_shrink: believe an empty or shrunken listing.
-        is_hint: the sources are a watcher's: one that is gone again is no mistake, and none is waited for.
+        is_hint: a watcher named the sources: one that is gone again is no mistake, and nothing waits for pending ones.
     """
 
     timelapses: tuple[str, ...] = ()
@@ -46,11 +46,12 @@ class Selection:
 
 
 def choose_timelapses(library: Library, selection: Selection) -> tuple[list[str], list[str]]:
-    """Keys of the selected timelapses, vanished ones included, and the folders that are no timelapse's.
+    """Keys of the selected timelapses, vanished ones included, and the folders that belong to no timelapse.
 
     Raises:
         Refused: the selection names what is not there.
-        ArchiveUnavailable: the folder of a selected timelapse's camera cannot be listed, or of any where all are.
+        ArchiveUnavailable: the folder of a selected timelapse's camera cannot be listed; where all timelapses are
+            selected, the folder of any camera.
     """
     for name in selection.variants:
         refuse_unknown("variant", name, list(library.settings.variants))
@@ -65,7 +66,7 @@ def choose_timelapses(library: Library, selection: Selection) -> tuple[list[str]
 
 
 def batches(library: Library, keys: Sequence[str], only: Sequence[str] | None) -> Iterator[list[SourceListing]]:
-    """Listings of some timelapses at a time: many small ones, or a huge one alone."""
+    """Lists timelapses in batches; a batch ends with the timelapse that takes it beyond `_BATCH_ROWS` files."""
     batch: list[SourceListing] = []
     n_listed = 0
     for key in keys:
@@ -79,7 +80,7 @@ def batches(library: Library, keys: Sequence[str], only: Sequence[str] | None) -
 
 
 def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
-    """Stops at a name that does not exist, with those that are like it.
+    """Refuses a name that does not exist, and suggests similar ones.
 
     Raises:
         Refused: there is no such name.
@@ -93,7 +94,7 @@ def refuse_unknown(kind: str, name: str, known: list[str]) -> None:
 
 
 def refuse_no_name(text: str) -> None:
-    """Stops at a text that names no file of a folder: `%` as `names.to_text` would not have written it, say.
+    """Refuses a text that cannot be the name of a file, such as one with a `%` that `names.to_text` would have escaped.
 
     Raises:
         Refused: with what to write instead.
@@ -110,10 +111,10 @@ def refuse_no_name(text: str) -> None:
 
 
 def refuse_absent_variants(library: Library, selection: Selection, n_recorded: int) -> None:
-    """Stops before everything is rendered again, into the empty mount point of a disk that is not there.
+    """Refuses to render everything again into the empty mount point of a disk that is not mounted.
 
     Raises:
-        Refused: the tree of variants that records speak of is not there.
+        Refused: variants are recorded, and the separate tree that holds them is not there.
     """
     tree = inside(library.variants_root, CAMERAS_FOLDER)
     if library.variants_root == library.root or selection.accept_shrink or not n_recorded or os.path.isdir(tree):
@@ -125,7 +126,7 @@ def refuse_absent_variants(library: Library, selection: Selection, n_recorded: i
 
 
 def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None:
-    """Stops before an unmounted disk is taken for an empty archive.
+    """Refuses listings that lost so many sources that the disk may not be mounted.
 
     Raises:
         Refused: with the numbers, what to check, and how to accept them.
@@ -135,7 +136,7 @@ def refuse_shrunken(selection: Selection, shrunken: Sequence[Shrinkage]) -> None
 
 
 def complaint_about(shrunken: Sequence[Shrinkage], option: str) -> str:
-    """What an operator is told of listings that are not believed, and the option that accepts them."""
+    """The message about listings that are not believed, with the option that accepts them."""
     lines = [f"  {s.timelapse}: {s.n_known} sources recorded, {s.n_found} found" for s in shrunken[:20]]
     more = [f"  … and {len(shrunken) - 20} more"] if len(shrunken) > 20 else []
     return "\n".join(
@@ -152,7 +153,7 @@ def find_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
     """Keys of the chosen timelapses, or of all: on the disk, in the inventory, or among the variants only.
 
     Raises:
-        Refused: one of the chosen is none of these.
+        Refused: there is no such timelapse.
         ArchiveUnavailable: a folder cannot be listed.
     """
     found = discover(library)
@@ -163,6 +164,6 @@ def find_timelapses(library: Library, chosen: Sequence[str]) -> list[str]:
 
 
 def surveys(library: Library, keys: Sequence[str]) -> Iterator[Survey]:
-    """Surveys timelapses whole, in the batches that a plan would take; nothing is planned."""
+    """Surveys whole timelapses, in the same batches as a plan; nothing is planned."""
     for batch in batches(library, keys, None):
         yield survey(library, batch)

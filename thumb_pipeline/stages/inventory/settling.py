@@ -20,15 +20,16 @@ _SAME = list(LISTED)
 
 
 def settle(library: Library, fresh: pl.DataFrame, over_at: float, *, wait: bool = True) -> pl.DataFrame:
-    """Looks at new and changed sources until the settle interval is over, at most once again each.
+    """Looks again at new and changed sources, at most once each, until the settle interval is over.
 
-    End markers are read while the interval runs; what has none, or was not reached, is looked at again when it is over.
+    End markers are read while the interval runs. A source that has none, or whose turn did not come, is looked at again
+    when the interval is over.
 
     Args:
         library: the library.
         fresh: `LISTED` columns, as first seen.
         over_at: monotonic time at which the interval is over for all of them.
-        wait: wait for that; else what has no end marker is pending, and another look decides.
+        wait: wait until then; else a source without an end marker is pending, and a later survey decides.
 
     Returns:
         The same columns as they are now, with `state`, and `looked_at` where they were looked at again; files that

@@ -1,7 +1,7 @@
 """Compares listed sources with the inventory: what is new, changed, pending, gone; and records what is accepted.
 
-A survey reads only; `accept` writes what it found. An empty or shrunken listing is a finding, never a fact by itself.
-What must be made of the sources is `plan`'s question.
+A survey only reads; `accept` writes what it found. An empty or shrunken listing is reported and not simply believed.
+`plan` decides what to make of the sources.
 """
 
 import time
@@ -29,7 +29,7 @@ _SURVEYED = [*SOURCE_KEY, "n_bytes", "mtime_ns", "state", "captured_at"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shrinkage:
-    """A timelapse whose listing is not believed: rows the inventory has, and how many of them were found."""
+    """A timelapse whose listing is not believed: how many sources the inventory has, and how many were found."""
 
     timelapse: str
     n_known: int
@@ -45,11 +45,11 @@ class Survey:
         sources: all of them: timelapse, source_name, n_bytes, mtime_ns, state, captured_at.
         changed: inventory rows to write (`INVENTORY` columns): of new and changed sources, and of redated ones.
         vanished: timelapse and source_name of recorded rows without a file.
-        replaced: timelapse and source_name of complete sources whose size or mtime is another than recorded.
-        shrunken: timelapses whose losses look like a disk that is not there.
+        replaced: timelapse and source_name of sources that were settled and now have another size or mtime.
+        shrunken: timelapses that lost so many sources that their disk may not be mounted.
         n_left_out: hidden and temporary names, which are no sources.
         others: folders, links and special files inside `frames/`, as key/name.
-        ahead: timelapse and source_name of recorded ones that were first seen in the future, by a clock that ran ahead.
+        ahead: timelapse and source_name of recorded sources whose first_seen_at lies in the future: a clock ran ahead.
     """
 
     keys: list[str]
@@ -66,13 +66,13 @@ class Survey:
 def survey(
     library: Library, listings: Sequence[SourceListing], *, only: Sequence[str] | None = None, wait: bool = True
 ) -> Survey:
-    """Settles which listed sources are complete, and what changed; waits at most once, for the settle interval.
+    """Finds out which listed sources are complete, and what changed; waits at most once, for the settle interval.
 
     Args:
         library: the library.
-        listings: fresh ones.
+        listings: of these timelapses, just made.
         only: the source names that the listings were confined to.
-        wait: wait for what may still be written; else it is pending until a later survey.
+        wait: wait for sources that may still be written; else they are pending until a later survey.
     """
     interval_s = library.settings.settle_interval_s
     over_at = time.monotonic() + interval_s
@@ -108,9 +108,9 @@ def survey(
 
 
 def accept(library: Library, found: Survey) -> None:
-    """Makes a survey the inventory: merges what changed, takes out what vanished.
+    """Writes a survey to the inventory: merges what changed, takes out what vanished.
 
-    What was first seen in the future was first seen now: from now on it grows older, as all else does.
+    A first_seen_at in the future is set to now, so that the age of its source grows from now on.
     """
     gone = by_timelapse(found.vanished)
     new = by_timelapse(found.changed)
@@ -122,10 +122,10 @@ def accept(library: Library, found: Survey) -> None:
 
 
 def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
-    """Adds what rendering learned about sources to their rows, where these still speak of the same bytes.
+    """Adds what rendering learned about sources to their rows, where size and mtime are still the same.
 
-    A digest stays the first that was taken under a size and mtime: another one later is bit rot, and a variant that
-    is made of rotten bytes must not make them the true ones.
+    The first digest that was taken under a size and mtime stays. A different one later is bit rot, and a variant that
+    is made from rotten bytes must not turn their digest into the recorded one.
 
     Args:
         library: the library.
@@ -145,7 +145,7 @@ def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
             .drop("first_digest")
         )
         rows = dated(rows, clock, None).select(current.columns)
-        return rows.join(current, on=current.columns, how="anti", nulls_equal=True)  # rendered again: nothing is new
+        return rows.join(current, on=current.columns, how="anti", nulls_equal=True)  # rendered again: nothing to write
 
     library.inventory.merge(key, facts, resolve=resolve)
     tells = facts["exif_captured_at"].is_not_null().any()
@@ -158,7 +158,7 @@ def _compared(
 ) -> pl.DataFrame:
     """Listed sources with what is known of each, and one of three verdicts.
 
-    `is_known`: settled and unchanged; `stood_still`: was pending and has not moved for the settle interval;
+    `is_known`: settled and unchanged; `stood_still`: was pending and has not changed for the settle interval;
     `is_fresh`: new, changed, or pending for too short a time.
     """
     # One key column where one will do: at half a million rows that saves half the time and memory of the join.
@@ -218,9 +218,10 @@ def _new_rows(now: pl.DataFrame | None, looked_at: datetime) -> pl.DataFrame:
 
 
 def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
-    """A source keeps its first sight, also when two surveys meet, and a changed one forgets what rendering learned.
+    """Incoming rows that keep the earliest `first_seen_at` of their source, also when two surveys run at once.
 
-    What another process filled in since we read stays: our row is older than it.
+    A changed source loses what rendering learned about it. A row that another process filled in since we read stays:
+    ours is older.
     """
     filled = current.filter(pl.col("digest").is_not_null())
     incoming = incoming.join(filled, on=["source_name", "n_bytes", "mtime_ns", "clock"], how="anti")
@@ -233,7 +234,7 @@ def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame
 
 
 def _seen_now(current: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
-    """Those of some rows that were first seen in the future, without times that are still to come."""
+    """The rows with a `first_seen_at` in the future; their times that are still to come become now."""
     now = datetime.now(UTC)
     is_ahead = pl.col("first_seen_at") > now + SLACK
     return current.filter(is_ahead).with_columns(pl.min_horizontal(pl.col(c), pl.lit(now, INSTANT)) for c in _OURS)
@@ -242,9 +243,9 @@ def _seen_now(current: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
 def _shrunken(
     library: Library, known: pl.DataFrame, vanished: pl.DataFrame, changed: pl.DataFrame, only: Sequence[str] | None
 ) -> list[Shrinkage]:
-    """Timelapses that are empty now, or have many and more than a share fewer sources than they had.
+    """Finds timelapses that are empty now, or lost too many sources, both as a number and as a share.
 
-    Renamed sources are as many as before. Of named sources (`only`) the others of their timelapses are taken to stand.
+    A renamed source is not a loss. With `only`, the sources that are not named are taken to be there still.
     """
     brakes = library.settings.brakes
     lost = _counts(vanished)
