@@ -19,7 +19,7 @@ from thumb_pipeline.stages.workers.messages import Examination, ExamineAnswer, E
 from thumb_pipeline.stages.workers.pool import in_batches, open_pool
 
 _ROWS_AT_ONCE = 50_000  # after a lost manifest a million are doubtful, and an answer takes 3 kB until it is a row
-_SEEN = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
+_FILE_FACTS = ("source_digest", "frame_at", "width_px", "height_px", "n_bytes", "mtime_ns", "checksum")
 _VERDICT = {
     "reason": pl.String,
     "known_digest": pl.String,
@@ -81,8 +81,8 @@ def _verdicts(
     verdicts: dict[int, Examination] = {}
     with open_pool(library, lease) as pool:
         for places, answer in pool.run_batches(_batches(library, doubtful, trust_existing=trust_existing)):
-            found = answer.files if isinstance(answer, ExamineAnswer) else [Examination(reason=Reason.CORRUPT)]
-            verdicts |= dict(zip(places, found, strict=True))
+            examinations = answer.files if isinstance(answer, ExamineAnswer) else [Examination(reason=Reason.CORRUPT)]
+            verdicts |= dict(zip(places, examinations, strict=True))
             if on_progress is not None:
                 on_progress(len(verdicts), doubtful.height)
     return pl.DataFrame([asdict(verdicts[place]) for place in range(doubtful.height)], schema=_VERDICT)
@@ -115,5 +115,5 @@ def _manifest_rows(adopted: pl.DataFrame) -> pl.DataFrame:
         is_trusted=pl.col("v_is_trusted"),
         source_n_bytes=pl.col("n_bytes"),
         source_mtime_ns=pl.col("mtime_ns"),
-        **{name: pl.col(f"v_{name}") for name in _SEEN},
+        **{name: pl.col(f"v_{name}") for name in _FILE_FACTS},
     )

@@ -20,7 +20,9 @@ _FILE_CELL = (200, 150)
 def newest_thumbnails_base64(library: Library, key: str, lease: Lease) -> str | None:
     """A small JPEG of a timelapse's newest thumbnails in base64; None where it has none."""
     files = _files(library, key, _UI_PICTURES, spread=False)
-    answer = _made(library, lease, SheetTask(files=files, columns=6, cell=_UI_CELL, quality=60)) if files else None
+    answer = (
+        _make_sheet(library, lease, SheetTask(files=files, columns=6, cell=_UI_CELL, quality=60)) if files else None
+    )
     return answer.base64 if answer and answer.n_pictures else None
 
 
@@ -30,7 +32,7 @@ def write_contact_sheet(library: Library, keys: list[str], lease: Lease) -> str 
     files = tuple(file for key in keys for file in _files(library, key, each, spread=True))
     path = inside(library.state, "contact-sheet.jpg")
     task = SheetTask(files=files, columns=10, cell=_FILE_CELL, quality=85, target=os.fsencode(path))
-    return path if files and _made(library, lease, task) else None
+    return path if files and _make_sheet(library, lease, task) else None
 
 
 def _files(library: Library, key: str, count: int, *, spread: bool) -> tuple[bytes, ...]:
@@ -58,7 +60,7 @@ def _smallest_variant(library: Library) -> str:
     return min(library.settings.variants, key=area)
 
 
-def _made(library: Library, lease: Lease, task: SheetTask) -> SheetAnswer | None:
+def _make_sheet(library: Library, lease: Lease, task: SheetTask) -> SheetAnswer | None:
     with WorkerPool(1, lease, worker_orders(library, lease)) as pool:
         for _, answer in pool.run([task]):
             if isinstance(answer, SheetAnswer):

@@ -35,13 +35,13 @@ def mark_damaged(
     """
     keys = [key for key in states["timelapse"].unique() if library.damage.holds(key)]
     file = ["timelapse", "variant_path", "n_bytes", "mtime_ns"]
-    found = library.damage.query(keys, lambda rows: rows.select("source_name", *file), names=only) if keys else None
-    if found is None or found.is_empty():
+    damage = library.damage.query(keys, lambda rows: rows.select("source_name", *file), names=only) if keys else None
+    if damage is None or damage.is_empty():
         return states.with_columns(is_damaged=pl.lit(False))
-    standing = found.join(files, on=file, how="semi").select(*SOURCE_KEY, "variant_path")
-    told = standing.with_columns(is_damaged=pl.lit(True))
+    standing = damage.join(files, on=file, how="semi").select(*SOURCE_KEY, "variant_path")
+    damaged = standing.with_columns(is_damaged=pl.lit(True))
     return states.join(
-        told, on=["timelapse", "source_name", "variant_path"], how="left", maintain_order="left"
+        damaged, on=["timelapse", "source_name", "variant_path"], how="left", maintain_order="left"
     ).with_columns(
         is_damaged=pl.col("is_damaged").fill_null(False),
         known_digest=pl.when(pl.col("is_damaged").is_null()).then("known_digest"),
@@ -53,8 +53,8 @@ def read_damaged_sources(library: Library, sources: pl.DataFrame) -> pl.DataFram
     keys = [key for key in sources["timelapse"].unique() if library.damage.holds(key)]
     if not keys:
         return sources.head(0)
-    found = library.damage.read(keys, where=pl.col("variant") == "")
-    return sources.join(found, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="semi")
+    damage = library.damage.read(keys, where=pl.col("variant") == "")
+    return sources.join(damage, on=["timelapse", "source_name", "n_bytes", "mtime_ns"], how="semi")
 
 
 def reconsider_damaged(

@@ -65,14 +65,14 @@ class Proven:
         """Rows with timelapse, source_name, variant, state, known_digest; damaged ones get the state found here."""
         if self.wrong.is_empty():
             return states
-        told = self.wrong.select(*VARIANT_KEY, told="state")
-        is_told = pl.col("told").is_not_null()
+        damaged = self.wrong.select(*VARIANT_KEY, new_state="state")
+        is_damaged = pl.col("new_state").is_not_null()
         return (
-            states.join(told, on=VARIANT_KEY, how="left", maintain_order="left")
+            states.join(damaged, on=VARIANT_KEY, how="left", maintain_order="left")
             .with_columns(
-                state=pl.coalesce("told", "state"), known_digest=pl.when(~is_told).then(pl.col("known_digest"))
+                state=pl.coalesce("new_state", "state"), known_digest=pl.when(~is_damaged).then(pl.col("known_digest"))
             )
-            .drop("told")
+            .drop("new_state")
         )
 
 
@@ -94,7 +94,7 @@ def files_of_sources(library: Library, sources: pl.DataFrame) -> pl.DataFrame:
         sources: timelapse, source_name, n_bytes, mtime_ns as listed.
     """
     rows = sources.select(*SOURCE_KEY, "n_bytes", "mtime_ns")
-    return _completed(add_known_digests(library, rows).with_columns(variant=pl.lit(""), variant_path=pl.lit("")))
+    return _with_all_columns(add_known_digests(library, rows).with_columns(variant=pl.lit(""), variant_path=pl.lit("")))
 
 
 def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFrame) -> pl.DataFrame:
@@ -105,20 +105,20 @@ def files_of_variants(library: Library, rows: pl.DataFrame, adoptable: pl.DataFr
         rows: timelapse, source_name, variant, variant_path, and n_bytes, mtime_ns of their sources.
         adoptable: manifest rows of variants that have no record yet, or none that is still true.
     """
-    kept = ("variant_path", "n_bytes", "mtime_ns", "checksum", "width_px", "height_px")
-    columns = (*VARIANT_KEY, *kept, pl.col("origin").eq(Origin.TRUSTED).fill_null(False).alias("is_trusted"))
+    facts = ("variant_path", "n_bytes", "mtime_ns", "checksum", "width_px", "height_px")
+    columns = (*VARIANT_KEY, *facts, pl.col("origin").eq(Origin.TRUSTED).fill_null(False).alias("is_trusted"))
     keys, sources = rows["timelapse"].unique().to_list(), rows["source_name"].unique().to_list()
     recorded = library.manifest.query(
         keys, lambda known: known.filter(pl.col("state") == RecordState.MADE).select(*columns), names=sources
     ).join(adoptable.select(VARIANT_KEY), on=VARIANT_KEY, how="anti")
     known = pl.concat([recorded, adoptable.select(*columns)])
-    asked = add_known_digests(library, rows.select(*VARIANT_KEY, "variant_path", "n_bytes", "mtime_ns")).rename(
+    wanted = add_known_digests(library, rows.select(*VARIANT_KEY, "variant_path", "n_bytes", "mtime_ns")).rename(
         {"n_bytes": "source_n_bytes", "mtime_ns": "source_mtime_ns"}
     )
-    return _completed(asked.join(known, on=[*VARIANT_KEY, "variant_path"], how="inner"))
+    return _with_all_columns(wanted.join(known, on=[*VARIANT_KEY, "variant_path"], how="inner"))
 
 
-def _completed(rows: pl.DataFrame) -> pl.DataFrame:
+def _with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
     absent = [pl.lit(None, kind).alias(name) for name, kind in FILES.items() if name not in rows.columns]
     return rows.with_columns(absent).select(list(FILES))
 
@@ -157,10 +157,10 @@ def prove(library: Library, pool: WorkerPool, files: pl.DataFrame, on_progress: 
 
 
 def _damage(files: pl.DataFrame, wrong: list[tuple[int, str, str]]) -> pl.DataFrame:
-    told = pl.DataFrame(
+    verdicts = pl.DataFrame(
         wrong, schema={"place": pl.Int64, "state": pl.String, "detail": pl.String}, orient="row"
     ).with_columns(found_at=pl.lit(datetime.now(UTC), INSTANT))
-    return pl.concat([files[told["place"]], told], how="horizontal").select(list(DAMAGE.columns))
+    return pl.concat([files[verdicts["place"]], verdicts], how="horizontal").select(list(DAMAGE.columns))
 
 
 def _batches(library: Library, files: pl.DataFrame) -> Iterator[tuple[list[int], _Task]]:

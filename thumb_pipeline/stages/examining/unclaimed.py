@@ -53,7 +53,7 @@ def read_evidence(
     specs, frame_at = tuple(library.settings.specs.values()), library.settings.frame_at.text
     tables: list[pl.DataFrame] = [pl.DataFrame(schema=EVIDENCE)]
     rows: list[dict[str, Any]] = []
-    for n_done, (listed, evidence) in enumerate(_asked(library, files, lease), 1):
+    for n_done, (listed, evidence) in enumerate(_gather_evidence(library, files, lease), 1):
         if (evidence.n_bytes, evidence.mtime_ns) == listed[2:]:
             rows += _usable(listed[0], listed[1], evidence, specs, frame_at)
         if len(rows) >= _ROWS_A_TABLE:
@@ -64,7 +64,9 @@ def read_evidence(
     return pl.concat([*tables, pl.DataFrame(rows, schema=EVIDENCE)])
 
 
-def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
+def _gather_evidence(
+    library: Library, files: pl.DataFrame, lease: Lease
+) -> Iterator[tuple[tuple[str, str, int, int], Evidence]]:
     """Each file as it was listed, with its evidence; a file on which a worker dies has none."""
     listed = files.select(*FILE_KEY, "n_bytes", "mtime_ns").rows()
     paths = [library.variant_file(key, path) for key, path, *_ in listed]
@@ -73,8 +75,8 @@ def _asked(library: Library, files: pl.DataFrame, lease: Lease) -> Iterator[tupl
     )
     with open_pool(library, lease) as pool:
         for places, answer in pool.run_batches(batches):
-            found = answer.files if isinstance(answer, EvidenceAnswer) else [_NONE]
-            yield from zip([listed[place] for place in places], found, strict=True)
+            evidence = answer.files if isinstance(answer, EvidenceAnswer) else [_NONE]
+            yield from zip([listed[place] for place in places], evidence, strict=True)
 
 
 _NONE = Evidence(seen=Examined(opens=False))
@@ -98,14 +100,14 @@ def _usable(
     }
     if note is None:
         return [{**facts, "variant": ""}]
-    told = {
+    stated = {
         "digest": note.source_digest,
         "name_digest": note.source_name_digest,
         "source_n_bytes": note.source_n_bytes,
         "source_mtime_ns": note.source_mtime_ns,
         "frame_at": note.frame_at or None,
     }
-    return [{**facts, **told, "variant": spec.name} for spec in specs if _is_right(seen, note, spec, frame_at)]
+    return [{**facts, **stated, "variant": spec.name} for spec in specs if _is_right(seen, note, spec, frame_at)]
 
 
 def _is_right(seen: Examined, note: Provenance, spec: VariantSpec, frame_at: str) -> bool:

@@ -94,9 +94,9 @@ def discover(library: Library) -> Discovery:
     Raises:
         ArchiveUnavailable: a folder cannot be listed, or the library is gone.
     """
-    found = discover_apart(library)
-    found.refuse_unreadable()
-    return found
+    discovery = discover_apart(library)
+    discovery.refuse_unreadable()
+    return discovery
 
 
 def discover_apart(library: Library) -> Discovery:
@@ -133,12 +133,12 @@ class _Tree:
 def _look_below(root: str) -> _Tree:
     tree = _Tree()
     cameras = inside(root, CAMERAS_FOLDER)
-    for camera in _subfolders(cameras):
+    for camera in _list_subfolders(cameras):
         if not is_camera_folder(camera):
             tree.unmatched.append(f"{CAMERAS_FOLDER}/{camera}")
             continue
         try:
-            timelapses = _subfolders(inside(cameras, camera))
+            timelapses = _list_subfolders(inside(cameras, camera))
         except ArchiveUnavailable as error:
             tree.trouble[camera] = str(error)
             continue
@@ -255,7 +255,7 @@ def _as_variants(listed: pl.DataFrame, folder: str) -> pl.DataFrame:
     return listed.select("timelapse", path.alias("variant_path"), "n_bytes", "mtime_ns")
 
 
-def _subfolders(folder: str) -> Iterable[str]:
+def _list_subfolders(folder: str) -> Iterable[str]:
     try:
         return list_subfolders(folder)
     except FileNotFoundError:

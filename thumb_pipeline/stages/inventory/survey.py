@@ -23,7 +23,7 @@ from thumb_pipeline.stages.library.library import Library
 from thumb_pipeline.storage.folders import holds_files
 
 _KNOWN = [*SOURCE_KEY, "n_bytes", "mtime_ns", "state", "looked_at", "captured_at"]
-_OURS = ["first_seen_at", "looked_at"]
+_OUR_TIMES = ["first_seen_at", "looked_at"]
 _SURVEYED = [*SOURCE_KEY, "n_bytes", "mtime_ns", "state", "captured_at"]
 
 
@@ -91,16 +91,16 @@ def survey(
     changed = _rows_to_write(library, keys, pl.concat([settled, now_complete]), looked_at, only)
     changed = changed.join(vanished, on=SOURCE_KEY, how="anti")
     rewritten = changed.select(_SURVEYED)
-    kept = compared.filter("is_known").select(_SURVEYED).join(rewritten, on=SOURCE_KEY, how="anti")
+    unchanged = compared.filter("is_known").select(_SURVEYED).join(rewritten, on=SOURCE_KEY, how="anti")
     return Survey(
         keys=keys,
-        sources=pl.concat([kept, rewritten]),
+        sources=pl.concat([unchanged, rewritten]),
         changed=changed,
         vanished=vanished,
         replaced=compared.filter(pl.col("is_fresh") & (pl.col("state") == SETTLED))
         .select(SOURCE_KEY)
         .join(vanished, on=SOURCE_KEY, how="anti"),
-        shrunken=_shrunken(library, known, vanished, changed, only),
+        shrunken=_find_shrunken(library, known, vanished, changed, only),
         n_left_out=sum(len(x.found.names) + len(x.found.temporaries) for x in listings) - listed.height,
         others=[f"{x.key}/{name}" for x in listings for name in x.found.others if not name.startswith(".")],
         ahead=ahead,
@@ -116,9 +116,9 @@ def accept(library: Library, found: Survey) -> None:
     new = by_timelapse(found.changed)
     for key in sorted({*gone, *new}):
         rows = new.get(key, INVENTORY.empty())
-        library.inventory.merge(key, rows, removed=gone.get(key), resolve=_over_current)
+        library.inventory.merge(key, rows, removed=gone.get(key), resolve=_resolved)
     for key, rows in by_timelapse(found.ahead).items():
-        library.inventory.merge(key, rows, resolve=_seen_now)
+        library.inventory.merge(key, rows, resolve=_reset_future_times)
 
 
 def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
@@ -148,8 +148,8 @@ def fill_in(library: Library, key: str, facts: pl.DataFrame) -> None:
         return rows.join(current, on=current.columns, how="anti", nulls_equal=True)  # rendered again: nothing to write
 
     library.inventory.merge(key, facts, resolve=resolve)
-    tells = facts["exif_captured_at"].is_not_null().any()
-    if tells or any(time_in_name(name, clock.timezone).day_number is not None for name in facts["source_name"]):
+    has_exif = facts["exif_captured_at"].is_not_null().any()
+    if has_exif or any(time_in_name(name, clock.timezone).day_number is not None for name in facts["source_name"]):
         apply_implied_start(library.inventory, key, clock)
 
 
@@ -184,8 +184,8 @@ def _vanished(known: pl.DataFrame, compared: pl.DataFrame, settled: pl.DataFrame
     lost = settled.height < compared.filter("is_fresh").height
     if n_found == known.height and not lost:
         return known.head(0).select(SOURCE_KEY)
-    found = pl.concat([compared.filter(~pl.col("is_fresh")).select(SOURCE_KEY), settled.select(SOURCE_KEY)])
-    return known.select(SOURCE_KEY).join(found, on=SOURCE_KEY, how="anti")
+    present = pl.concat([compared.filter(~pl.col("is_fresh")).select(SOURCE_KEY), settled.select(SOURCE_KEY)])
+    return known.select(SOURCE_KEY).join(present, on=SOURCE_KEY, how="anti")
 
 
 def _rows_to_write(
@@ -193,16 +193,16 @@ def _rows_to_write(
 ) -> pl.DataFrame:
     """Inventory rows of new and changed sources, and of known ones whose timelapse got another clock."""
     fresh = by_timelapse(now)
-    told_by = library.inventory.query(keys, lambda rows: rows.select("timelapse", "clock").unique(), names=only)
+    clock_names = library.inventory.query(keys, lambda rows: rows.select("timelapse", "clock").unique(), names=only)
     clocks = {key: for_timelapse(library.settings, key).clock for key in keys}
-    outdated = {key for key, name in told_by.iter_rows() if name != clocks[key].name}
+    outdated = {key for key, name in clock_names.iter_rows() if name != clocks[key].name}
     parts = [INVENTORY.empty()]
     for key in sorted({*outdated, *fresh}):
         rows = _new_rows(fresh.get(key), looked_at)
         if key in outdated:
             other_clock = pl.col("clock") != clocks[key].name
-            retold = library.inventory.read([key], names=only, where=other_clock)
-            rows = pl.concat([rows, retold.join(rows, on="source_name", how="anti")])
+            to_redate = library.inventory.read([key], names=only, where=other_clock)
+            rows = pl.concat([rows, to_redate.join(rows, on="source_name", how="anti")])
         parts.append(dated(rows, clocks[key], read_implied_dates(library.inventory, key, clocks[key])))
     return pl.concat(parts)
 
@@ -217,7 +217,7 @@ def _new_rows(now: pl.DataFrame | None, looked_at: datetime) -> pl.DataFrame:
     return rows.with_columns(unknown).select(list(INVENTORY.columns))
 
 
-def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
+def _resolved(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame:
     """Incoming rows that keep the earliest `first_seen_at` of their source, also when two surveys run at once.
 
     A changed source loses what rendering learned about it. A row that another process filled in since we read stays:
@@ -233,14 +233,14 @@ def _over_current(current: pl.DataFrame, incoming: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _seen_now(current: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
+def _reset_future_times(current: pl.DataFrame, _: pl.DataFrame) -> pl.DataFrame:
     """The rows with a `first_seen_at` in the future; their times that are still to come become now."""
     now = datetime.now(UTC)
     is_ahead = pl.col("first_seen_at") > now + SLACK
-    return current.filter(is_ahead).with_columns(pl.min_horizontal(pl.col(c), pl.lit(now, INSTANT)) for c in _OURS)
+    return current.filter(is_ahead).with_columns(pl.min_horizontal(pl.col(c), pl.lit(now, INSTANT)) for c in _OUR_TIMES)
 
 
-def _shrunken(
+def _find_shrunken(
     library: Library, known: pl.DataFrame, vanished: pl.DataFrame, changed: pl.DataFrame, only: Sequence[str] | None
 ) -> list[Shrinkage]:
     """Finds timelapses that are empty now, or lost too many sources, both as a number and as a share.
@@ -252,7 +252,7 @@ def _shrunken(
     if only is not None:
         known = library.inventory.query(list(lost), lambda rows: rows.select(SOURCE_KEY))
     had, new = _counts(known), _counts(changed.join(known, on=SOURCE_KEY, how="anti"))
-    found = []
+    shrunken = []
     for key, n_lost in sorted(lost.items()):
         n_known = had.get(key, n_lost)
         n_found = n_known - n_lost + new.get(key, 0)
@@ -260,8 +260,8 @@ def _shrunken(
             n_found = 0
         n_fewer = n_known - n_found
         if n_found == 0 or (n_fewer >= brakes.min_shrink_sources and n_fewer > brakes.max_shrink_ratio * n_known):
-            found.append(Shrinkage(timelapse=key, n_known=n_known, n_found=n_found))
-    return found
+            shrunken.append(Shrinkage(timelapse=key, n_known=n_known, n_found=n_found))
+    return shrunken
 
 
 def _counts(rows: pl.DataFrame) -> dict[str, int]:
