@@ -1,1 +1,1 @@
-"""What must be made, and what nothing expects: policy, applied to what exists and to what is recorded."""
+"""Decides which variants to make and which files nothing expects: policy, applied to files and records."""

@@ -1,7 +1,7 @@
 """Compares, for one variant, what sources require with what is recorded and what lies in the variant folders.
 
-One variant at a time bounds the memory at half a million sources. The rules are in `analytics.states`; files that
-stay doubtful are looked into by `examining.adopt`.
+One variant at a time bounds the memory at half a million sources. The rules are in `analytics.states`;
+`examining.adopt` examines files that stay doubtful.
 """
 
 from collections.abc import Sequence
@@ -45,14 +45,14 @@ class Comparison:
 
     Attributes:
         others: rows of `analytics.states.variant_states` that are not valid (with `keep_valid`, all), with their
-            variant and spec_fingerprint; valid ones too where `is_damaged`, until somebody has looked into them.
+            variant and spec_fingerprint; valid ones too where `is_damaged`, as their files are to be opened again.
         n_valid: timelapse, n of the valid ones.
-        temporaries: unfinished files met in its folder, by folder.
-        cost: what recorded ones took.
+        temporaries: unfinished files in its folders, by folder.
+        cost: what its recorded variants took.
         presence: timelapse, required, recorded, found: how many variants must exist, have a record, have a file.
         listed: timelapse, folder, n_files, n_bytes of the folders that were listed for it.
-        unclaimed: timelapse, variant_path, n_bytes, mtime_ns of the files there that belong to no source's variant
-            of this name, neither now nor as recorded; only where it was asked for.
+        unclaimed: timelapse, variant_path, n_bytes, mtime_ns of the files there that are not a variant of this name of
+            any source, neither as expected nor as recorded; empty without `Look.find_unclaimed`.
     """
 
     others: pl.DataFrame
@@ -70,9 +70,9 @@ class Look:
 
     Attributes:
         only: the source names that the survey was confined to; None for all.
-        retry_failed: refused sources are tried again.
-        keep_valid: valid ones are rows too, because they are to be made again or looked into.
-        find_unclaimed: files that nothing expects are looked for.
+        retry_failed: try refused sources again.
+        keep_valid: keep valid variants as rows, because they are to be made again or opened.
+        find_unclaimed: look for files that nothing expects.
     """
 
     only: Sequence[str] | None = None
@@ -89,7 +89,7 @@ def compare(library: Library, found: Survey, spec: VariantSpec, look: Look) -> C
     """
     only, again = look.only, look.retry_failed
     sources = find_required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=again)
-    named = None if keeps_latest_only(library, found.keys, spec) else only  # it has a predecessor of another name
+    named = None if keeps_latest_only(library, found.keys, spec) else only  # the predecessor has another name
     recorded = read_records(library, found.keys, spec, names=named)
     listing = _listed(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
@@ -146,7 +146,7 @@ def _presence(states: pl.DataFrame, recorded: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unclaimed(files: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
-    """Listed files that are neither expected nor the last that was made where another is expected now."""
+    """Listed files that are neither expected nor the last variant made, which an expected one is to supersede."""
     if states["is_present"].sum() == files.height:
         return files.head(0)
     superseded = states.filter(pl.col("superseded_path").is_not_null())
@@ -165,14 +165,14 @@ def _listed(
     recorded: pl.DataFrame,
     only: Sequence[str] | None,
 ) -> VariantListing:
-    """The variant's folder, and those where records say it was before the settings moved it."""
+    """Lists the variant's folder, and the folders that records name from before the settings moved it."""
     if only is not None:
         expected = sources.select("timelapse", variant_path=variant_path(spec))
         return look_at_variants(
             library, pl.concat([expected, recorded.select("timelapse", variant_path="r_variant_path")])
         )
     folders = {spec.folder: list(keys)}
-    # Where one timelapse had its variants, another may have a folder that is none of ours.
+    # A recorded folder is listed only for its own timelapse: in another one, that name may not be ours.
     for key, name in (
         recorded.select("timelapse", folder_of("r_variant_path")).unique().drop_nulls().sort(pl.all()).iter_rows()
     ):

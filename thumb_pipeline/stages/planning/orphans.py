@@ -1,7 +1,7 @@
 """Finds the files in variant folders that nothing expects, and says why.
 
 A variant folder is one that the settings name, or that a record of this timelapse names; never `frames/`, `overlays/`,
-`videos/` or a folder nobody told us about. Removing them is done in `sweep`, bringing them back to use in `repair`.
+`videos/` or any other folder. `sweep` removes the files, `repair` puts them to use again.
 """
 
 import os
@@ -32,7 +32,7 @@ ORPHANS = {
     "variant_path": pl.String,
     "n_bytes": pl.Int64,
     "mtime_ns": pl.Int64,
-    "variant": pl.String,  # empty where nothing tells it, as below
+    "variant": pl.String,  # empty where it is unknown, as is the next
     "source_name": pl.String,
     "evidence": pl.String,  # what variant and source rest on: record, name, none
     "kind": pl.String,  # domain.findings.OrphanKind
@@ -54,7 +54,7 @@ class Orphans:
 
 
 def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]) -> Orphans:
-    """What the comparisons of all variants left unclaimed, what lies in folders of retired variants, and left-overs.
+    """Finds the files that no comparison claimed, the files of retired variants, and abandoned temporary files.
 
     Raises:
         ArchiveUnavailable: a folder cannot be listed.
@@ -75,7 +75,7 @@ def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]
 
 
 def _claimed_by_none(compared: Sequence[Comparison]) -> pl.DataFrame:
-    """Files that every variant whose comparison listed their folder left unclaimed."""
+    """Files that no variant claimed, of all those whose comparison listed their folder."""
     on = ["timelapse", "folder"]
     listings = pl.concat([part.listed.select(on) for part in compared]).group_by(on).agg(n_listed=pl.len())
     files = pl.concat([part.unclaimed for part in compared])
@@ -122,7 +122,7 @@ def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, fil
 
 
 def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, list[bytes]]) -> pl.DataFrame:
-    """Unfinished files whose writers were killed or are unknown; those of living writers are nobody's business."""
+    """Unfinished files whose writers were killed or are unknown; those of running writers are left alone."""
     owners = {library.variants(key): key for key in keys}
     rows = []
     for folder, found in temporaries.items():
@@ -135,7 +135,7 @@ def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, lis
             except FileNotFoundError:
                 continue  # cleaned up meanwhile
             if not stat.S_ISREG(status.st_mode):
-                continue  # we make files only
+                continue  # not ours: we only make regular files
             path = f"{os.path.basename(folder)}/{names.to_text(name)}"
             rows.append((key, path, status.st_size, mtime_ns(status), "", "", "name", kind.value))
     return pl.DataFrame(rows, schema=ORPHANS, orient="row")

@@ -1,4 +1,4 @@
-"""Plans what is to be made: lists, compares expected with recorded and actual, looks into files nobody vouches for.
+"""Plans which variants to make: lists sources, compares expected with recorded and actual, examines doubtful files.
 
 A plan is a value; nothing is written here. `rendering.chunk` carries it out, `rendering.accept_plan` records what it
 found to be right.
@@ -30,12 +30,12 @@ from thumb_pipeline.stages.planning.policy import find_expected_paths
 
 _DEFAULT_VARIANT_MS = 30.0
 DEFAULT_VARIANT_BYTES = 20_000.0
-"""Where none is recorded yet."""
+"""The expected size of a variant where none is recorded yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanPart:
-    """The plan of some timelapses: what was found there and what is to be made.
+    """The plan of some timelapses: what was found there and what to make.
 
     Attributes:
         survey: the listing it rests on.
@@ -43,8 +43,8 @@ class PlanPart:
         adopted: manifest rows for variants that are right and unrecorded.
         tally: timelapse, variant, state, is_present, n: how many expected variants are in which state.
         failed: timelapse and source_name of remembered refusals that stand.
-        temporaries: unfinished files met in variant folders, by folder.
-        cost: what recorded variants took; predictions rest on it.
+        temporaries: unfinished files in variant folders, by folder.
+        cost: what recorded variants took, for predictions.
     """
 
     survey: Survey
@@ -58,7 +58,7 @@ class PlanPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A plan in parts; `unmatched` are the folders below `cameras/` that are no timelapse's."""
+    """A plan in parts; `unmatched` are the folders below `cameras/` that belong to no timelapse."""
 
     parts: list[PlanPart]
     unmatched: list[str]
@@ -95,13 +95,13 @@ class Plan:
 
     @property
     def ms_per_variant(self) -> float:
-        """What a variant took, in the mean of the recorded ones."""
+        """How long a recorded variant took, in the mean; a default where none is recorded."""
         cost = sum((part.cost for part in self.parts), Cost())
         return cost.ms / cost.n if cost.ms else _DEFAULT_VARIANT_MS
 
     @property
     def bytes_per_variant(self) -> float:
-        """What a variant has, in the mean of the recorded ones."""
+        """How large a recorded variant is, in the mean; a default where none is recorded."""
         cost = sum((part.cost for part in self.parts), Cost())
         return cost.n_bytes / cost.n if cost.n_bytes else DEFAULT_VARIANT_BYTES
 
@@ -167,9 +167,9 @@ def _tally(decided: pl.DataFrame, compared: list[Comparison], specs: list[Varian
 
 
 def without_wanted(library: Library, found: Survey, states: pl.DataFrame) -> pl.DataFrame:
-    """Forgets superseded paths that another variant is expected at (names or folders were swapped).
+    """Drops superseded paths at which another variant is expected (names or folders were swapped).
 
-    Who has nothing but such a path has no file at all.
+    A stale variant that has no other file counts as missing.
     """
     moved = states.filter(pl.col("superseded_path").is_not_null())
     if moved.is_empty():
@@ -197,7 +197,7 @@ def _forced(states: pl.DataFrame) -> pl.DataFrame:
 
 
 def _retried_with_others(decided: pl.DataFrame) -> pl.DataFrame:
-    """A source that is opened for one variant is tried in its refused ones too, so that it fails or not as a whole."""
+    """Retries the refused variants of sources that are rendered anyway, so that a source fails or not as a whole."""
     is_refused = pl.col("state") == State.FAILED.value
     if decided.filter(is_refused).is_empty():
         return decided

@@ -1,6 +1,6 @@
 """Plans timelapses so that one that cannot be planned does not stop the others.
 
-For work that nobody watches. A command refuses as a whole instead (decision 005).
+For unattended work. A command refuses as a whole instead (decision 005).
 """
 
 from dataclasses import replace
@@ -13,10 +13,10 @@ from thumb_pipeline.stages.planning.plan import Plan, make_plan
 
 
 def plan_apart(library: Library, selection: Selection, lease: Lease) -> tuple[Plan, dict[str, str]]:
-    """The plan of all timelapses that can be planned, and the others with the reason.
+    """Plans all timelapses that can be planned; returns the plan, and the others with the reason.
 
-    A camera whose folder cannot be read is left out whole, under its own name where no timelapse of it was. Halves are
-    planned again where a whole is refused: with one bad timelapse that costs about two plans more.
+    A camera whose folder cannot be read is left out as a whole: under its own name, or under the keys of its selected
+    timelapses. Where a plan is refused, its halves are planned again: one bad timelapse costs about two more plans.
 
     Raises:
         ArchiveUnavailable: the folder of all cameras cannot be listed.

@@ -1,7 +1,7 @@
 """Finds out which sources of which timelapses must have a variant: policy, applied to what exists.
 
-Most timelapses ask for everything, and nothing needs to be known for that. The others' captures are dated and ordered
-here; the rules are `analytics.policy`.
+Most timelapses ask for every capture, and then nothing needs to be known of the captures. Where a rule chooses among
+them, they are dated and ordered here; the rules are `analytics.policy`.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def find_required_sources(
         keys: timelapses; sources of others are left out.
         sources: timelapse, source_name, n_bytes, mtime_ns and, where they were surveyed, state and captured_at.
         spec: the variant's.
-        only: the source names that `sources` was confined to; rules that compare captures then know the others from
+        only: the source names that `sources` was confined to; rules that compare captures then read the others from
             the inventory.
         retry_failed: whether refused sources count as if they could be rendered.
     """
@@ -88,11 +88,11 @@ def keeps_latest_only(library: Library, keys: Sequence[str], spec: VariantSpec) 
 
 
 def drop_superseded(library: Library, rows: pl.DataFrame) -> pl.DataFrame:
-    """Plan rows without the variants that only the newest capture has, of captures that are the newest no more.
+    """Plan rows without the `latest_only` variants of captures that are not the newest any more.
 
-    Work that was planned long ago would make again what new captures have superseded since. A refused capture counts
-    as newest too: what is to be tried again may well be one. A capture that becomes the newest after this was asked
-    is not seen; whatever is then made beside its variant is an orphan, for `sweep`.
+    An old plan would otherwise make what newer captures have superseded. A refused capture counts as the newest, too:
+    a capture to retry may be one. A capture that becomes the newest after this check is missed; the older capture's
+    variant, made beside the newer one, is then an orphan for `sweep`.
 
     Args:
         library: the library.
@@ -125,7 +125,7 @@ def add_predecessors(
     Args:
         library: the library.
         states: of one variant, as `analytics.states.variant_states` gives them.
-        recorded: what `analytics.states.records` gives of it.
+        recorded: what `analytics.states.records` gives for it.
         files: timelapse, variant_path of the files in its folder.
         vanished: timelapse, source_name of recorded sources that are gone; their variants are orphans instead.
         spec: the variant's.
@@ -177,7 +177,7 @@ def read_records(
 
 
 def find_expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """Every variant that must exist of some timelapses' sources: timelapse, source_name, variant, variant_path."""
+    """Every variant that must exist for some timelapses' sources: timelapse, source_name, variant, variant_path."""
     parts = [
         expected_variants(find_required_sources(library, keys, sources, spec).lazy(), (spec,)).select(
             *SOURCE_KEY, "variant", "variant_path"
@@ -196,7 +196,7 @@ def _known(
     only: Sequence[str] | None,
     retry_failed: bool,
 ) -> pl.DataFrame:
-    """What rules ask of captures: state, captured_at, first_seen_at, is_refused."""
+    """What rules need to know of captures: state, captured_at, first_seen_at, is_refused."""
     columns = ("n_bytes", "mtime_ns", "state", "captured_at", "first_seen_at")
     inventory = library.inventory.query(keys, lambda rows: rows.select(*SOURCE_KEY, *columns))
     told = sources.join(
@@ -221,7 +221,7 @@ def _known(
 
 
 def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose capture time nobody recorded get what their name or mtime says."""
+    """Captures; those without a recorded time are dated by their name or mtime."""
     undated = told.filter(pl.col("captured_at").is_null())
     if undated.is_empty():
         return told

@@ -1,6 +1,6 @@
 """Records what a plan found to be right already, before anything is rendered: inventory, adoptions, clean-up.
 
-What rendering does is recorded by `chunk` as it goes.
+`chunk` records what rendering does, as it goes.
 """
 
 import polars as pl
@@ -15,7 +15,7 @@ from thumb_pipeline.stages.planning.plan import Plan
 
 
 def record(library: Library, plan: Plan) -> None:
-    """Merges a plan's findings into the tables, and removes unfinished files that it met and nobody writes any more."""
+    """Merges a plan's findings into the tables, and removes the unfinished files it found whose writers were killed."""
     for part in plan.parts:
         accept(library, part.survey)
         for key, rows in by_timelapse(part.adopted).items():
@@ -26,14 +26,14 @@ def record(library: Library, plan: Plan) -> None:
 
 
 def keep_plan(library: Library, plan: Plan, keys: list[str]) -> None:
-    """Makes a plan the last one of its timelapses, for people to read."""
+    """Stores a plan as the last one of its timelapses, for people to read."""
     rows = by_timelapse(plan.rows)
     for key in keys:
         library.last_plan.replace(key, rows.get(key, library.last_plan.schema.empty()), [key])
 
 
 def _forget_records(library: Library, vanished: pl.DataFrame) -> None:
-    """Refusals of sources that are gone go; records of variants stay, as their files do, for a report to find."""
+    """Drops refusals and damage of vanished sources; records of their variants stay for reports, as the files do."""
     for key, gone in by_timelapse(vanished).items():
         names, is_refused = gone["source_name"].to_list(), pl.col("state") == RecordState.FAILED
         library.manifest.take_out(key, library.manifest.read([key], names=names, where=is_refused))

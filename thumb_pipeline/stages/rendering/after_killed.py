@@ -1,4 +1,4 @@
-"""Puts right what killed processes left behind, whoever notices it first."""
+"""Cleans up what killed processes left behind; the first process that notices it does so."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,10 @@ def clean_up_after_killed(library: Library, end_their_runs: Callable[[], object]
 
     Args:
         library: the library.
-        end_their_runs: called before the leases go, which say whose runs they were.
+        end_their_runs: called before the leases are removed, as these tell which runs were theirs.
 
     Returns:
-        How many files were removed; None where nobody was killed.
+        How many files were removed; None where no process was killed.
     """
     dead = clean_up.find_dead_leases(library)
     if not dead:

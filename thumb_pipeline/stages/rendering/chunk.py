@@ -1,6 +1,6 @@
-"""Carries out a plan, chunk by chunk: workers render and publish, what they did is recorded as they go.
+"""Carries out a plan, chunk by chunk: workers render and publish, and their results are recorded as they come.
 
-What is to be made was decided in `plan`; what happens to one source is in `workers.process`.
+`plan` decides what to make; `workers.process` handles one source.
 """
 
 import os
@@ -32,7 +32,7 @@ from thumb_pipeline.storage.folders import mtime_ns
 from thumb_pipeline.storage.publishing import settle_on_disk
 
 SourceDone = Callable[[int], None]
-"""Told the number of sources that are done, after each."""
+"""Called after each source with the number of sources done."""
 
 _FLUSH_AFTER_S = 5.0
 _FLUSH_AFTER_ROWS = 2_000
@@ -75,7 +75,7 @@ class TimelapseCounts:
 
 @dataclass(slots=True, kw_only=True)
 class ChunkResult:
-    """What rendering a chunk came to; small enough to travel between processes.
+    """The result of rendering a chunk; small enough to pass between processes.
 
     Attributes:
         by_timelapse: counts by key.
@@ -108,21 +108,21 @@ def render_chunk(
     Args:
         library: the library.
         rows: of a plan (`PLAN` columns); all rows of a source together.
-        lease: ours; left-over files bear its id.
+        lease: ours; unfinished files carry its id.
         run_id: goes into the records.
-        on_source: told how many sources are done.
-        on_end: given what was done also when the chunk does not get to its end.
-        pool: workers that are there already, and stay; else some are started for this chunk.
+        on_source: called with the number of sources done.
+        on_end: called with the result, also when the chunk is not finished.
+        pool: running workers to use, which keep running; else workers are started for this chunk.
 
     Raises:
         CannotWrite: the disk does not take files; what was made until then is recorded.
-        Stopped: a stop was asked for; likewise.
+        Stopped: a stop was asked for; what was made until then is recorded.
     """
     started = time.monotonic()
     recorder = _Recorder(library, run_id)
     folders = _folders(rows)
     library.claim_variants()
-    clean_up.announce(library, lease, folders)  # for our successor, should we be killed
+    clean_up.announce(library, lease, folders)  # for the process that cleans up, should we be killed
     jobs = list(_jobs(library, rows))
     n_done = 0
     try:
@@ -135,7 +135,7 @@ def render_chunk(
         with stopping.finishing():
             recorder.flush()
             recorder.result.duration_s = time.monotonic() - started
-            if n_done < len(jobs):  # we are being stopped, and our workers were in the middle of something
+            if n_done < len(jobs):  # stopped: our workers may have left unfinished files
                 clean_up.discard_own(library, lease, folders)
             if on_end is not None:
                 on_end(recorder.result)
@@ -154,13 +154,13 @@ class _Place:
 
     @property
     def own_predecessor(self) -> str | None:
-        """The path of the same source's last variant, which stays known until its successor comes."""
+        """The path of the same source's previous variant, which stays recorded until the new one is made."""
         return self.superseded_path if self.superseded_source is None else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A source's task, and the plan rows it answers."""
+    """A source's task, and the plan rows it is for."""
 
     key: str
     source: str
@@ -169,7 +169,7 @@ class _Job:
 
 
 def _jobs(library: Library, rows: pl.DataFrame) -> Iterator[_Job]:
-    """One job a source, the largest files first, so that a run does not end on one huge file on one core.
+    """One job for each source, the largest files first, so that a run does not end on one huge file on one core.
 
     A timelapse stays together, at the place of its largest file: its records are then written once or twice.
     """
@@ -264,13 +264,13 @@ class _Recorder:
         self._flushed_at = time.monotonic()
 
     def _stands(self, key: str, row: dict[str, Any]) -> bool:
-        """Whether a row still tells of the file that is there; who replaced it meanwhile records that one."""
+        """Whether a row still describes the file on the disk; a process that replaced the file records that one."""
         if row["state"] != RecordState.MADE:
             return True
         try:
             status = os.stat(self._library.variant_file(key, row["variant_path"]))
         except OSError:
-            return True  # the next listing tells what became of it
+            return True  # the next listing shows what became of it
         return (status.st_size, mtime_ns(status)) == (row["n_bytes"], row["mtime_ns"])
 
     def _take_variant(
@@ -303,7 +303,7 @@ class _Recorder:
             "detail": variant.detail,
             "attempts": None,  # counted when it is merged
             "retry_at": None,
-            # A refused successor leaves its predecessor known, which goes when the successor comes.
+            # A refused variant keeps its predecessor's path, so that the predecessor goes once a new one is made.
             "variant_path": (place.own_predecessor if is_refused else None) or place.variant_path,
             "source_n_bytes": job.task.n_bytes,
             "source_mtime_ns": job.task.mtime_ns,

@@ -1,7 +1,7 @@
-"""Renders, where only the newest capture has a variant and the newest was refused, the one before it.
+"""Renders the capture before the newest, where only the newest has a variant and was refused.
 
-Which capture is the newest that can be rendered is known only once it was tried (`stages.planning.policy`). Without
-this a timelapse whose last frame is broken would be without the variant until somebody plans again.
+Which capture is the newest that can be rendered shows only when it is tried (`stages.planning.policy`). Without this,
+a timelapse whose last frame is broken would lack the variant until the next plan.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from thumb_pipeline.stages.rendering.work_orders import fold
 from thumb_pipeline.stages.workers.pool import WorkerPool
 
 _MOST_IN_A_ROW = 20
-"""A timelapse that ends in more broken captures than these is gone on with by the next plan."""
+"""How many captures in a row are tried; the next plan continues with a timelapse that ends in more broken ones."""
 
 
 def render_rows(
@@ -34,7 +34,7 @@ def render_rows(
 ) -> ChunkResult:
     """Renders plan rows as `chunk.render_chunk` does, then what takes the place of refused newest captures.
 
-    `on_end` is told of each piece.
+    `on_end` is called with the result of each round.
     """
     results: list[ChunkResult] = []
 
@@ -52,7 +52,7 @@ def render_rows(
 
 
 def _news(result: ChunkResult, before: list[ChunkResult]) -> ChunkResult:
-    """A result without the sources that were counted as failed already, in another variant."""
+    """A result without the failures of sources that an earlier round counted, for another variant."""
     known = {name for earlier in before for name, _, _ in earlier.failures}
     counts = dict(result.by_timelapse)
     for name, _, _ in result.failures:
@@ -64,16 +64,16 @@ def _news(result: ChunkResult, before: list[ChunkResult]) -> ChunkResult:
 
 
 def _instead(library: Library, tried: pl.DataFrame, result: ChunkResult, lease: Lease) -> pl.DataFrame:
-    """The plan rows of captures that are the newest now, as those that were tried were refused."""
+    """Plans the captures that are the newest now that the tried ones were refused; returns their plan rows."""
     failed = [key for key, counts in result.by_timelapse.items() if counts.failed]
     parts = [tried.head(0)]
     for name, spec in library.settings.specs.items():
-        # Where a predecessor stands, it stays.
+        # Where the predecessor's variant exists, it stays.
         bare = tried.filter((pl.col("variant") == name) & pl.col("superseded_source").is_null())["timelapse"].unique()
         keys = sorted(set(keeps_latest_only(library, failed, spec)) & set(bare))
         if keys:
             selection = Selection(timelapses=tuple(keys), variants=(name,))
-            plan, _ = plan_apart(library, selection, lease)  # whoever is left out is told so by the next plan
+            plan, _ = plan_apart(library, selection, lease)  # the next plan reports what is left out
             accept_plan.record(library, plan)
             newest = plan.rows.sort("captured_at", nulls_last=False).unique("timelapse", keep="last")
             parts.append(newest.select(tried.columns))

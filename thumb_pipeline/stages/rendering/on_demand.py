@@ -1,7 +1,7 @@
-"""Renders a few named sources of one timelapse now, for somebody who waits for them.
+"""Renders a few named sources now, while a person or a program waits for them.
 
-It costs by the names and not by the archive. New captures, which nobody names, are `captures.follow`'; everything else
-is planned and carried out by `plan` and `chunk`.
+The cost grows with the number of names, not with the archive. `captures.follow` renders new captures, which nobody
+names; `plan` and `chunk` plan and carry out everything else.
 """
 
 from thumb_pipeline.stages.inventory.selection import Selection
@@ -12,14 +12,14 @@ from thumb_pipeline.stages.rendering import accept_plan
 from thumb_pipeline.stages.rendering.chunk import ChunkResult, render_chunk
 
 MOST_SOURCES = 200
-"""In one request: more are no single pictures any more, and would be in the way of the next one."""
+"""How many sources one request may name: more are no single pictures any more, and would delay the next request."""
 
 
 def render_now(library: Library, selection: Selection, lease: Lease, run_id: str) -> tuple[Plan, ChunkResult]:
-    """Plans, records and renders what is named; workers of other work make room. Returns what was found and done.
+    """Plans, records and renders the named sources; workers of other work yield. Returns the plan and the result.
 
     Raises:
-        Refused: it names no source, too many, or one that is not there.
+        Refused: no source is named, or too many are, or one is not there.
         ArchiveUnavailable: the folder cannot be read.
         CannotWrite: the disk does not take files.
     """
