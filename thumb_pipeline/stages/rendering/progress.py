@@ -1,6 +1,6 @@
-"""Tells what a library is at: how far its orders of work are, what was done of late, what failed.
+"""Reports a library's work: how far its orders of work are, what was done lately, what failed.
 
-Everything is read from the records. Which runs exist is Dagster's knowledge (`cli.dagster.runs`).
+Everything is read from the records. Dagster knows which runs exist (`cli.dagster.runs`).
 """
 
 import contextlib
@@ -30,11 +30,11 @@ class OrderProgress:
         run_id: of its run.
         n_variants: to be made in all.
         n_done: merged into the manifest since it was placed.
-        per_s: variants a second in the last minute, or since it was taken up; 0 while it rests.
-        left_s: seconds the rest should take at that rate; None while nothing tells, 0 when nothing is left.
-        goes_on_by_command: whether the command that asked for it, repeated, goes on with it.
+        per_s: variants a second in the last minute, or since a run took it up; 0 while none works on it.
+        left_s: seconds the rest should take at that rate; None while the rate is unknown, 0 when nothing is left.
+        goes_on_by_command: whether repeating the command that placed it resumes it.
         asked: what that command asked for, as `stages.rendering.regenerate` writes it down; empty for others.
-        is_held: whether a living command is about it, be its run not there yet.
+        is_held: whether a running command holds it, even if its run does not exist yet.
     """
 
     run_id: str
@@ -49,11 +49,11 @@ class OrderProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How fast something goes that many runs do together.
+    """How fast work goes that many runs share.
 
     Attributes:
         per_s: timelapses a second, since the first run began.
-        left_s: seconds the rest should take at that rate; None while nothing tells.
+        left_s: seconds the rest should take at that rate; None while the rate is unknown.
     """
 
     per_s: float = 0.0
@@ -62,15 +62,15 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """What the records of a library tell.
+    """What the records of a library say about its work.
 
     Attributes:
         n_pending: sources that were still being written when they were looked at last.
         n_failed: sources with a remembered refusal.
-        n_newly_failed: of these, refused in the stretch of time asked for.
-        n_made: variants made in the stretch of time asked for.
+        n_newly_failed: of these, refused in the time asked for.
+        n_made: variants made in the time asked for.
         failures: timelapse, source_name, reason, detail, recorded_at of the latest refusals, the newest first; those
-            from the future, of which nobody knows how old they are, come last.
+            recorded in the future, whose age is unknown, come last.
     """
 
     n_pending: int
@@ -81,12 +81,12 @@ class Activity:
 
 
 def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) -> list[OrderProgress]:
-    """The orders that are being carried out or can be gone on with, the latest first.
+    """The orders that are being carried out or can be resumed, the latest first.
 
     Args:
         library: the library.
-        now: rates are of the time before; what was recorded later, be it by a clock that ran ahead, is in none.
-        begun: the orders that are worked on, and since when; the others rest.
+        now: rates cover the time before it; records from after it, by a clock that ran ahead, count in none.
+        begun: the orders that runs work on, and since when; the others have no rate.
     """
     found = []
     for order in work_orders.list_placed(library):
@@ -113,9 +113,9 @@ def _progress(library: Library, order: WorkOrder, now: datetime, begun: datetime
 
 
 def _per_s(order: WorkOrder, recorded_at: pl.Series, now: datetime, begun: datetime) -> float:
-    """The rate of the last minute, or since the work began; of an order that was stopped, since it was taken up.
+    """The rate of the last minute, or since the order was placed or taken up, if that is later.
 
-    A beginning that is still to come was noted by a clock that was set back since, and tells nothing.
+    A beginning in the future was noted before the clock was set back, and does not count.
     """
     beginnings = (now - _RATE_OVER, begun, datetime.fromisoformat(order.placed_at))
     since = max(moment for moment in beginnings if moment <= now)
@@ -132,15 +132,15 @@ def _left_s(n_left: float, per_s: float) -> float | None:
 def pace(
     *, n_timelapses: int, n_requested: int, n_runs: int, n_ended: int, at_work: Sequence[OrderProgress], took_s: float
 ) -> Pace:
-    """How fast a backfill goes: its runs have about as many timelapses each, and those at work have done a part.
+    """How fast a backfill goes: its runs are about equally large, and a running one counts by its share done.
 
     Args:
-        n_timelapses: of its plan.
-        n_requested: of these, handed to runs.
-        n_runs: those runs.
-        n_ended: of these, at their end.
-        at_work: the orders of others.
-        took_s: seconds since the first of them began.
+        n_timelapses: in its plan.
+        n_requested: how many of these were given to runs.
+        n_runs: how many runs that are.
+        n_ended: how many of these have ended.
+        at_work: the orders of the runs that have not.
+        took_s: seconds since the first run began.
     """
     parts = [order.n_done / order.n_variants for order in at_work if order.n_variants]
     n_done = n_requested / max(1, n_runs) * (n_ended + sum(parts))
@@ -149,7 +149,7 @@ def pace(
 
 
 def activity(library: Library, *, now: datetime, within: timedelta) -> Activity:
-    """What was done within a stretch of time, and what stands."""
+    """What was done within a time before now, and what is pending or refused at present."""
     keys = library.manifest.keys()
     since = now - within
     refused = _refused(library, keys)
@@ -166,12 +166,12 @@ def activity(library: Library, *, now: datetime, within: timedelta) -> Activity:
 
 
 def _is_within(since: datetime, now: datetime) -> pl.Expr:
-    """Whether a record is of that time; one from the future, by a clock that ran ahead, is of no time."""
+    """Whether a record is from that time; one from the future, by a clock that ran ahead, never is."""
     return pl.col("recorded_at").is_between(since, now)
 
 
 def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
-    """The sources that are refused, each once, with what was said of it last."""
+    """The refused sources, each once, with its latest reason and detail."""
     columns = ["timelapse", "source_name", "reason", "detail", "recorded_at"]
     failed = pl.col("state") == RecordState.FAILED
     rows = library.manifest.query(keys, lambda rows: rows.filter(failed).select(*columns, MERGE))
@@ -179,7 +179,7 @@ def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def _n_made(library: Library, keys: Sequence[str], is_recent: pl.Expr) -> int:
-    """Variants that were rendered of late; one that was only recorded anew took no time to render."""
+    """How many variants were rendered lately; those without a render time were only recorded anew."""
     is_rendered = (
         (pl.col("origin") == Origin.RENDERED)
         & pl.col("render_ms").is_not_null()

@@ -1,6 +1,6 @@
-"""Plans to render again what is right already: everything, or what one asks for.
+"""Plans to render valid variants again: all of them, or a part.
 
-An old picture stays until its new one replaces it. Carrying a plan out, and resuming it, is done as for any other.
+An old picture stays until its new one replaces it. The plan is carried out and resumed like any other.
 """
 
 import json
@@ -36,11 +36,11 @@ _OPTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regeneration:
-    """What is to be rendered again; what is left empty does not narrow it.
+    """What to render again; an empty field does not narrow it.
 
     Attributes:
         timelapses: keys.
-        cameras: folders of cameras, such as camera-1; their timelapses are chosen beside `timelapses`.
+        cameras: folders of cameras, such as camera-1; their timelapses are added to `timelapses`.
         sources: source names as text.
         variants: variant names.
         since: captures from this day on, by the local time of their timelapse.
@@ -63,7 +63,7 @@ class Regeneration:
 
     @property
     def asked(self) -> str:
-        """The same for equal questions: an unfinished answer to one is resumed by asking again."""
+        """The request as text, the same for equal requests: asking again resumes an unfinished order."""
         return json.dumps({"regenerate": asdict(self)}, sort_keys=True, default=str)
 
 
@@ -75,7 +75,7 @@ class Forecast:
         n_variants: to be rendered.
         n_sources: to be read.
         n_bytes: of these sources.
-        n_bytes_written: about, as far as the recorded variants tell.
+        n_bytes_written: an estimate from the recorded variants.
         predicted_s: wall time it should take here.
     """
 
@@ -98,7 +98,7 @@ def forecast(plan: Plan, order: WorkOrder) -> Forecast:
 
 
 def forecast_left(library: Library, order: WorkOrder) -> Forecast:
-    """What is left of an order that was stopped; a variant takes as long as it was planned to."""
+    """What is left of an order that was stopped; the planned time for each variant still holds."""
     rows = work_orders.read_rows_left(library, order.id)
     sources = rows.unique(SOURCE_KEY)
     return Forecast(
@@ -111,7 +111,7 @@ def forecast_left(library: Library, order: WorkOrder) -> Forecast:
 
 
 def _bytes_per_variant(library: Library, rows: pl.DataFrame) -> float:
-    """What a variant has, in the mean of those recorded in the same timelapses."""
+    """How large these variants are, in the mean of those recorded in the same timelapses; a default without any."""
     is_alike = (pl.col("state") == RecordState.MADE) & pl.col("variant").is_in(rows["variant"].unique().to_list())
     keys = rows["timelapse"].unique().to_list()
     found = library.manifest.query(keys, lambda recorded: recorded.select(pl.col("n_bytes").filter(is_alike).mean()))
@@ -119,7 +119,7 @@ def _bytes_per_variant(library: Library, rows: pl.DataFrame) -> float:
 
 
 def options_for(asked: str) -> list[str]:
-    """The options of `regenerate` that ask for this (`Regeneration.asked`)."""
+    """The command-line options of `regenerate` that make this request (`Regeneration.asked`)."""
     wanted = json.loads(asked)["regenerate"]
     chosen = [(option, value) for option, name in _OPTIONS.items() for value in _as_list(wanted.get(name))]
     told = [part for option, value in chosen for part in (option, str(value))]
@@ -148,7 +148,7 @@ def plan_regeneration(
         sources=wanted.sources,
         variants=wanted.variants,
         force=True,
-        retry_failed=wanted.failed is not None,  # a refused capture may be the newest, which alone has some variant
+        retry_failed=wanted.failed is not None,  # a refused capture may be the newest, the only one with some variant
     )
     plan = make_plan(library, selection, lease, on_progress=on_progress)
     narrowed = replace(plan, parts=[_narrowed(library, part, wanted) for part in plan.parts])

@@ -1,8 +1,8 @@
-"""Merges what rendering did into the manifest, refusals with the time of their next try, and notes when that is.
+"""Merges what rendering did into the manifest, refusals with the time of their next try, and notes that time.
 
-The manifest is the truth; a note beside what watchers remember saves them from asking it before something is due. A
-lost note costs a retry until the next whole `generate`. Which refusals stand until then is decided in
-`planning.compare_variant`, who comes back at that time in `due_retries`.
+The manifest is the truth. A note in the folder of the watchers saves them from reading the manifest before a retry is
+due; a lost note delays the retry until the next whole `generate`. `planning.compare_variant` decides which refusals
+stand until then, `due_retries` hands out the sources at that time.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _LATEST_S = 30 * 86_400.0  # no delay of the settings is longer than a week
 
 
 def merge_outcomes(library: Library, key: str, rows: pl.DataFrame, *, removed: pl.DataFrame | None = None) -> None:
-    """Merges manifest rows of one timelapse; refused sources are counted on from what the manifest says of them.
+    """Merges manifest rows of one timelapse; the attempts at refused sources are counted on from the manifest.
 
     Args:
         library: the library.
@@ -63,13 +63,13 @@ def retries_of(library: Library, keys: Sequence[str]) -> pl.DataFrame:
 
 
 def next_retry_at(library: Library, keys: Sequence[str]) -> datetime | None:
-    """When the first refused source of some timelapses may be tried again, past or future; None where none will be."""
+    """When the first refused source of some timelapses is to be retried, past or future; None where none will be."""
     found: datetime | None = retries_of(library, keys)["retry_at"].min()  # type: ignore[assignment]  # of a time column
     return found
 
 
 def list_notes(library: Library) -> dict[str, int]:
-    """The timelapses of which something was noted, and when (mtime in ns) their notes were written."""
+    """The timelapses that have a note, and when it was written (mtime in ns)."""
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(_folder(library)) as entries:
         for entry in entries:
@@ -81,7 +81,7 @@ def list_notes(library: Library) -> dict[str, int]:
 
 
 def read_due_s(library: Library, key: str) -> float:
-    """When a note says that something is due, in seconds since 1970; at once where it says nothing of use."""
+    """When a retry is due by a note, in seconds since 1970; 0, which is at once, where the note is unusable."""
     try:
         due_s = float(read_small(_path(library, key), _MOST_N_BYTES))
     except (OSError, ValueError):
@@ -93,15 +93,15 @@ def discard_note(library: Library, key: str) -> None:
     """Removes the note of a timelapse in which nothing will be tried again."""
     with library.locked(_lock(library)):
         if next_retry_at(library, [key]) is None:
-            with contextlib.suppress(OSError):  # what cannot be removed is asked about again, in vain
+            with contextlib.suppress(OSError):  # a note that stays only costs another look at the manifest
                 discard(_path(library, key))
 
 
 def _note(library: Library, key: str) -> None:
-    with library.locked(_lock(library)):  # of two processes the later one knows what both have merged
+    with library.locked(_lock(library)):  # of two processes, the later one sees what both have merged
         due_at = next_retry_at(library, [key])
         if due_at is not None:
-            with contextlib.suppress(publishing.NameTaken):  # a folder stands there: as if the note were lost
+            with contextlib.suppress(publishing.NameTaken):  # a folder has this name: as if the note were lost
                 publishing.publish(os.fsencode(_path(library, key)), str(due_at.timestamp()).encode(), writer="watch")
 
 

@@ -1,7 +1,7 @@
-"""What of a plan was done meanwhile: work that was stopped goes on there, also where everything is made again.
+"""Finds which rows of a plan are done, so that stopped work resumes there, also where everything is made again.
 
-Which records tell of that is known by what wrote them, the number of a merge or the id of a run, and never by what a
-clock said: clocks are set, and records from the future would count as work of today.
+Which records count follows from what wrote them, the number of a merge or the id of a run, and never from a clock:
+clocks are set, and records from the future would count as work of today.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ def merged_since(merges: Mapping[str, int]) -> pl.Expr:
     """Whether a record was written after a mark.
 
     Args:
-        merges: by timelapse, the last merge before (`Table.last_merge`); of other timelapses nothing was.
+        merges: by timelapse, the last merge before (`Table.last_merge`); records of other timelapses do not count.
     """
     mark = pl.col("timelapse").replace_strict(list(merges), list(merges.values()), default=None, return_dtype=pl.Int64)
     return (pl.col(MERGE) > min(merges.values(), default=0)) & (pl.col(MERGE) > mark)
@@ -37,7 +37,7 @@ def made_by(run_ids: Collection[str]) -> pl.Expr:
 def done(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
     """The plan rows that have a record which counts, with its `recorded_at`.
 
-    It is of the same variant, from the same source, by the same recipe.
+    Such a record is of the same variant, from the same source, by the same recipe.
     """
     return rows.join(_recorded(library, rows, counts), on=_identity(library), how="inner", maintain_order="left")
 
@@ -48,7 +48,7 @@ def undone(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFram
 
 
 def find_left(library: Library, plan: Plan, keys: Collection[str], run_ids: Collection[str]) -> Plan:
-    """A plan without what some runs made again, or tried again, in some timelapses; what is wrong now stays in it."""
+    """A plan without what some runs made or tried again in some timelapses; rows with another reason stay."""
     is_resumed = pl.col("timelapse").is_in(list(keys)) & pl.col("reason").is_in(_AGAIN)
     counts = made_by(run_ids)
     parts = [

@@ -2,7 +2,7 @@
 
 An order is a folder below `<state>/plans/`, named after its run: the rows with their chunk numbers, and what the plan
 found besides. It stays until it is carried out, so that a run that failed can be resumed from it. One that cannot be
-read is as good as none: what it had planned is planned afresh.
+read counts as none: its work is planned afresh.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ CLAIMED = {
     "source_n_bytes": pl.Int64,
     "source_mtime_ns": pl.Int64,
 }
-"""What tells a source that an order will render: one that was replaced since is another one."""
+"""What identifies a source that an order will render; a source that was replaced since is another one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,9 +78,9 @@ class WorkOrder:
         n_bytes: bytes of those sources.
         predicted_s: wall time it should take here.
         by_reason: variants by the reason they are made for.
-        found: by timelapse with work, or with something adopted.
-        placed_at: when it was written down, ISO, UTC; for people, as nothing is decided by it.
-        asked: what it was placed for, where it may be resumed by asking for the same again.
+        found: counts of each timelapse with work or adoptions.
+        placed_at: when it was written down, ISO, UTC; to show, to sort by and for rates, never to tell what is done.
+        asked: the request it was placed for, if the same request resumes it; else empty.
         left_out: timelapses that were refused, with the reason.
         merges: by timelapse, the last merge into the manifest before it was placed; what was merged since is done.
     """
@@ -131,9 +131,8 @@ def place(
 ) -> WorkOrder:
     """Writes a plan down; newest captures are in the first chunk, and no source is in two.
 
-    With a lease, the order is worth nothing without its process: `discard_abandoned` removes it. Others stay until
-    nobody has worked at them for a week.
-    What was `asked` is how `list_unfinished` finds it.
+    With a lease, the order is bound to its process: `discard_abandoned` removes it once the process was killed. Others
+    stay until no run has worked on them for a week. `list_unfinished` finds an order by `asked`.
     """
     order = describe(library, plan, order_id)
     order.placed_at, order.asked = datetime.now(UTC).isoformat(), asked
@@ -171,7 +170,7 @@ def read(library: Library, order_id: str) -> WorkOrder:
     """An order that was placed.
 
     Raises:
-        FileNotFoundError: it was carried out, or nobody has worked at it for a week, or it cannot be read.
+        FileNotFoundError: it was carried out, or no run has worked on it for a week, or it cannot be read.
         Refused: that is no id of a run.
     """
     path = _file(library, order_id, _ORDER)
@@ -186,8 +185,8 @@ def read(library: Library, order_id: str) -> WorkOrder:
 def library_of(library: Library, order_id: str) -> Library:
     """The library with the recipes by which an order was placed, as its rows name them; all else is as it is now.
 
-    Whoever carries the order out goes by them, whatever the file says meanwhile: a record never names another recipe
-    than its file was made by. What that leaves stale is planned afresh by the next run.
+    A run that carries the order out uses these, even if the settings changed since: so a record never names another
+    recipe than its file was made by. The next run plans afresh what that leaves stale.
     """
     try:
         written = read_small(_file(library, order_id, SETTINGS_NAME))
@@ -206,10 +205,10 @@ def _recipes(library: Library) -> tuple[object, ...]:
 
 
 def read_chunk(library: Library, order_id: str, chunk: int) -> pl.DataFrame:
-    """The plan rows of one chunk that are still to be done, for whoever does them now.
+    """The plan rows of one chunk that are still to be done; notes that the order is worked on.
 
-    What was merged into the manifest since the order was placed is done, by whichever run, and what a newer capture
-    superseded need not be.
+    A row that was merged into the manifest since the order was placed is done, by whichever run. Rows that a newer
+    capture superseded are left out.
     """
     _note_work(library, order_id)
     mine = _rows(library, order_id, where=pl.col("chunk") == chunk)
@@ -220,29 +219,29 @@ def read_rows_left(library: Library, order_id: str) -> pl.DataFrame:
     """The plan rows of an order that are still to be done.
 
     Raises:
-        FileNotFoundError: it was carried out, or is older than a week.
+        FileNotFoundError: as `read`.
     """
     return work_left.undone(library, _rows(library, order_id), _is_done(read(library, order_id)))
 
 
 def read_rows_done(library: Library, order_id: str) -> pl.DataFrame:
-    """The plan rows of an order that are done, with `recorded_at`; raises as `rows_left`."""
+    """The plan rows of an order that are done, with `recorded_at`; raises as `read_rows_left`."""
     return work_left.done(library, _rows(library, order_id), _is_done(read(library, order_id)))
 
 
 def count_left(library: Library, order_id: str) -> int:
-    """How many variants of an order are still to be made; raises as `rows_left`."""
+    """How many variants of an order are still to be made; raises as `read_rows_left`."""
     return read_rows_left(library, order_id).height
 
 
 def is_given_up(library: Library, order_id: str) -> bool:
-    """Whether nobody goes on with an order: it was worth nothing without its process, and that has ended."""
+    """Whether an order is abandoned: it was bound to a process, and that process has ended."""
     has_process = os.path.exists(_file(library, order_id, _LEASE))
     return has_process and not is_held(library, order_id)
 
 
 def list_unfinished(library: Library, asked: str) -> str | None:
-    """The id of the latest order that was placed for this, by today's recipes, and not carried out to its end."""
+    """The id of the latest unfinished order that was placed for this request, by today's recipes; None without one."""
     same = (order.id for order in list_placed(library) if order.asked == asked)
     return next((order_id for order_id in same if library_of(library, order_id) is library), None)
 
@@ -257,10 +256,10 @@ def list_placed(library: Library) -> list[WorkOrder]:
 
 
 def hand_over(library: Library, order_id: str, new_id: str) -> WorkOrder:
-    """Makes an order that of another run, which goes on with it; one of an earlier version begins anew."""
+    """Gives an order to another run, which resumes it; an order by an earlier version begins anew."""
     moving.rename_folder(library.order_folder(order_id), library.order_folder(new_id))
     order = read(library, new_id)
-    if not order.merges:  # whose runs did what of it, only their ids told
+    if not order.merges:  # by an earlier version: only the id of its run told what was done
         order.merges = _last_merges(library, _rows(library, new_id))
         _publish_order(library, order)
     return order
@@ -271,7 +270,7 @@ def _rows(library: Library, order_id: str, *, where: pl.Expr | None = None) -> p
 
     Raises:
         FileNotFoundError: they are not there.
-        SliceDamaged: they cannot be used, or name what no plan does; with the remedy.
+        SliceDamaged: they cannot be used, or hold what no plan holds; with the remedy.
     """
     path = _file(library, order_id, _ROWS)
     try:
@@ -285,14 +284,14 @@ def _rows(library: Library, order_id: str, *, where: pl.Expr | None = None) -> p
 
 
 def _is_done(order: WorkOrder) -> pl.Expr:
-    """Which records tell that a row is done: the new ones; for an order by an earlier version, those of its own run."""
+    """Which records show that a row is done: the new ones; for an order by an earlier version, those of its own run."""
     return work_left.merged_since(order.merges) if order.merges else work_left.made_by([order.id])
 
 
 def discard(library: Library, order_id: str) -> None:
-    """Removes an order that was carried out; from the first moment on, none is placed, however far this gets.
+    """Removes an order that was carried out; its description goes first, so that half an order is none.
 
-    Only files that we put there go; a folder that holds anything else stays with that.
+    Only our own files are removed; a folder that holds anything else stays, with that.
     """
     with contextlib.suppress(OSError):
         removing.discard(_file(library, order_id, _ORDER))
@@ -309,9 +308,9 @@ def discard_abandoned(library: Library) -> None:
 
 
 def read_claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
-    """What orders under way will render, as it was when they were placed (`CLAIMED` columns).
+    """The sources that active orders will render, as they were when the orders were placed (`CLAIMED` columns).
 
-    Orders under way are those of living commands, and of `live_runs`.
+    Active orders are those of running commands, and of `live_runs`.
     """
     parts = [pl.DataFrame(schema=CLAIMED)]
     for name in _names(library):
@@ -322,13 +321,13 @@ def read_claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
 
 
 def is_held(library: Library, order_id: str) -> bool:
-    """Whether the process lives without which an order is worth nothing."""
+    """Whether an order is bound to a process, and that process is still running."""
     lease_id = _lease_of(library, order_id)
     return lease_id is not None and not clean_up.is_abandoned(library, lease_id)
 
 
 def _lease_of(library: Library, order_id: str) -> str | None:
-    """What an order's file names as the lease of its process; None where it has no such file."""
+    """The id of the lease of the process that an order is bound to; None where it is bound to none."""
     try:
         return read_small(_file(library, order_id, _LEASE)).decode("ascii", "replace")
     except OSError:
@@ -347,7 +346,7 @@ def fold(results: list[ChunkResult]) -> ChunkResult:
 
 
 def found_counts(plan: Plan) -> dict[str, FoundCounts]:
-    """What a plan found, by timelapse; only those with work, or with something adopted, enter a run."""
+    """What a plan found, by timelapse; only those with work or adoptions, as only these enter a run."""
     found: dict[str, FoundCounts] = {}
     for part in plan.parts:
         busy = {*part.rows["timelapse"].unique(), *part.adopted["timelapse"].unique()}
@@ -387,7 +386,7 @@ def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
 
 
 def _discard_old(library: Library) -> None:
-    """Removes the orders at which nobody has worked for a week by a steady clock, and nobody does."""
+    """Removes the orders that no run has worked on for a week, by a steady clock, and that no process holds."""
     ages = clock.look(library.state)
     for name in _names(library):
         try:
@@ -399,13 +398,13 @@ def _discard_old(library: Library) -> None:
 
 
 def _note_work(library: Library, order_id: str) -> None:
-    """Notes that an order is worked at: by its folder's mtime, as its run has no lease that the order could name."""
+    """Notes that an order is worked on: by its folder's mtime, as its run has no lease that the order could name."""
     with contextlib.suppress(OSError):
         os.utime(library.order_folder(order_id))
 
 
 def _names(library: Library) -> list[str]:
-    """The ids of what may be orders; whatever else lies there is not ours."""
+    """The ids of folders that may be orders; anything else there is not ours."""
     try:
         return [name for name in os.listdir(library.plans) if is_run_id(name)]
     except FileNotFoundError:
