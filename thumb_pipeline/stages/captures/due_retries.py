@@ -1,6 +1,6 @@
-"""Tells a watcher which refused sources may be tried again now; nobody else comes back for them before the night.
+"""Tells a watcher which refused sources to retry now; else they would wait for the nightly `generate`.
 
-When that is, the manifest says, and a note of `retries` says when to ask it. Rendering them is `follow`' work.
+The manifest holds the times, and a note of `retries` says when to read it. `follow` renders the sources.
 """
 
 from collections.abc import Set as AbstractSet
@@ -17,11 +17,11 @@ _ASK_AGAIN_S = 60.0
 
 @dataclass(slots=True)
 class DueRetries:
-    """What a watcher knows of retries: when to ask the manifest of which timelapse, and what it was told already.
+    """What a watcher knows of retries: when to read the manifest of each timelapse, and which retries it took already.
 
-    A time further ahead than any delay was told by a clock that ran ahead: it is over.
+    A time further ahead than any delay was written by a clock that ran ahead, and counts as past.
     A retry that did not take place (its source vanished, a policy no longer asks for it) stays due for good; each is
-    handed out once, and its timelapse asked again after a minute.
+    handed out once, and the manifest of its timelapse is read again after a minute.
     """
 
     _written_ns: dict[str, int] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class DueRetries:
     _told: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
 
     def timelapses(self, library: Library, on_disk: AbstractSet[str], *, now_s: float) -> list[str]:
-        """The timelapses to `take` from now, in order; costs a listing of the notes, and there are few."""
+        """The timelapses to `take` from now, in order; costs a listing of the notes, which are few."""
         for key, written_ns in list_notes(library).items():
             if self._written_ns.get(key) != written_ns:
                 self._written_ns[key], self._ask_at_s[key] = written_ns, read_due_s(library, key)
@@ -57,11 +57,11 @@ class DueRetries:
         return [name for name, at in found if (name, at) in due - told]
 
     def tried(self, key: str) -> None:
-        """Says that what was taken was tried: its records may tell something else now."""
+        """Notes that what was taken was tried: the records of the timelapse may be other ones now."""
         if key in self._ask_at_s:
             self._ask_at_s[key] = 0.0
 
     def forget(self, key: str) -> None:
-        """Begins anew with a timelapse: what was taken may not have been tried."""
+        """Forgets what is known of a timelapse: what was taken may not have been tried."""
         for known in (self._written_ns, self._ask_at_s, self._told):
             known.pop(key, None)

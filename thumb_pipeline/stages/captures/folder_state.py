@@ -1,6 +1,6 @@
 """What a watcher knows of the frames folder of one timelapse: its backlog, its listing, what is not ready in it.
 
-Values and rules only: looking at the disk and at what is recorded is done in `watch`.
+Values and rules only: `watch` looks at the disk and at the records.
 """
 
 import math
@@ -32,7 +32,7 @@ class Unsettled:
     refused_at_s: float | None = None
 
     def is_due(self, settle_interval_s: float, now_s: float) -> bool:
-        """What keeps still and yet is not rendered is tried less and less often; so is a look at what failed."""
+        """Whether to look at it now: at longer and longer intervals while it stays unchanged, and after it failed."""
         patience_s = settle_interval_s * 2 ** min(self.tries, 16)
         if self.refused_at_s is not None:
             patience_s = max(patience_s, (time.time() - self.refused_at_s) / 2)
@@ -49,7 +49,7 @@ class Aside:
 
 @dataclass(slots=True, kw_only=True)
 class Listed:
-    """A folder that was listed and is not remembered yet."""
+    """The listing of a folder that is not remembered yet."""
 
     mtime_ns: int
     is_final: bool
@@ -62,12 +62,12 @@ class Folder:
 
     Attributes:
         backlog: sources to render, the newest last.
-        retried: those of the backlog that failed before and are tried again.
+        retried: sources in the backlog that failed before and are tried again.
         unsettled: sources that were not ready, or that failed a while ago, by name.
-        sight: as what it is seen, and since when.
-        restless_from_s: since when it does not come to rest; None while it does.
+        sight: its mtime when last seen, and since when it is that.
+        restless_from_s: since when it keeps changing; None while it does not.
         listed: its last listing, until everything in it is done.
-        mark: it holds nothing new as long as its mtime is this one.
+        mark: the mtime under which it holds nothing new.
         aside: why it is left alone for now.
     """
 
@@ -99,7 +99,7 @@ class Folder:
         return self.aside is not None
 
     def see(self, mtime_ns: int, now_s: float) -> Sight:
-        """Notes its mtime; with another one than before, its last listing is void."""
+        """Notes its mtime; when that has changed, its last listing is void."""
         if self.sight is None or self.sight.mtime_ns != mtime_ns:
             if self.restless_from_s is None:
                 self.restless_from_s = now_s
@@ -108,18 +108,18 @@ class Folder:
         return self.sight
 
     def queue(self, listed: Listed, waiting: list[str]) -> None:
-        """Takes over a listing: what waits, but for what is looked at on its own; retries stay first."""
+        """Replaces the backlog by the sources of a listing, but for those looked at alone; retries stay in it."""
         again = set(waiting)
         for name, source in list(self.unsettled.items()):
             if source.is_queued or (source.refused_at_s is not None and name in again):
-                del self.unsettled[name]  # the backlog it was in is replaced; what failed has become another file
+                del self.unsettled[name]  # its backlog is replaced; or it failed, and is another file now
         retried = [name for name in self.backlog if name in self.retried]
         known = {*self.unsettled, *retried}
         self.backlog = [*retried, *(name for name in waiting if name not in known)]
         self.listed = listed
 
     def take_up(self, due: list[str], now: dict[str, tuple[int, int]], now_s: float) -> None:
-        """Queues those that stood still since they were last seen.
+        """Queues sources that have not changed since they were last seen; failed ones are dropped after an hour.
 
         Args:
             due: unsettled sources that were looked at.
@@ -141,19 +141,19 @@ class Folder:
                 self.unsettled[name] = Unsettled(seen=stat, seen_s=now_s)
 
     def remember(self) -> None:
-        """Marks it where all sources of the last listing are recorded or known to be unsettled."""
+        """Marks the folder once all sources of its last listing are recorded or known to be unsettled."""
         if self.listed is not None and self.listed.is_final and not self.backlog:
             self.mark, self.listed = Mark(mtime_ns=self.listed.mtime_ns), None
         if self.mark is not None and (self.unsettled or self.mark.pending or self.mark.refused):
             self.mark = _marked(self.mark.mtime_ns, self.unsettled)
 
     def changes(self) -> FolderChanges | None:
-        """Its backlog for a run; None where there is none, or its listing is not final and the run's to make."""
+        """Its backlog for a run; None where it is empty, or its listing is not final, so that the run makes its own."""
         if not self.backlog:
             return None
         if self.listed is not None:
             mtime_ns = self.listed.mtime_ns if self.listed.is_final else None
-        else:  # they were pending, and stand still now
+        else:  # they were pending, and have stopped changing
             mtime_ns = self.mark.mtime_ns if self.mark is not None else None
         return None if mtime_ns is None else FolderChanges(mtime_ns=mtime_ns, is_final=True, names=self.backlog)
 

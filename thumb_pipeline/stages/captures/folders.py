@@ -1,6 +1,6 @@
-"""Looks at the folders that a watcher watches: which there are, when they moved, what in one is not recorded.
+"""Looks at the folders that a watcher watches: which there are, when they changed, what in one is not recorded.
 
-What to do about it is in `watch`.
+`watch` decides what to do about it.
 """
 
 import os
@@ -66,7 +66,7 @@ def _timelapses(library: Library, camera: str) -> Iterator[tuple[str, str]]:
         try:
             yield timelapse_key(camera, name), inside(folder, name, FRAMES_FOLDER)
         except ValueError:
-            continue  # `plan` names it
+            continue  # a plan reports it
 
 
 def _folder_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None:
@@ -82,9 +82,9 @@ def _folder_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None
 def find_unrecorded(library: Library, key: str, found: FolderListing, names: list[str] | None = None) -> pl.DataFrame:
     """Listed sources (`LISTED` columns), oldest file first, of which no variant is recorded as made or refused.
 
-    The manifest is asked, not the inventory: a source that was listed and whose run was then killed is in the one and
-    not in the other. One variant stands for all, as all of a source are made and recorded together; others that are
-    missing are for a whole `generate` to find.
+    The manifest is read, not the inventory: a source that was listed and whose run was then killed is in the inventory
+    only. One variant stands for all, as all variants of a source are made and recorded together; a whole `generate`
+    finds others that are missing.
     """
     listed = sources_of([SourceListing(key=key, found=found, looked_at=datetime.now(UTC))])
     only, names = names, names or (listed["source_name"].to_list() if listed.height <= _FEW_NAMES else None)
@@ -96,7 +96,7 @@ def find_unrecorded(library: Library, key: str, found: FolderListing, names: lis
         recorded = library.manifest.query(
             [key], lambda rows: rows.filter(mine).select("source_name", *stat).unique(), names=names
         )
-    else:  # none are required: listed is done
+    else:  # no variant is required: a source in the inventory is done
         is_settled = pl.col("state") == SETTLED
         recorded = library.inventory.query([key], lambda rows: rows.filter(is_settled).select(_STAT), names=names)
     new = listed.join(recorded, on=_STAT, how="anti")
@@ -120,7 +120,7 @@ def find_refused(library: Library, key: str, found: FolderListing) -> set[str]:
 def _asked_for(
     library: Library, key: str, listed: pl.DataFrame, new: pl.DataFrame, only: list[str] | None
 ) -> pl.DataFrame:
-    """Those of some new sources of which the policy asks for any variant."""
+    """The new sources that must have some variant by the policy."""
     specs = for_timelapse(library.settings, key).specs
     asked = [find_required_sources(library, [key], listed, spec, only=only).select("source_name") for spec in specs]
     return new.join(pl.concat(asked).unique(), on="source_name", how="semi")

@@ -1,7 +1,7 @@
-"""Renders new captures as they come, in a process that stays a while: a watcher's backlog, in small batches.
+"""Renders new captures as they come, in a process that stays for a while: a watcher's backlog, in small batches.
 
 A batch is planned by name, so it costs by its sources and not by the archive, and it is short, so that the newest frame
-of any timelapse never waits long behind an import of thousands. What is new is found by `watch`.
+of any timelapse never waits long behind an import of thousands. `watch` finds what is new.
 """
 
 import time
@@ -39,7 +39,7 @@ _LOOK_SHARE = 0.05
 class Stay:
     """How long to stay: until nothing was new for `linger_s`, and never longer than `most_s`.
 
-    Kept warm, only the workers go when nothing was new; they start in a fraction of the time that their run needs.
+    With `is_kept_warm`, only the workers end when nothing was new; they start in a fraction of the time of a run.
     """
 
     linger_s: float
@@ -49,11 +49,11 @@ class Stay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """What one batch came to.
+    """The result of one batch.
 
     Attributes:
         result: what rendering did.
-        found: what was found, by timelapse.
+        found: what the plan found, by timelapse.
         trouble: timelapses that were left alone, with the reason.
     """
 
@@ -82,7 +82,7 @@ class Follower:
         self._pool.__exit__(None, None, None)
 
     def batches(self, stay: Stay) -> Iterator[Rendered | None]:
-        """What each batch came to, and None after each look that found nothing, until it is time to go.
+        """The result of each batch, and None after each look that found nothing, until it is time to end.
 
         Raises:
             ArchiveUnavailable: the folder of all cameras cannot be listed.
@@ -114,12 +114,12 @@ class Follower:
                 time.sleep(pause_s(look_took_s))
 
     def _linger_s(self, stay: Stay) -> float:
-        """What is being written now is waited for: another run would only have to be started for it."""
+        """How long to wait for new sources: longer while one is being written, to save the start of another run."""
         settle_s = _SETTLES_WITHIN * self.library.settings.settle_interval_s if self._watch.n_unsettled else 0.0
         return max(stay.linger_s, settle_s)
 
     def _carry_out(self, batch: dict[str, list[str]]) -> Rendered:
-        """Plans, records and renders a batch; a timelapse that cannot be planned does not keep the others waiting."""
+        """Plans, records and renders a batch; a timelapse that cannot be planned does not hold up the others."""
         started_s = time.monotonic()
         self._pool.warm_up(sum(map(len, batch.values())))
         plan, trouble = self._plan(batch)
@@ -134,13 +134,13 @@ class Follower:
         return Rendered(result=result, found=found_counts(plan), trouble=trouble)
 
     def _render(self, rows: pl.DataFrame) -> tuple[ChunkResult, dict[str, str]]:
-        """What a batch came to, and the timelapses whose folders take no files: these do not keep others waiting."""
+        """Renders plan rows; returns the result, and the timelapses whose folders take no files: the others go on."""
         if rows.is_empty():
             return ChunkResult(), {}
         try:
             return render_rows(self.library, rows, self._lease, run_id=self._run_id, pool=self._pool), {}
         except FolderClosed as closed:
-            self._renew_pool()  # some of its workers are in the middle of something
+            self._renew_pool()  # some of its workers are in the middle of a task
             parts = rows.partition_by("timelapse")
             if len(parts) == 1:
                 return ChunkResult(), {rows["timelapse"][0]: str(closed)}
@@ -159,20 +159,20 @@ class Follower:
         return plan_apart(self.library, selection, self._lease)
 
     def _adapt(self, n_sources: int, took_s: float) -> None:
-        """Keeps batches at `batches.captures_s`; a small one says little about the cost of a source."""
+        """Adapts the size of batches to `batches.captures_s`; a small batch says little about the cost of a source."""
         if n_sources >= _SMALLEST_BATCH:
             wanted = int(n_sources * self.library.settings.batches.captures_s / max(took_s, 0.001))
             self._limit = max(_SMALLEST_BATCH, min(_LARGEST_BATCH, wanted, 2 * self._limit))
 
     def _take_up_settings(self) -> bool:
-        """Whether the file changed: its settings hold from the next batch on, or the last ones that could be used."""
+        """Reads the settings if their file changed; returns whether it did. Unusable ones leave the last in force."""
         seen = settings_in_force.look_at_file(self.library)
         if seen == self._settings_seen:
             return False
         self._settings_seen = seen
         try:
             opened = settings_in_force.open_in_force(self.library.root).urgently()
-        except Refused as refused:  # the file vanished, say; whether the library did is found out elsewhere
+        except Refused as refused:  # the file vanished, say; a vanished library is noticed elsewhere
             self._watch.trouble[SETTINGS_NAME] = f"{refused}; the last usable settings stay in force"
             return True
         before, self.library = self.library.written, opened

@@ -1,7 +1,6 @@
 """What a watcher keeps on disk: which folders hold nothing new, the list it hands to a run, and its lock.
 
-All of it may be lost at any time: folders are then listed once and compared with what is recorded. Looking at folders
-is in `watch`.
+All of it may be lost at any time: folders are then listed once and compared with the records. `watch` looks at folders.
 """
 
 import contextlib
@@ -24,7 +23,7 @@ from thumb_pipeline.storage.removing import discard
 _VERSION = 1
 _SUFFIX = ".changes.json"
 _MOST_NAMES = 20_000
-"""In a list for a run; it finds the rest itself, by listing those folders once more."""
+"""The most names in a list for a run; the run finds the rest itself, by listing those folders once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class RefusedSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a folder's mtime stands for: every source in it is recorded, but for those that were still being written.
+    """The mtime under which every source in a folder is recorded, but for those that were still being written.
 
     Attributes:
         mtime_ns: the folder's.
@@ -74,11 +73,11 @@ _LISTS = TypeAdapter(dict[TimelapseKey, tuple[int, bool, list[FileName]]])
 
 
 def watching(library: Library, *, wait_s: float = 0.0) -> AbstractContextManager[None]:
-    """Makes this process the library's only watcher; the kernel takes it back with the process.
+    """Holds the lock of the library's only watcher; the kernel releases it when the process ends.
 
     Raises:
         ArchiveUnavailable: the library is gone since it was opened; its folders would be made anew.
-        LockTimeout: another process still was it after `wait_s`.
+        LockTimeout: another process still held the lock after `wait_s`.
         Refused: the state folder cannot be written.
     """
     library.refuse_if_gone()
@@ -108,7 +107,7 @@ def read_marks(library: Library) -> dict[str, Mark]:
 
 
 def write_marks(library: Library, marks: dict[str, Mark]) -> None:
-    """Replaces the memory. Not synced: after a power cut, older marks only cost listings."""
+    """Replaces the remembered folders. Not synced: after a power cut, older marks only cost listings."""
     folders = {
         key: (mark.mtime_ns, mark.pending, [asdict(source) for source in mark.refused]) for key, mark in marks.items()
     }
@@ -116,7 +115,7 @@ def write_marks(library: Library, marks: dict[str, Mark]) -> None:
 
 
 def place_list(library: Library, list_id: str, changes: dict[str, FolderChanges]) -> int:
-    """Writes down what a run is to begin with, in place of all earlier lists; returns how many names are in it."""
+    """Writes the list that a run begins with, in place of all earlier lists; returns how many names are in it."""
     path = _list_path(library, list_id)
     for other in open_lists(library):
         discard_list(library, other)
@@ -160,7 +159,7 @@ def list_placed_at_s(library: Library) -> float | None:
 
 
 def discard_list(library: Library, list_id: str) -> None:
-    """Removes a list that was carried out; what is no id of a list names none."""
+    """Removes a list that was carried out; a text that is no id of a list is ignored."""
     with contextlib.suppress(ValueError):
         discard(_list_path(library, list_id))
 

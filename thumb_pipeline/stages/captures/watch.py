@@ -1,8 +1,8 @@
-"""Watches a library: which folders moved since they were last looked at, and which sources in them are not rendered.
+"""Watches a library: which folders changed since they were last looked at, and which sources in them are not rendered.
 
-An idle look costs one `stat` a timelapse; only a folder that moved is listed, and compared with what is recorded. What
-a listing lacks means nothing here: vanished sources are for a whole `generate`, with its brake. When to list and what
-to take first is decided in `domain.watching`, rendering is in `follow`.
+An idle look costs one `stat` a timelapse; only a folder that changed is listed, and compared with the records. Missing
+sources are ignored here: a whole `generate` handles them, with its brake. `domain.watching` decides when to list and
+what to take first, `follow` renders.
 """
 
 import math
@@ -32,10 +32,10 @@ class Watch:
     """A watcher's knowledge while it runs. One process at a time has one (`memory.watching`).
 
     Attributes:
-        live_runs: gives the ids of the Dagster runs that are not over; what they will render is theirs.
+        live_runs: gives the ids of the Dagster runs that are not over; sources that they will render are left to them.
         timelapses: keys on the disk at the last look.
         trouble: what could not be read at the last look or is still left alone, with the reason.
-        is_behind: the last look ended before everything that moved was listed; the next one goes on.
+        is_behind: the last look ended before every changed folder was listed; the next one goes on.
     """
 
     live_runs: Callable[[], Collection[str]]
@@ -71,7 +71,7 @@ class Watch:
         return sum(source.refused_at_s is None for source in unsettled)
 
     def look(self, library: Library) -> None:
-        """Brings the backlog up to date; where much moved, a part of it at a time, so that rendering can begin.
+        """Brings the backlog up to date; where many folders changed, a part at a time, so that rendering can begin.
 
         Raises:
             ArchiveUnavailable: the folder of all cameras cannot be listed.
@@ -100,14 +100,14 @@ class Watch:
         self._remember(library)
 
     def take(self, limit: int) -> dict[str, list[str]]:
-        """Takes up to `limit` sources out of the backlog; `settle` must be told when they are rendered."""
+        """Takes up to `limit` sources out of the backlog; call `settle` when they are rendered."""
         batch = next_batch(self.backlog, limit)
         for key, names in batch.items():
             del self._folders[key].backlog[-len(names) :]
         return batch
 
     def settle(self, library: Library, batch: dict[str, list[str]], refused_in: Collection[str] = ()) -> None:
-        """Says that a batch was rendered: what is recorded is done, the rest is looked at again later.
+        """Notes that a batch was rendered: recorded sources are done, the rest is looked at again later.
 
         Args:
             library: the library.
@@ -146,7 +146,7 @@ class Watch:
         self._folders[key] = Folder(sight=before.sight, restless_from_s=before.restless_from_s, aside=aside)
 
     def changes(self) -> dict[str, FolderChanges]:
-        """The backlog as a list for a run; folders whose listing is not final are left out, for it to list."""
+        """The backlog as a list for a run; folders whose listing is not final are left out, for the run to list."""
         found = {key: folder.changes() for key, folder in self._folders.items()}
         return {key: changes for key, changes in found.items() if changes is not None}
 
@@ -159,7 +159,7 @@ class Watch:
             folder.listed = Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
 
     def _left_alone(self, now_s: float) -> dict[str, str]:
-        """The timelapses that are set aside, with the reason; the time of others is over."""
+        """Ends the time of those set aside long enough; returns the timelapses that still are, with the reason."""
         found = {}
         for key, folder in self._folders.items():
             if folder.aside is not None and now_s >= folder.aside.until_s:
@@ -169,7 +169,7 @@ class Watch:
         return found
 
     def _list(self, library: Library, key: str, listed: Listed, claimed: pl.DataFrame, now_s: float) -> None:
-        """Lists one folder; what others are about to render is theirs, and looked at again when they are done."""
+        """Lists one folder; sources that active orders will render are left to them, and looked at again later."""
         began_s = time.monotonic()
         try:
             new = find_unrecorded(library, key, list_files(library.frames(key)))
@@ -188,7 +188,7 @@ class Watch:
         folder.queue(listed, waiting)
 
     def _queue_retries(self, library: Library) -> None:
-        """Queues refused sources whose time has come, before all that is newer."""
+        """Queues refused sources that are due, at the old end of the backlog: newer ones are taken first."""
         now_s = time.time()
         for key in self._retries.timelapses(library, self.timelapses, now_s=now_s):
             folder = self._folders.setdefault(key, Folder())
