@@ -26,7 +26,7 @@ class DueRetries:
 
     _written_ns: dict[str, int] = field(default_factory=dict)
     _ask_at_s: dict[str, float] = field(default_factory=dict)
-    _told: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
+    _taken: dict[str, set[tuple[str, datetime]]] = field(default_factory=dict)
 
     def timelapses(self, library: Library, on_disk: AbstractSet[str], *, now_s: float) -> list[str]:
         """The timelapses to `take` from now, in order; costs a listing of the notes, which are few."""
@@ -42,19 +42,19 @@ class DueRetries:
         Raises:
             SliceDamaged: the timelapse's records cannot be read.
         """
-        found = [(str(name), at) for _, name, at in retries_of(library, [key]).iter_rows()]
-        if not found:
+        retries = [(str(name), at) for _, name, at in retries_of(library, [key]).iter_rows()]
+        if not retries:
             self.forget(key)
             discard_note(library, key)
             return []
         now = moment(now_s)
         latest = latest_retry_at(now, library.settings.retries.delays_s)
-        due = {retry for retry in found if not now < retry[1] <= latest}
-        later = [at.timestamp() for _, at in {*found} - due]
+        due = {retry for retry in retries if not now < retry[1] <= latest}
+        later = [at.timestamp() for _, at in {*retries} - due]
         self._ask_at_s[key] = min([now_s + _ASK_AGAIN_S, *later])
-        told = self._told.get(key, set())
-        self._told[key] = due
-        return [name for name, at in found if (name, at) in due - told]
+        taken = self._taken.get(key, set())
+        self._taken[key] = due
+        return [name for name, at in retries if (name, at) in due - taken]
 
     def tried(self, key: str) -> None:
         """Notes that what was taken was tried: the records of the timelapse may be other ones now."""
@@ -63,5 +63,5 @@ class DueRetries:
 
     def forget(self, key: str) -> None:
         """Forgets what is known of a timelapse: what was taken may not have been tried."""
-        for known in (self._written_ns, self._ask_at_s, self._told):
+        for known in (self._written_ns, self._ask_at_s, self._taken):
             known.pop(key, None)

@@ -51,8 +51,8 @@ def look_at_folders(library: Library) -> OnDiskFolders:
         cameras = []
     for camera in cameras:
         try:
-            for key, path in _timelapses(library, camera):
-                mtimes_ns[key] = _folder_mtime_ns(key, path, trouble)
+            for key, path in _list_timelapses(library, camera):
+                mtimes_ns[key] = _read_mtime_ns(key, path, trouble)
         except ArchiveUnavailable as error:
             trouble[camera] = str(error)
         except FileNotFoundError:
@@ -60,7 +60,7 @@ def look_at_folders(library: Library) -> OnDiskFolders:
     return OnDiskFolders(mtimes_ns=mtimes_ns, trouble=trouble)
 
 
-def _timelapses(library: Library, camera: str) -> Iterator[tuple[str, str]]:
+def _list_timelapses(library: Library, camera: str) -> Iterator[tuple[str, str]]:
     folder = inside(library.cameras, camera)
     for name in list_subfolders(folder):
         try:
@@ -69,7 +69,7 @@ def _timelapses(library: Library, camera: str) -> Iterator[tuple[str, str]]:
             continue  # a plan reports it
 
 
-def _folder_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None:
+def _read_mtime_ns(key: str, path: str, trouble: dict[str, str]) -> int | None:
     try:
         return os.stat(path).st_mtime_ns
     except OSError as error:
@@ -101,7 +101,7 @@ def find_unrecorded(library: Library, key: str, found: FolderListing, names: lis
         recorded = library.inventory.query([key], lambda rows: rows.filter(is_settled).select(_STAT), names=names)
     new = listed.join(recorded, on=_STAT, how="anti")
     if settings.specs and not plain and not new.is_empty():
-        new = _asked_for(library, key, listed, new, only)
+        new = _select_required(library, key, listed, new, only)
     return new.sort("mtime_ns", "source_name")
 
 
@@ -117,10 +117,10 @@ def find_refused(library: Library, key: str, found: FolderListing) -> set[str]:
     return set(listed.join(failed, on=_STAT, how="semi")["source_name"])
 
 
-def _asked_for(
+def _select_required(
     library: Library, key: str, listed: pl.DataFrame, new: pl.DataFrame, only: list[str] | None
 ) -> pl.DataFrame:
     """The new sources that must have some variant by the policy."""
     specs = for_timelapse(library.settings, key).specs
-    asked = [find_required_sources(library, [key], listed, spec, only=only).select("source_name") for spec in specs]
-    return new.join(pl.concat(asked).unique(), on="source_name", how="semi")
+    required = [find_required_sources(library, [key], listed, spec, only=only).select("source_name") for spec in specs]
+    return new.join(pl.concat(required).unique(), on="source_name", how="semi")

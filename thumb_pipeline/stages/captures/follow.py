@@ -144,9 +144,9 @@ class Follower:
             parts = rows.partition_by("timelapse")
             if len(parts) == 1:
                 return ChunkResult(), {rows["timelapse"][0]: str(closed)}
-        found = [self._render(part) for part in parts]
-        return work_orders.fold([result for result, _ in found]), {
-            k: v for _, trouble in found for k, v in trouble.items()
+        results = [self._render(part) for part in parts]
+        return work_orders.fold([result for result, _ in results]), {
+            k: v for _, trouble in results for k, v in trouble.items()
         }
 
     def _renew_pool(self) -> None:

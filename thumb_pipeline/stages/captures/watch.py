@@ -79,7 +79,7 @@ class Watch:
         now_s = time.monotonic()
         found = look_at_folders(library)
         self.timelapses = set(found.mtimes_ns)
-        self.trouble = {**self._left_alone(now_s), **found.trouble}
+        self.trouble = {**self._expire_set_aside(now_s), **found.trouble}
         claimed: pl.DataFrame | None = None
         self.is_behind = False
         for key, mtime_ns in beginning_at(self._goes_on_at, found.mtimes_ns.items()):
@@ -120,7 +120,7 @@ class Watch:
             unsettled = self._folders.setdefault(key, Folder()).unsettled
             try:
                 found = look_at(library.frames(key), names)
-                left = set(find_unrecorded(library, key, found, names)["source_name"])
+                unrecorded = set(find_unrecorded(library, key, found, names)["source_name"])
                 failed = find_refused(library, key, found) if key in refused_in else set()
             except (ArchiveUnavailable, SliceDamaged) as error:
                 self.set_aside(key, str(error))
@@ -128,7 +128,7 @@ class Watch:
             before = {name: unsettled.pop(name, None) for name in names}
             for name, n_bytes, mtime_ns in zip(found.names, found.n_bytes, found.mtimes_ns, strict=True):
                 is_refused, was = name in failed, before[name]
-                if is_refused or name in left:
+                if is_refused or name in unrecorded:
                     unsettled[name] = Unsettled(
                         seen=(n_bytes, mtime_ns),
                         seen_s=now_s,
@@ -158,15 +158,15 @@ class Watch:
             folder.sight = Sight(mtime_ns=found.mtime_ns, first_seen_s=-math.inf, restless_from_s=math.inf)
             folder.listed = Listed(mtime_ns=found.mtime_ns, is_final=found.is_final, again_s=None)
 
-    def _left_alone(self, now_s: float) -> dict[str, str]:
+    def _expire_set_aside(self, now_s: float) -> dict[str, str]:
         """Ends the time of those set aside long enough; returns the timelapses that still are, with the reason."""
-        found = {}
+        still_aside = {}
         for key, folder in self._folders.items():
             if folder.aside is not None and now_s >= folder.aside.until_s:
                 folder.aside = None
             elif folder.aside is not None:
-                found[key] = folder.aside.reason
-        return found
+                still_aside[key] = folder.aside.reason
+        return still_aside
 
     def _list(self, library: Library, key: str, listed: Listed, claimed: pl.DataFrame, now_s: float) -> None:
         """Lists one folder; sources that active orders will render are left to them, and looked at again later."""

@@ -91,7 +91,7 @@ def compare(library: Library, found: Survey, spec: VariantSpec, look: Look) -> C
     sources = find_required_sources(library, found.keys, found.sources, spec, only=only, retry_failed=again)
     named = None if keeps_latest_only(library, found.keys, spec) else only  # the predecessor has another name
     recorded = read_records(library, found.keys, spec, names=named)
-    listing = _listed(library, found.keys, spec, sources, recorded, only)
+    listing = _list_folders(library, found.keys, spec, sources, recorded, only)
     states = variant_states(
         sources.lazy(),
         recorded.lazy(),
@@ -157,7 +157,7 @@ def _unclaimed(files: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
     return files.join(pl.concat(claimed), on=FILE_KEY, how="anti")
 
 
-def _listed(
+def _list_folders(
     library: Library,
     keys: Sequence[str],
     spec: VariantSpec,

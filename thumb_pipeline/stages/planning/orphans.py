@@ -65,10 +65,10 @@ def find_orphans(library: Library, found: Survey, compared: Sequence[Comparison]
     others = [list_variants(library, mine, folder) for folder, mine in retired.items()]
     unclaimed = pl.concat([_claimed_by_none(compared), *(listing.files for listing in others)])
     met = [*(part.temporaries for part in compared), *(listing.temporaries for listing in others)]
-    temporaries = {folder: left for part in met for folder, left in part.items()}
+    temporaries = {folder: files for part in met for folder, files in part.items()}
     return Orphans(
         files=pl.concat(
-            [_explained(library, found.keys, found.sources, unclaimed), _left_over(library, found.keys, temporaries)]
+            [_explain(library, found.keys, found.sources, unclaimed), _find_left_over(library, found.keys, temporaries)]
         ).sort(*FILE_KEY),
         listed=pl.concat([listed, *(folder_usage(listing.files) for listing in others)]),
     )
@@ -92,10 +92,10 @@ def _claimed_by_none(compared: Sequence[Comparison]) -> pl.DataFrame:
 
 def _retired_folders(library: Library, keys: Sequence[str], listed: pl.DataFrame) -> dict[str, list[str]]:
     """Folders of recorded variants that are no longer asked for, with the timelapses that recorded them there."""
-    asked: dict[tuple[str, ...], list[str]] = {}
+    by_variants: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
-        asked.setdefault(tuple(spec.name for spec in for_timelapse(library.settings, key).specs), []).append(key)
-    parts = [_folders_of_others(library, mine, names) for names, mine in asked.items()]
+        by_variants.setdefault(tuple(spec.name for spec in for_timelapse(library.settings, key).specs), []).append(key)
+    parts = [_folders_of_others(library, mine, names) for names, mine in by_variants.items()]
     in_use = [spec.folder for spec in library.settings.specs.values()]
     recorded = pl.concat(parts).drop_nulls().filter(~pl.col("folder").is_in(in_use))
     retired: dict[str, list[str]] = {}
@@ -111,7 +111,7 @@ def _folders_of_others(library: Library, keys: list[str], names: tuple[str, ...]
     return library.manifest.query(keys, lambda rows: rows.filter(others).select("timelapse", folder_of()).unique())
 
 
-def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+def _explain(library: Library, keys: Sequence[str], sources: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
     if files.is_empty():
         return pl.DataFrame(schema=ORPHANS)
     paths = files["variant_path"].implode()
@@ -121,7 +121,7 @@ def _explained(library: Library, keys: Sequence[str], sources: pl.DataFrame, fil
     return explained(files, recorded, sources, tuple(library.settings.specs.values())).select(list(ORPHANS))
 
 
-def _left_over(library: Library, keys: Sequence[str], temporaries: dict[str, list[bytes]]) -> pl.DataFrame:
+def _find_left_over(library: Library, keys: Sequence[str], temporaries: dict[str, list[bytes]]) -> pl.DataFrame:
     """Unfinished files whose writers were killed or are unknown; those of running writers are left alone."""
     owners = {library.variants(key): key for key in keys}
     rows = []

@@ -24,11 +24,11 @@ def plan_apart(library: Library, selection: Selection, lease: Lease) -> tuple[Pl
     found = discover_apart(library)
     left_out = found.reasons_against(selection.timelapses)
     keys = [key for key in selection.timelapses or (*found.keys, *found.vanished) if key not in left_out]
-    parts = [part for plan in _plans(library, selection, tuple(keys), lease, left_out) for part in plan.parts]
+    parts = [part for plan in _plan_or_split(library, selection, tuple(keys), lease, left_out) for part in plan.parts]
     return Plan(parts=parts, unmatched=found.unmatched), left_out
 
 
-def _plans(
+def _plan_or_split(
     library: Library, selection: Selection, keys: tuple[str, ...], lease: Lease, left_out: dict[str, str]
 ) -> list[Plan]:
     if not keys:
@@ -41,6 +41,6 @@ def _plans(
             return []
     half = len(keys) // 2
     return [
-        *_plans(library, selection, keys[:half], lease, left_out),
-        *_plans(library, selection, keys[half:], lease, left_out),
+        *_plan_or_split(library, selection, keys[:half], lease, left_out),
+        *_plan_or_split(library, selection, keys[half:], lease, left_out),
     ]

@@ -64,7 +64,7 @@ def find_required_sources(
     if not choosy:
         return plain
     mine = sources.filter(pl.col("timelapse").is_in(choosy))
-    known = _known(library, choosy, mine, spec, only=only, retry_failed=retry_failed)
+    known = _read_known(library, choosy, mine, spec, only=only, retry_failed=retry_failed)
     now = datetime.now(UTC)
     parts = by_timelapse(known)
     chosen = [
@@ -187,7 +187,7 @@ def find_expected_paths(library: Library, sources: pl.DataFrame, keys: Sequence[
     return pl.concat(parts).collect()
 
 
-def _known(
+def _read_known(
     library: Library,
     keys: list[str],
     sources: pl.DataFrame,
@@ -199,37 +199,37 @@ def _known(
     """What rules need to know of captures: state, captured_at, first_seen_at, is_refused."""
     columns = ("n_bytes", "mtime_ns", "state", "captured_at", "first_seen_at")
     inventory = library.inventory.query(keys, lambda rows: rows.select(*SOURCE_KEY, *columns))
-    told = sources.join(
+    captures = sources.join(
         inventory.select(*SOURCE_KEY, "first_seen_at", i_state="state", i_captured_at="captured_at"),
         on=SOURCE_KEY,
         how="left",
     )
     if "captured_at" in sources.columns:
-        told = told.drop("i_state", "i_captured_at")
+        captures = captures.drop("i_state", "i_captured_at")
     else:
-        told = told.with_columns(state=pl.col("i_state").fill_null(SETTLED), captured_at="i_captured_at").drop(
+        captures = captures.with_columns(state=pl.col("i_state").fill_null(SETTLED), captured_at="i_captured_at").drop(
             "i_state", "i_captured_at"
         )
-    told = _dated(library, told.with_columns(pl.col("first_seen_at").fill_null(datetime.now(UTC))))
+    captures = _dated(library, captures.with_columns(pl.col("first_seen_at").fill_null(datetime.now(UTC))))
     if only is not None:
         others = inventory.join(sources, on=SOURCE_KEY, how="anti")
-        told = pl.concat([told, others.select(told.columns)])
+        captures = pl.concat([captures, others.select(captures.columns)])
     refused = _standing_refusals(library, keys, spec).filter(pl.lit(not retry_failed))
-    return told.join(refused, on=[*SOURCE_KEY, "n_bytes", "mtime_ns"], how="left").select(
+    return captures.join(refused, on=[*SOURCE_KEY, "n_bytes", "mtime_ns"], how="left").select(
         pl.col(name).fill_null(False) if name == "is_refused" else pl.col(name) for name in _KNOWN
     )
 
 
-def _dated(library: Library, told: pl.DataFrame) -> pl.DataFrame:
+def _dated(library: Library, captures: pl.DataFrame) -> pl.DataFrame:
     """Captures; those without a recorded time are dated by their name or mtime."""
-    undated = told.filter(pl.col("captured_at").is_null())
+    undated = captures.filter(pl.col("captured_at").is_null())
     if undated.is_empty():
-        return told
-    parts = [told.filter(pl.col("captured_at").is_not_null())]
+        return captures
+    parts = [captures.filter(pl.col("captured_at").is_not_null())]
     for key, rows in by_timelapse(undated).items():
         unknown = [pl.lit(None, kind).alias(n) for n, kind in INVENTORY.columns.items() if n not in rows.columns]
         clock = for_timelapse(library.settings, key).clock
-        parts.append(dated(rows.with_columns(unknown), clock, None).select(told.columns))
+        parts.append(dated(rows.with_columns(unknown), clock, None).select(captures.columns))
     return pl.concat(parts)
 
 

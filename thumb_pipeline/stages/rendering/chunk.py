@@ -254,7 +254,9 @@ class _Recorder:
     def _flush(self) -> None:
         settle_on_disk(self._published)
         for key, rows in self._rows.items():
-            recorded = pl.DataFrame([row for row in rows if self._stands(key, row)], schema=MANIFEST.columns)
+            recorded = pl.DataFrame(
+                [row for row in rows if self._still_describes_file(key, row)], schema=MANIFEST.columns
+            )
             gone = pl.DataFrame(self._gone.get(key, []), schema=_IDENTITY)
             merge_outcomes(self._library, key, recorded, removed=gone)
             forget_made(self._library, key, recorded.filter(pl.col("state") == RecordState.MADE))
@@ -263,7 +265,7 @@ class _Recorder:
         self._rows, self._gone, self._facts, self._published = {}, {}, {}, []
         self._flushed_at = time.monotonic()
 
-    def _stands(self, key: str, row: dict[str, Any]) -> bool:
+    def _still_describes_file(self, key: str, row: dict[str, Any]) -> bool:
         """Whether a row still describes the file on the disk; a process that replaced the file records that one."""
         if row["state"] != RecordState.MADE:
             return True

@@ -38,20 +38,20 @@ def render_rows(
     """
     results: list[ChunkResult] = []
 
-    def told(result: ChunkResult) -> None:
+    def report(result: ChunkResult) -> None:
         if on_end is not None:
-            on_end(_news(result, results))
+            on_end(_without_counted(result, results))
 
     for _ in range(_MOST_IN_A_ROW):
-        result = render_chunk(library, rows, lease, run_id=run_id, on_source=on_source, on_end=told, pool=pool)
-        results.append(_news(result, results))
-        rows, on_source = _instead(library, rows, result, lease), None
+        result = render_chunk(library, rows, lease, run_id=run_id, on_source=on_source, on_end=report, pool=pool)
+        results.append(_without_counted(result, results))
+        rows, on_source = _plan_replacements(library, rows, result, lease), None
         if rows.is_empty():
             break
     return fold(results)
 
 
-def _news(result: ChunkResult, before: list[ChunkResult]) -> ChunkResult:
+def _without_counted(result: ChunkResult, before: list[ChunkResult]) -> ChunkResult:
     """A result without the failures of sources that an earlier round counted, for another variant."""
     known = {name for earlier in before for name, _, _ in earlier.failures}
     counts = dict(result.by_timelapse)
@@ -63,7 +63,7 @@ def _news(result: ChunkResult, before: list[ChunkResult]) -> ChunkResult:
     return replace(result, by_timelapse=counts, failures=new)
 
 
-def _instead(library: Library, tried: pl.DataFrame, result: ChunkResult, lease: Lease) -> pl.DataFrame:
+def _plan_replacements(library: Library, tried: pl.DataFrame, result: ChunkResult, lease: Lease) -> pl.DataFrame:
     """Plans the captures that are the newest now that the tried ones were refused; returns their plan rows."""
     failed = [key for key, counts in result.by_timelapse.items() if counts.failed]
     parts = [tried.head(0)]

@@ -88,12 +88,12 @@ def orders(library: Library, *, now: datetime, begun: Mapping[str, datetime]) ->
         now: rates cover the time before it; records from after it, by a clock that ran ahead, count in none.
         begun: the orders that runs work on, and since when; the others have no rate.
     """
-    found = []
+    unfinished = []
     for order in work_orders.list_placed(library):
         if not work_orders.is_given_up(library, order.id):
             with contextlib.suppress(FileNotFoundError):  # carried out meanwhile
-                found.append(_progress(library, order, now, begun.get(order.id)))
-    return found
+                unfinished.append(_progress(library, order, now, begun.get(order.id)))
+    return unfinished
 
 
 def _progress(library: Library, order: WorkOrder, now: datetime, begun: datetime | None) -> OrderProgress:
@@ -152,7 +152,7 @@ def activity(library: Library, *, now: datetime, within: timedelta) -> Activity:
     """What was done within a time before now, and what is pending or refused at present."""
     keys = library.manifest.keys()
     since = now - within
-    refused = _refused(library, keys)
+    refused = _read_refused(library, keys)
     pending = library.inventory.query(
         library.inventory.keys(), lambda rows: rows.select(n=(pl.col("state") == "pending").sum())
     )
@@ -170,7 +170,7 @@ def _is_within(since: datetime, now: datetime) -> pl.Expr:
     return pl.col("recorded_at").is_between(since, now)
 
 
-def _refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
+def _read_refused(library: Library, keys: Sequence[str]) -> pl.DataFrame:
     """The refused sources, each once, with its latest reason and detail."""
     columns = ["timelapse", "source_name", "reason", "detail", "recorded_at"]
     failed = pl.col("state") == RecordState.FAILED

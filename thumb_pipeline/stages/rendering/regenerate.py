@@ -114,16 +114,16 @@ def _bytes_per_variant(library: Library, rows: pl.DataFrame) -> float:
     """How large these variants are, in the mean of those recorded in the same timelapses; a default without any."""
     is_alike = (pl.col("state") == RecordState.MADE) & pl.col("variant").is_in(rows["variant"].unique().to_list())
     keys = rows["timelapse"].unique().to_list()
-    found = library.manifest.query(keys, lambda recorded: recorded.select(pl.col("n_bytes").filter(is_alike).mean()))
-    return found.item() or DEFAULT_VARIANT_BYTES
+    mean = library.manifest.query(keys, lambda recorded: recorded.select(pl.col("n_bytes").filter(is_alike).mean()))
+    return mean.item() or DEFAULT_VARIANT_BYTES
 
 
 def options_for(asked: str) -> list[str]:
     """The command-line options of `regenerate` that make this request (`Regeneration.asked`)."""
     wanted = json.loads(asked)["regenerate"]
     chosen = [(option, value) for option, name in _OPTIONS.items() for value in _as_list(wanted.get(name))]
-    told = [part for option, value in chosen for part in (option, str(value))]
-    return told if any(option != "--limit" for option, _ in chosen) else ["--all", *told]
+    arguments = [part for option, value in chosen for part in (option, str(value))]
+    return arguments if any(option != "--limit" for option, _ in chosen) else ["--all", *arguments]
 
 
 def _as_list(value: object) -> list[object]:
@@ -151,7 +151,7 @@ def plan_regeneration(
         retry_failed=wanted.failed is not None,  # a refused capture may be the newest, the only one with some variant
     )
     plan = make_plan(library, selection, lease, on_progress=on_progress)
-    narrowed = replace(plan, parts=[_narrowed(library, part, wanted) for part in plan.parts])
+    narrowed = replace(plan, parts=[_narrow(library, part, wanted) for part in plan.parts])
     return narrowed if wanted.limit is None else _limited(narrowed, wanted.limit)
 
 
@@ -170,7 +170,7 @@ def _timelapses(library: Library, wanted: Regeneration) -> tuple[str, ...]:
     return tuple(sorted(chosen))
 
 
-def _narrowed(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPart:
+def _narrow(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPart:
     rows = part.rows
     if wanted.since is not None:
         begins = pl.DataFrame(
@@ -182,8 +182,8 @@ def _narrowed(library: Library, part: PlanPart, wanted: Regeneration) -> PlanPar
     if wanted.failed is not None:
         refused = (pl.col("state") == RecordState.FAILED) & (pl.col("reason") == wanted.failed)
         identity = [*SOURCE_KEY, "variant"]
-        found = library.manifest.query(part.survey.keys, lambda kept: kept.filter(refused).select(identity))
-        rows = rows.join(found, on=identity, how="semi")
+        failed = library.manifest.query(part.survey.keys, lambda recorded: recorded.filter(refused).select(identity))
+        rows = rows.join(failed, on=identity, how="semi")
     return replace(part, rows=rows)
 
 

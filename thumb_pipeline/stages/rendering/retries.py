@@ -45,7 +45,7 @@ def merge_outcomes(library: Library, key: str, rows: pl.DataFrame, *, removed: p
     is_any_refused = (rows["state"] == RecordState.FAILED).any()
     library.manifest.merge(key, rows, removed=removed, resolve=resolve if is_any_refused else None)
     if rows["reason"].is_in(TRANSIENT).any():
-        _note(library, key)
+        _write_note(library, key)
 
 
 def retries_of(library: Library, keys: Sequence[str]) -> pl.DataFrame:
@@ -64,20 +64,20 @@ def retries_of(library: Library, keys: Sequence[str]) -> pl.DataFrame:
 
 def next_retry_at(library: Library, keys: Sequence[str]) -> datetime | None:
     """When the first refused source of some timelapses is to be retried, past or future; None where none will be."""
-    found: datetime | None = retries_of(library, keys)["retry_at"].min()  # type: ignore[assignment]  # of a time column
-    return found
+    first: datetime | None = retries_of(library, keys)["retry_at"].min()  # type: ignore[assignment]  # of a time column
+    return first
 
 
 def list_notes(library: Library) -> dict[str, int]:
     """The timelapses that have a note, and when it was written (mtime in ns)."""
-    found: dict[str, int] = {}
+    notes: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(_folder(library)) as entries:
         for entry in entries:
             key = entry.name.replace(_SLASH, "/")
             if is_key(key):
                 with contextlib.suppress(FileNotFoundError):  # discarded meanwhile
-                    found[key] = entry.stat(follow_symlinks=False).st_mtime_ns
-    return found
+                    notes[key] = entry.stat(follow_symlinks=False).st_mtime_ns
+    return notes
 
 
 def read_due_s(library: Library, key: str) -> float:
@@ -97,7 +97,7 @@ def discard_note(library: Library, key: str) -> None:
                 discard(_path(library, key))
 
 
-def _note(library: Library, key: str) -> None:
+def _write_note(library: Library, key: str) -> None:
     with library.locked(_lock(library)):  # of two processes, the later one sees what both have merged
         due_at = next_retry_at(library, [key])
         if due_at is not None:

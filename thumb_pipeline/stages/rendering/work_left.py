@@ -39,12 +39,12 @@ def done(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
 
     Such a record is of the same variant, from the same source, by the same recipe.
     """
-    return rows.join(_recorded(library, rows, counts), on=_identity(library), how="inner", maintain_order="left")
+    return rows.join(_read_matching(library, rows, counts), on=_identity(library), how="inner", maintain_order="left")
 
 
 def undone(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
     """The plan rows that have no such record."""
-    return rows.join(_recorded(library, rows, counts), on=_identity(library), how="anti", maintain_order="left")
+    return rows.join(_read_matching(library, rows, counts), on=_identity(library), how="anti", maintain_order="left")
 
 
 def find_left(library: Library, plan: Plan, keys: Collection[str], run_ids: Collection[str]) -> Plan:
@@ -65,7 +65,7 @@ def _identity(library: Library) -> list[str]:
     return ["timelapse", *library.manifest.schema.key, *_SAME]
 
 
-def _recorded(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
+def _read_matching(library: Library, rows: pl.DataFrame, counts: pl.Expr) -> pl.DataFrame:
     sources = rows["source_name"].unique()
     return library.manifest.query(
         rows["timelapse"].unique().to_list(),

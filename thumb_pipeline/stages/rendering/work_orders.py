@@ -249,7 +249,7 @@ def list_unfinished(library: Library, asked: str) -> str | None:
 def list_placed(library: Library) -> list[WorkOrder]:
     """The orders that are being carried out or were stopped, the latest first."""
     orders = []
-    for name in _names(library):
+    for name in _list_ids(library):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # carried out meanwhile, or no order at all
             orders.append(read(library, name))
     return sorted(orders, key=lambda order: order.placed_at, reverse=True)
@@ -301,8 +301,8 @@ def discard(library: Library, order_id: str) -> None:
 
 def discard_abandoned(library: Library) -> None:
     """Removes the orders of processes that were killed."""
-    for name in _names(library):
-        lease_id = _lease_of(library, name)
+    for name in _list_ids(library):
+        lease_id = _read_lease_id(library, name)
         if lease_id is not None and clean_up.is_abandoned(library, lease_id):
             discard(library, name)
 
@@ -313,7 +313,7 @@ def read_claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
     Active orders are those of running commands, and of `live_runs`.
     """
     parts = [pl.DataFrame(schema=CLAIMED)]
-    for name in _names(library):
+    for name in _list_ids(library):
         if (name in live_runs or is_held(library, name)) and is_placed(library, name):
             with contextlib.suppress(OSError, SliceDamaged):  # carried out meanwhile, or no order at all
                 parts.append(sealed.read(_file(library, name, _ROWS), CLAIMED, _SEALED_NAME))
@@ -322,11 +322,11 @@ def read_claimed(library: Library, live_runs: Collection[str]) -> pl.DataFrame:
 
 def is_held(library: Library, order_id: str) -> bool:
     """Whether an order is bound to a process, and that process is still running."""
-    lease_id = _lease_of(library, order_id)
+    lease_id = _read_lease_id(library, order_id)
     return lease_id is not None and not clean_up.is_abandoned(library, lease_id)
 
 
-def _lease_of(library: Library, order_id: str) -> str | None:
+def _read_lease_id(library: Library, order_id: str) -> str | None:
     """The id of the lease of the process that an order is bound to; None where it is bound to none."""
     try:
         return read_small(_file(library, order_id, _LEASE)).decode("ascii", "replace")
@@ -347,23 +347,23 @@ def fold(results: list[ChunkResult]) -> ChunkResult:
 
 def found_counts(plan: Plan) -> dict[str, FoundCounts]:
     """What a plan found, by timelapse; only those with work or adoptions, as only these enter a run."""
-    found: dict[str, FoundCounts] = {}
+    counts: dict[str, FoundCounts] = {}
     for part in plan.parts:
         busy = {*part.rows["timelapse"].unique(), *part.adopted["timelapse"].unique()}
         for key, n in _count(part.survey.sources, busy):
-            found[key] = FoundCounts(sources=n)
+            counts[key] = FoundCounts(sources=n)
         for key, n in _count(part.survey.sources.filter(pl.col("state") == "pending"), busy):
-            found[key].pending = n
+            counts[key].pending = n
         for key, n in _count(part.failed, busy):
-            found[key].failed = n
+            counts[key].failed = n
         for key, reason, n in part.rows.group_by("timelapse", "reason").len("n").sort("reason").iter_rows():
-            found[key].by_reason[reason] = n
+            counts[key].by_reason[reason] = n
         for key, state, n in part.tally.group_by("timelapse", "state").agg(pl.col("n").sum()).iter_rows():
             if key in busy and state == State.VALID.value:
-                found[key].unchanged = n
+                counts[key].unchanged = n
             if key in busy and state == State.ADOPTED:
-                found[key].adopted = n
-    return found
+                counts[key].adopted = n
+    return counts
 
 
 def _count(rows: pl.DataFrame, keys: set[str]) -> list[tuple[str, int]]:
@@ -388,7 +388,7 @@ def _chunked(rows: pl.DataFrame, n_chunks: int) -> pl.DataFrame:
 def _discard_old(library: Library) -> None:
     """Removes the orders that no run has worked on for a week, by a steady clock, and that no process holds."""
     ages = clock.look(library.state)
-    for name in _names(library):
+    for name in _list_ids(library):
         try:
             worked_at = moment(os.stat(library.order_folder(name)).st_mtime)
         except FileNotFoundError:
@@ -403,7 +403,7 @@ def _note_work(library: Library, order_id: str) -> None:
         os.utime(library.order_folder(order_id))
 
 
-def _names(library: Library) -> list[str]:
+def _list_ids(library: Library) -> list[str]:
     """The ids of folders that may be orders; anything else there is not ours."""
     try:
         return [name for name in os.listdir(library.plans) if is_run_id(name)]
