@@ -27,7 +27,7 @@ def render_now(library: Library, selection: Selection, lease: Lease, run_id: str
         raise Refused("no source is named; for a whole timelapse: thumb-pipeline generate --timelapse KEY")
     if len(selection.sources) > MOST_SOURCES:
         raise Refused(
-            f"{len(selection.sources)} sources are named, and on demand {MOST_SOURCES} may be; "
+            f"{len(selection.sources)} sources are named, and one request on demand takes at most {MOST_SOURCES}; "
             "for more: thumb-pipeline generate"
         )
     urgent = library.urgently()
