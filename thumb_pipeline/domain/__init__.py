@@ -1,1 +1,1 @@
-"""What the words mean: sources, variants, policies, names, plans. Pure values and functions; no I/O, no clock."""
+"""The values and rules of sources, variants, policies, names, plans. Pure values and functions; no I/O, no clock."""

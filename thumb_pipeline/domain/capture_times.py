@@ -16,7 +16,7 @@ _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Basis(StrEnum):
-    """What a captured_at rests on."""
+    """What a captured_at is based on."""
 
     NAME = "name"
     DAY_NUMBER = "day_number"
@@ -42,13 +42,13 @@ class Clock:
 
     @property
     def name(self) -> str:
-        """Tells this clock from others; instants told by another are told anew."""
+        """Identifies this clock; instants that were computed with another clock are computed again."""
         return f"{self.timezone.key} {self.start_date or ''}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
-    """The instant of a capture in UTC, what it rests on, and the day and time that order a numbered name."""
+    """The instant of a capture in UTC, what it is based on, and the day and time that order a numbered name."""
 
     captured_at: datetime
     basis: Basis
@@ -57,7 +57,7 @@ class Capture:
 
 
 def capture(name: str, exif: str | None, mtime_ns: int, clock: Clock, implied: date | None = None) -> Capture:
-    """When a source was captured: its name tells, else its EXIF, else its mtime.
+    """When a source was captured: by its name, else by its EXIF, else by its mtime.
 
     Args:
         name: the source's name as text.
@@ -104,7 +104,7 @@ def time_in_name(name: str, timezone: tzinfo) -> NamedTime:
 
     Args:
         name: the name's text; only its ASCII digits matter.
-        timezone: the camera's, for times that name none.
+        timezone: the camera's, for times without one of their own.
     """
     if (day := _DAY.search(name)) and (of_day := _time_of_day(*day.groups()[1:])) is not None:
         return NamedTime(day_number=int(day[1]), time_of_day=of_day)
@@ -140,7 +140,7 @@ def day_instant(day_number: int, of_day: time, start: date, timezone: tzinfo) ->
 def implied_start(day_number: int, exif: datetime, timezone: tzinfo) -> date | None:
     """The start date that a frame of known day number and EXIF instant implies; None before the year 1.
 
-    Six digits behind `day` may be a serial number, and count more days than there were.
+    Six digits after `day` may be a serial number, which can count more days than there were.
     """
     try:
         return exif.astimezone(timezone).date() - timedelta(days=day_number - 1)

@@ -1,7 +1,7 @@
-"""How far a wall clock can be believed: whether its last step was plausible, and from when on ages count.
+"""How far a wall clock can be trusted: whether its last step was plausible, and from when on ages count.
 
-A clock that runs ahead makes everything old at once. So an age that decides a deletion counts only from the moment
-since which the clock was steady. Reading clocks and keeping the note is `stages.library.clock`.
+A clock that runs ahead makes everything look old at once. So an age that decides a deletion counts only from the moment
+since which the clock has been steady. `stages.library.clock` reads the clocks and stores the note.
 """
 
 import math
@@ -13,22 +13,22 @@ from thumb_pipeline.domain.quantities import human_seconds
 
 SLACK_S = 300.0
 SLACK = timedelta(seconds=SLACK_S)
-"""How far back a clock may be set without a word, and how far ahead of it a stamp may lie: time servers do that."""
+"""How far a clock may step back, and a timestamp lie ahead of it, without being reported: time servers cause that."""
 
 _DRIFT_S = 3600.0
-"""How far the wall clock and the time since the start of the machine may part: clocks without a time server drift."""
+"""How far the wall clock and the machine's uptime may drift apart: clocks without a time server drift."""
 
 _OFF_S = 3 * 86_400.0
-"""How long a machine may have been off, a long weekend: nothing counts that time but a battery that may be empty."""
+"""How long a machine may have been off: a long weekend. Only a clock with a battery counts that time, if it works."""
 
 _SETTING_S = 600.0
-"""Machines without such a battery get the time from the network, some minutes after their start at the latest."""
+"""A machine without such a battery gets the time from the network, at most some minutes after its start."""
 
 TROUBLED_S = 7 * 86_400.0
-"""For how long after a jump a person decides what only an age speaks for."""
+"""For how long after a jump a person must confirm deletions that rest on an age alone."""
 
 LATEST_S = 253_370_764_800.0
-"""The last moment that is told apart: datetime knows no year after 9999."""
+"""Later moments are cut to this one: datetime has no year after 9999."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,8 @@ class Reading:
 
     Attributes:
         at_s: the wall clock, in seconds since 1970.
-        uptime_s: since the machine was started; None where nobody tells.
-        boot_id: names that start; None likewise.
+        uptime_s: seconds since the machine was started; None if unknown.
+        boot_id: identifies that start of the machine; None if unknown.
     """
 
     at_s: float
@@ -51,13 +51,13 @@ class ClockNote:
     """The last reading, and what is known of the wall clock until then.
 
     Attributes:
-        at_s: as are the next two, of the last reading.
-        uptime_s: see there.
-        boot_id: see there.
-        steady_since_s: since when it made no implausible step, in seconds since 1970; 0 for ever.
-        jump_s: how far the step then went wrong, backwards below 0; 0 for none, None where nobody watched before.
-        before_jump_s: what it said before that step.
-        ahead_s: the latest stamp from the future that a jump accounts for; 0 for none.
+        at_s: the wall clock at the last reading (see `Reading`).
+        uptime_s: the uptime at the last reading.
+        boot_id: the start of the machine at the last reading.
+        steady_since_s: since when the clock has made no implausible step, in seconds since 1970; 0 means always.
+        jump_s: how far that step was wrong, negative if backwards; 0 for no step, None if nobody watched before.
+        before_jump_s: what the clock said before that step.
+        ahead_s: the latest timestamp from the future that a jump explains; 0 for none.
     """
 
     at_s: float
@@ -70,7 +70,7 @@ class ClockNote:
 
     @classmethod
     def parsed(cls, written: object) -> "Self | None":
-        """What `document` wrote; None for anything else."""
+        """The note that `document` gave; None for anything else."""
         if not isinstance(written, dict) or set(written) != set(cls.__dataclass_fields__):
             return None
         moments = (written["at_s"], written["steady_since_s"], written["before_jump_s"], written["ahead_s"])
@@ -85,12 +85,12 @@ class ClockNote:
         return cls(**written)
 
     def document(self) -> dict[str, object]:
-        """The note as it is written down."""
+        """The note as it is stored."""
         return asdict(self)
 
 
 def first_note(now: Reading, *, is_new: bool) -> ClockNote:
-    """The first note of a library; one that is not new may hold stamps by any clock."""
+    """The first note of a library; a library that is not new may hold timestamps of any clock."""
     return ClockNote(
         at_s=now.at_s,
         uptime_s=now.uptime_s,
@@ -104,10 +104,9 @@ def next_note(before: ClockNote, now: Reading, *, newest_s: float = 0.0) -> Cloc
     """The note after one more reading.
 
     Args:
-        before: the last one.
-        now: the reading.
-        newest_s: the latest of some stamps of ours; where it lies in the future, the clock stands before what was
-            recorded, and went back unseen.
+        before: the last note.
+        now: the new reading.
+        newest_s: the latest of some timestamps of ours; if it lies in the future, the clock went back unnoticed.
     """
     jump = jump_s(before, now)
     last_s, ahead_s = before.at_s, before.ahead_s
@@ -127,10 +126,10 @@ def next_note(before: ClockNote, now: Reading, *, newest_s: float = 0.0) -> Cloc
 
 
 def jump_s(before: ClockNote, now: Reading) -> float:
-    """How far the wall clock went wrong between two readings, backwards below 0; 0 for a step that is plausible.
+    """How far the wall clock went wrong between two readings, negative if backwards; 0 for a plausible step.
 
-    While a machine runs, its uptime says how long the step should have been. After a restart it says how long it was
-    at least, and the machine may have been off before. Where there is none, only the step itself is judged.
+    While a machine runs, its uptime says how long the step should have been. After a restart, the uptime is only the
+    least length of the step, as the machine may have been off before. Without an uptime, only the step is judged.
     """
     step_s, passed_s = now.at_s - before.at_s, now.uptime_s or 0.0
     if _is_same_start(before, now):
@@ -144,7 +143,7 @@ def jump_s(before: ClockNote, now: Reading) -> float:
 
 
 def _is_same_start(before: ClockNote, now: Reading) -> bool:
-    """Whether the machine was not started anew; a container may be, under the name of its host's start."""
+    """Whether the machine was not restarted; a restarted container may keep the boot id, with a smaller uptime."""
     if before.boot_id is None or before.boot_id != now.boot_id or before.uptime_s is None or now.uptime_s is None:
         return False
     return now.uptime_s >= before.uptime_s
@@ -152,7 +151,7 @@ def _is_same_start(before: ClockNote, now: Reading) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ages:
-    """Tells how old things are, as far as that can be believed.
+    """How old things are, as far as the clock can be trusted.
 
     Attributes:
         now: UTC.
@@ -168,14 +167,14 @@ class Ages:
         return moment(self.note.steady_since_s)
 
     def at(self, now: datetime | None) -> Self:
-        """The same at another moment, up to which the clock is steady; without one, as they are."""
+        """The same at another moment, up to which the clock counts as steady; unchanged for None."""
         return self if now is None else replace(self, now=now)
 
     def counted_from(self, stamp: datetime) -> datetime:
         """The moment from which something's age counts.
 
-        A stamp from the future says nothing: what it was put on is as old as the jump that accounts for it, and where
-        none does, it is not old at all.
+        A timestamp from the future says nothing. If a jump explains it, the age counts from that jump; otherwise the
+        age is zero.
         """
         if stamp <= self.now:
             return max(stamp, self.steady_since)
@@ -188,13 +187,13 @@ class Ages:
 
     @property
     def is_troubled(self) -> bool:
-        """Whether the clock jumped, or was looked at for the first time, within the last week."""
+        """Whether the clock jumped, or was first read, within the last week."""
         is_steady = self.note.jump_s == 0.0 or self.now - self.steady_since >= timedelta(seconds=TROUBLED_S)
         return not is_steady
 
     @property
     def trouble(self) -> str:
-        """What happened to the clock, as half a sentence."""
+        """What happened to the clock, as a clause for a message."""
         if self.note.jump_s is None:
             return f"nothing is known of the clock before {_written(self.note.steady_since_s)}"
         direction = "ahead" if self.note.jump_s > 0 else "back"
@@ -204,7 +203,7 @@ class Ages:
 
 
 def moment(at_s: float) -> datetime:
-    """A moment in seconds since 1970 UTC; one that no date has, such as a disk keeps from a broken clock, is cut."""
+    """Seconds since 1970 UTC as a datetime; what no datetime can be, such as a broken clock left on a disk, is cut."""
     return datetime.fromtimestamp(max(0.0, min(at_s, LATEST_S)), UTC)
 
 

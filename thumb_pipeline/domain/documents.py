@@ -1,7 +1,7 @@
-"""The types of what our own JSON files hold: whatever lies there is checked before any of it is used.
+"""Checked types for the fields of our own JSON files: a file's content is checked before any of it is used.
 
-A field of one of these types is what its name says, or the document cannot be read. Which documents there are is in
-`stages`, what runs are given in `defs`.
+A field of one of these types has the form that its name says, or the document cannot be read. The documents themselves
+are in `stages`, the config of runs is in `defs`.
 """
 
 from typing import Annotated
@@ -15,20 +15,20 @@ from thumb_pipeline.domain.paths import OutOfPlace, is_entry_name
 
 
 def checked_key(key: str) -> str:
-    """A timelapse's key as it came; raises ValueError for anything else."""
+    """A timelapse's key, unchanged; raises ValueError for anything else."""
     parse_key(key)
     return key
 
 
 def checked_name(text: str) -> str:
-    """The text of a file's name as it came; raises ValueError for anything else."""
+    """The text of a file's name, unchanged; raises ValueError for anything else."""
     if not is_entry_name(to_bytes(text)):
         raise OutOfPlace(f"{text[:80]!r} is not the name of a file")
     return text
 
 
 def checked_variant_path(path: str) -> str:
-    """A variant's path below its timelapse's folder as it came; raises ValueError for anything else."""
+    """A variant's path below its timelapse's folder, unchanged; raises ValueError for anything else."""
     to_bytes(split_variant_path(path)[1])
     return path
 

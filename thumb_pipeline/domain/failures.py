@@ -25,13 +25,13 @@ class FailureReason(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same bytes may well succeed later: they are tried again a few times, at growing intervals."""
+        """Whether the same bytes may succeed later; then they are retried a few times, at growing intervals."""
         return self is FailureReason.UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """One refusal: the reason from the closed list, and the decoder's own words, made fit for tables and people."""
+    """One refusal: a reason from the closed list, and the decoder's own words as plain text."""
 
     reason: FailureReason
     detail: str

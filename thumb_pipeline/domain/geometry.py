@@ -1,8 +1,8 @@
 """The sizes that follow from a box, a fit and a source: arithmetic only, in pixels.
 
 Rounding follows imgproxy's and libvips' practice: to the nearest pixel, halves up, never below one (200x2 in a 75x75
-box is 75x1). Ratios are kept as two integers: a float would round 499.5 down or up by luck. All sizes are of the
-upright picture; who stores it lying swaps them.
+box is 75x1). Ratios are kept as two integers: a float could round 499.5 either way. All sizes are of the
+upright picture; where a file stores it turned by 90 degrees, the caller swaps them.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def framing(source: Size, spec: VariantSpec) -> Framing:
 
     Args:
         source: upright width and height, both at least 1.
-        spec: the variant's recipe; an open side of its box takes whatever follows from the other.
+        spec: the variant's recipe; an open side of its box follows from the other side.
     """
     scaled = _scaled(source, spec)
     width, height = _box(spec)

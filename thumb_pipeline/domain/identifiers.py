@@ -1,6 +1,6 @@
-"""The forms of ids that come back from outside: from Dagster, from run config and tags, from names of files.
+"""The forms of ids that come from outside: from Dagster, from run config and tags, from file names.
 
-Whatever names a folder or a file of the state is one of these before it becomes part of a path (`domain.paths`). Keys
+An id that names a folder or a file of the state is checked here before it becomes part of a path (`domain.paths`). Keys
 of timelapses are in `layout`, names of sources and variants in `names`.
 """
 
@@ -12,7 +12,7 @@ _CHANGE_LIST = re.compile(r"[0-9a-f]{1,16}-[0-9a-f]{6}")
 
 
 def is_run_id(text: str) -> bool:
-    """Whether a text is the id of a Dagster run: a UUID in its canonical form, in small letters."""
+    """Whether a text is the id of a Dagster run: a UUID in its canonical form, in lower case."""
     return _RUN.fullmatch(text) is not None
 
 
@@ -22,5 +22,5 @@ def is_lease_id(text: str) -> bool:
 
 
 def is_change_list_id(text: str) -> bool:
-    """Whether a text names a list of changes: the time in milliseconds and six random digits, both in hex."""
+    """Whether a text is the id of a list of changes: the time in milliseconds and six random digits, both in hex."""
     return _CHANGE_LIST.fullmatch(text) is not None

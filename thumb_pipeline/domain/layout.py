@@ -1,4 +1,4 @@
-"""Where things lie in a library: timelapse keys and the folders they name, as relative POSIX paths.
+"""Where files lie in a library: timelapse keys and the folders they name, as relative POSIX paths.
 
 `cameras/camera-{id}/timelapse-{id}/frames/` holds the sources; variant folders lie beside `frames/`, in the library or
 in the same tree under another root. What the files are called is in `names`.
@@ -13,7 +13,7 @@ STATE_FOLDER = ".thumb_pipeline"
 """Where a library keeps its state unless `storage.state` says otherwise."""
 
 TRASH_FOLDER = ".thumb_pipeline-trash"
-"""Beside the variants' `cameras/`, so that a removal is a rename: what `sweep` and `purge` took, one folder a run."""
+"""Holds what `sweep` and `purge` removed, one folder a run. Beside the variants' `cameras/`: a removal is a rename."""
 
 RESERVED_FOLDERS = frozenset({FRAMES_FOLDER, "overlays", "videos"})
 """Folders of a timelapse that other programs own; a variant never lies in one."""
@@ -38,8 +38,8 @@ def timelapse_key(camera_folder: str, timelapse_folder: str) -> str:
     """The partition key of two folder names, such as `camera-1/timelapse-2`.
 
     Raises:
-        ValueError: the names are no camera's and timelapse's, or the key is longer than 200 characters. Dagster
-            itself checks no key, and `,`, `...` and `..` mean ranges and other places there.
+        ValueError: the names are not those of a camera and a timelapse, or the key is longer than 200 characters.
+            Dagster itself checks no key, but reads `,`, `...` and `..` in one as ranges and other places.
     """
     key = f"{camera_folder}/{timelapse_folder}"
     if not is_camera_folder(camera_folder) or not is_timelapse_folder(timelapse_folder):
@@ -57,7 +57,7 @@ def parse_key(key: str) -> tuple[str, str]:
 
 
 def is_key(text: str) -> bool:
-    """Whether a text is the key of a timelapse: what others give as one may be anything."""
+    """Whether a text is the key of a timelapse; a key from outside may be any text."""
     try:
         parse_key(text)
     except ValueError:
@@ -69,7 +69,7 @@ def split_variant_path(path: str) -> tuple[str, str]:
     """Folder and file name (as text) of a variant's path below its timelapse's folder.
 
     Raises:
-        ValueError: it names no file in one folder that variants may lie in.
+        ValueError: it is not a folder and a file name, or variants may not lie in that folder.
     """
     folder, _, name = path.partition("/")
     is_plain = all(part not in ("", ".", "..") and "\0" not in part for part in (folder, name))

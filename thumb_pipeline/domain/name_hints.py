@@ -1,7 +1,7 @@
-"""Reads the name of a file that lies where nothing expects it, and says what it could be a variant of.
+"""Guesses from the name of an unexpected file which variant of which source it could be.
 
-Generous where `names` is exact: another folder, tag, extension, case or way to write the time. What it tells is a
-hint only; which source it fits, and whether the picture agrees, is decided in `analytics.matching`.
+More tolerant than `names`: the folder, tag, extension, letter case or time format may differ. The result is only a
+hint. `analytics.matching` decides which source it fits; `stages.repair.match_orphans` compares the picture's size.
 """
 
 import re
@@ -19,13 +19,13 @@ _TAGGED_BEHIND = re.compile(r"(?P<head>.+)_(?P<tag>[a-z][a-z0-9-]*)", re.IGNOREC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameHint:
-    """What a name could mean.
+    """One possible meaning of a file name.
 
     Attributes:
-        variant: which variant it would be.
-        sources: names (small letters, with or without extension) that its source could have, likeliest first.
-        timelapse_id: the id it states, as in `timelapse-2_…`; None where it states none.
-        when: the part that could state a time.
+        variant: the variant that the file would be.
+        sources: names that its source could have (lower case, with or without extension), likeliest first.
+        timelapse_id: the id in the name, as in `timelapse-2_…`; None where it has none.
+        when: the part of the name that could state a time.
     """
 
     variant: str
@@ -35,9 +35,9 @@ class NameHint:
 
 
 def hints(variant_path: str, specs: Sequence[VariantSpec]) -> Iterator[NameHint]:
-    """What a file's folder and name could mean, likeliest first; nothing for a name that is no picture's.
+    """The possible meanings of a file's folder and name, likeliest first; none without a picture's extension.
 
-    The tag decides which variant it is; where it is none that the settings know, the folder does.
+    The tag decides which variant it is; if the settings have no such tag, the folder decides.
 
     Args:
         variant_path: folder/name, as text.
@@ -63,7 +63,7 @@ def hints(variant_path: str, specs: Sequence[VariantSpec]) -> Iterator[NameHint]
 
 
 def _untagged(stem: str) -> tuple[str | None, str]:
-    """The tag of a name in small letters, and the name without it."""
+    """The tag of a name in lower case (None if it has none), and the name without it."""
     inside = _TAGGED_INSIDE.fullmatch(stem)
     if inside is not None:
         return inside["tag"].lower(), f"{inside['head']}_{inside['when']}"

@@ -8,13 +8,13 @@ import hashlib
 import re
 
 MAX_NAME_BYTES = 255
-"""What one name may have on ext4, XFS, APFS and NTFS."""
+"""The longest name on ext4, XFS, APFS and NTFS."""
 
 TEMPORARY_PREFIX = ".tp-"
-"""Starts our own unfinished files: short, hidden, and without a word of the target's name."""
+"""Starts the names of our own unfinished files: short, hidden, and without any part of the target's name."""
 
 _TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX).encode() + rb"(?P<writer>[0-9a-f]{8}|[a-z]+)-[0-9a-f]+-[0-9a-f]+")
-"""The whole form of an unfinished file's name: a lease's id or a word, the process, a number of its own."""
+"""The full form of an unfinished file's name: a lease id or a word, the process id, a serial number."""
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029%\ud800-\udfff]")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
@@ -38,7 +38,7 @@ TEMPORARY_ENDINGS = (
 def to_text(name: bytes) -> str:
     """The printable, unique text of a name: `%XX` for invalid bytes, control characters and `%`, nothing else.
 
-    NFC and NFD stay apart, and the text is valid UTF-8, which Polars and Dagster insist on.
+    NFC and NFD forms stay different, and the text is valid UTF-8, which Polars and Dagster require.
     """
     text = name.decode("utf-8", "surrogateescape")
     return text if _UNSAFE.search(text) is None else _UNSAFE.sub(_escaped, text)
@@ -68,14 +68,14 @@ def is_left_out(name: bytes) -> bool:
     """Whether a name in `frames/` is hidden or temporary and therefore no source.
 
     Hidden: starts with a dot. Temporary: ends, in any case, with `.tmp`, `.temp`, `.part`, `.partial`, `.filepart`,
-    `.crdownload`, `.download`, `.swp` or `~`: what FTP servers, rsync, browsers and editors call a file while they
-    write it.
+    `.crdownload`, `.download`, `.swp` or `~`: the names that FTP servers, rsync, browsers and editors give a
+    file while they write it.
     """
     return name.startswith(b".") or name.lower().endswith(TEMPORARY_ENDINGS)
 
 
 def temporary_writer(name: bytes) -> str | None:
-    """Who wrote an unfinished file of ours, a lease's id or a word; None for a name that we never give to one."""
+    """The writer in the name of an unfinished file of ours: a lease id or a word; None for any other name."""
     form = _TEMPORARY.fullmatch(name)
     return form["writer"].decode("ascii") if form else None
 
@@ -84,11 +84,11 @@ def variant_name(source: bytes, tag: str, extension: str) -> bytes:
     """The one name of a source's variant within a variant folder; no two sources share one.
 
     `timelapse-2_20250422_143022.jpg` gives `timelapse-2_thumb_20250422_143022.jpg`; any other name keeps all its
-    bytes, extension included: `IMG_0012.JPG` gives `IMG_0012.JPG_thumb.jpg`. What would exceed 255 bytes is cut and
-    carries a digest, as does a name that looks like such a cut.
+    bytes, extension included: `IMG_0012.JPG` gives `IMG_0012.JPG_thumb.jpg`. A name that would exceed 255
+    bytes is cut and gets a digest; so does a name that looks as if it had been cut.
 
-    The three shapes cannot meet: a tag starts with a letter and has no underscore, so only the first ends in digits;
-    and a name that ends like the third is never kept whole.
+    The three forms never coincide: a tag starts with a letter and has no underscore, so only the first form ends in
+    digits; and a source name that ends like the third form is never kept whole.
     """
     ending = f"_{tag}.{extension}".encode()
     canonical = _CANONICAL.fullmatch(source)
@@ -103,7 +103,7 @@ def variant_name(source: bytes, tag: str, extension: str) -> bytes:
 
 
 def source_name(variant: bytes, tag: str, extension: str) -> bytes | None:
-    """The inverse of `variant_name`; None for a cut name (its provenance tells) and for names it never gives."""
+    """The inverse of `variant_name`; None for a cut name (its provenance tells) and for any other name."""
     infix, suffix = f"_{tag}_".encode(), f".{extension}".encode()
     head, _, when = variant.removesuffix(suffix).rpartition(infix)
     candidates = [head + b"_" + when + b".jpg", variant.removesuffix(f"_{tag}".encode() + suffix)]
@@ -118,7 +118,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def _cut(name: bytes, length: int) -> bytes:
-    """At most `length` bytes, without half a UTF-8 character where the name is UTF-8."""
+    """At most `length` bytes of a name; if it is valid UTF-8, no character is cut in half."""
     head = name[:length]
     try:
         name.decode()

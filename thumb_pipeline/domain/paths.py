@@ -1,7 +1,7 @@
-"""The one place where a path is joined: of a folder and the names of entries in it, each of which is only a name.
+"""The one place where paths are joined: a folder and the names of entries below it.
 
-What a name may be (a key, an id, a file name) is checked where it comes in; here nothing leads out of its folder,
-whatever comes in. That no link stands on the way is proved by descriptor, in `storage`.
+The form of a name (a key, an id, a file name) is checked where it comes in. Here each name must be that of a single
+entry, so that no path leads out of its folder. That no link is on the way is proved by descriptor, in `storage`.
 """
 
 import os
@@ -13,14 +13,14 @@ class OutOfPlace(ValueError):
 
 
 def inside(folder: AnyStr, *names: AnyStr) -> AnyStr:
-    """The path of an entry in a folder, or in folders of it.
+    """The path of an entry in a folder, or in its subfolders.
 
     Args:
         folder: absolute, or relative to where the result is.
-        names: one a level, as the disk has them.
+        names: one for each level, as they are on the disk.
 
     Raises:
-        OutOfPlace: one of them is empty, `.`, `..`, or has a slash or a NUL in it.
+        OutOfPlace: a name is empty, `.` or `..`, or contains a slash or a NUL.
     """
     for name in names:
         if not is_entry_name(name):
@@ -29,12 +29,12 @@ def inside(folder: AnyStr, *names: AnyStr) -> AnyStr:
 
 
 def under(folder: str, path: str) -> str:
-    """What a path means that starts at a folder unless it is absolute: one that a person wrote, who may go anywhere."""
+    """A path that a person wrote, relative to a folder unless it is absolute; it may lead anywhere."""
     return os.path.join(folder, path)
 
 
 def is_entry_name(name: str | bytes) -> bool:
-    """Whether a text, or what the disk has for one, names one entry in a folder."""
+    """Whether a text, or a name's bytes on the disk, names a single entry in a folder."""
     if isinstance(name, bytes):
         return name not in (b"", b".", b"..") and b"/" not in name and b"\0" not in name
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name

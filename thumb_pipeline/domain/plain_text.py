@@ -1,6 +1,6 @@
-"""Text from outside (decoders, files, people, other programs) as every table, page and terminal takes it.
+"""Makes text from outside (decoders, files, people, other programs) safe for every table, page and terminal.
 
-File names have a reversible text of their own, in `names`; this is for words that people read.
+File names have a reversible text form of their own, in `names`; this module is for text that people read.
 """
 
 import re
@@ -11,16 +11,16 @@ _INSTEAD = "\ufffd"
 
 
 def plain(text: str, *, most: int = 1_000) -> str:
-    """One line of valid UTF-8 without control characters: each run of what cannot stand there becomes one U+FFFD.
+    """One line of valid UTF-8 without control characters; each run of unfit characters becomes one U+FFFD.
 
     Args:
-        text: any, also with lone surrogates.
-        most: characters that are kept of it.
+        text: any text, also with lone surrogates.
+        most: length in characters; longer text is cut and ends with an ellipsis.
     """
     cut = text if len(text) <= most else text[: most - 1] + "…"
     return _UNFIT.sub(_INSTEAD, cut)
 
 
 def plain_lines(text: str) -> str:
-    """The same for words of several lines, however long."""
+    """The same for text of several lines, of any length."""
     return _UNFIT_IN_LINES.sub(_INSTEAD, text)

@@ -1,6 +1,6 @@
-"""The states a variant can be in, the reasons to make one, and the verdict on a variant file that was looked into.
+"""The states a variant can be in, the reasons to make one, and the verdict on a variant file that was opened.
 
-Comparing whole tables is in `analytics.states`; these are its words, and the rules for one file.
+`analytics.states` compares whole tables in these words; the rules for a single file are here.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from thumb_pipeline.domain.variants import RENDER_REVISION, VariantSpec
 
 
 class Reason(StrEnum):
-    """Why a variant is to be made. The first that fits wins, in this order (but for `forced`, which beats all)."""
+    """Why a variant is to be made. The first that fits wins, in this order (except `forced`, which beats all)."""
 
     MISSING = "missing"
     CORRUPT = "corrupt"
@@ -24,13 +24,13 @@ class Reason(StrEnum):
 
 
 class State(StrEnum):
-    """What comparing names, sizes and times alone tells of an expected variant, where it is not a `Reason`."""
+    """The state of an expected variant by names, sizes and times alone, where there is no `Reason` to make it."""
 
     PENDING = "pending"  # the source is still being written
-    FAILED = "failed"  # a remembered refusal that still stands
-    EXAMINE = "examine"  # a file without a record, or not as recorded: its own provenance decides
+    FAILED = "failed"  # a recorded refusal that still holds
+    EXAMINE = "examine"  # a file without a record, or not as recorded: its provenance decides
     VALID = "valid"
-    ADOPTED = "adopted"  # examined, and right: it is recorded and not made
+    ADOPTED = "adopted"  # examined, and right: it is recorded, not made
 
 
 class RecordState(StrEnum):
@@ -41,20 +41,20 @@ class RecordState(StrEnum):
 
 
 class Origin(StrEnum):
-    """How a recorded variant came to be ours."""
+    """Where the file of a recorded variant came from."""
 
     RENDERED = "rendered"
-    ADOPTED = "adopted"  # it carries our provenance, and is what would be made now
-    TRUSTED = "trusted"  # another program's, accepted on an operator's word
+    ADOPTED = "adopted"  # it has our provenance, and is what would be made now
+    TRUSTED = "trusted"  # another program's file, accepted because the operator said so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """What a look into a variant file found; `provenance` is None for another program's file.
+    """What was found in an opened variant file; `provenance` is None for another program's file.
 
     Attributes:
-        opens: it is a picture.
-        is_whole: it fits its own checksum, or decodes to its end where it carries none.
+        opens: whether it is a picture.
+        is_whole: whether it matches its own checksum, or, without one, decodes to its end.
     """
 
     opens: bool
@@ -66,11 +66,11 @@ class Examined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a variant must be to be right: the source as listed, the recipe, and of a video the moment.
+    """What a right variant was made from: its source as listed, the recipe, and for a video the moment.
 
     Attributes:
-        source_digest: of the source's bytes as it is listed now; None where nobody has read them. Where it is known, it
-            alone decides: equal bytes under another name or mtime are the same source, renamed or touched.
+        source_digest: digest of the source's bytes as listed now; None if they were not read. If it is known, name and
+            mtime do not count: equal bytes under another name or mtime are the same source, renamed or touched.
     """
 
     source_n_bytes: int
@@ -86,8 +86,8 @@ class Verdict:
     """Adopt the file (reason None), or make it again for a reason.
 
     Attributes:
-        known_digest: digest of the source bytes it was made from, where only the source's name or mtime differs: if the
-            bytes still have it, the file is right and is re-recorded.
+        known_digest: digest of the source bytes it was made from, if only the source's name or mtime differs. If the
+            source still has this digest, the file is right and is only recorded again.
         is_trusted: adopted without provenance, because the operator said so.
         detail: the reason in words, for people.
     """
@@ -99,7 +99,7 @@ class Verdict:
 
 
 def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Verdict:
-    """Whether an existing variant file may be adopted. Everything must be right; one doubt makes it again."""
+    """Whether an existing variant file may be adopted. Everything must be right; on any doubt it is made again."""
     if not found.opens or not found.is_whole:
         return Verdict(reason=Reason.CORRUPT, detail="it does not open, or is not whole")
     note = found.provenance
@@ -122,7 +122,7 @@ def judge(found: Examined, expected: Expectation, *, trust_existing: bool) -> Ve
 
 
 def _other_bytes(note: Provenance, expected: Expectation) -> str | None:
-    """Why a variant cannot be of these source bytes."""
+    """Why a variant was not made from these source bytes; None if it may have been."""
     if expected.source_digest is not None and note.source_digest != expected.source_digest:
         return f"made from source bytes {note.source_digest}, not {expected.source_digest}"
     if note.source_n_bytes != expected.source_n_bytes:
@@ -131,7 +131,7 @@ def _other_bytes(note: Provenance, expected: Expectation) -> str | None:
 
 
 def _fault_of_making(found: Examined, note: Provenance, expected: Expectation) -> Verdict | None:
-    """What is wrong with a variant, whatever its source: another recipe, another moment, another size."""
+    """What is wrong with a variant apart from its source: another recipe, moment or size; None if nothing is."""
     if (note.spec_fingerprint, note.render_revision) != (expected.spec.fingerprint, RENDER_REVISION):
         return Verdict(reason=Reason.STALE_SPEC, detail="made by another recipe")
     if note.frame_at not in ("", expected.frame_at):

@@ -1,6 +1,6 @@
 """Which variants a timelapse asks for: the rule of each variant, since when it holds, and the captures left out.
 
-What the settings say is read in `settings`; applying the rules to a table of sources is `analytics.policy`.
+`settings` reads the rules from the file; `analytics.policy` applies them to a table of sources.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Retention:
     """How long every capture keeps a variant, and how many do afterwards.
 
     Attributes:
-        keep_s: every capture younger than this many seconds.
-        then_every_s: of older ones the first in each stretch of this many seconds since 1970 UTC; None keeps none.
+        keep_s: every capture younger than this many seconds keeps it.
+        then_every_s: of older ones, the first in each period of this many seconds since 1970 UTC keeps it; None: none.
     """
 
     keep_s: float
@@ -32,7 +32,7 @@ class Retention:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What is asked of one variant."""
+    """Which captures must have one variant."""
 
     mode: Mode = Mode.ALL
     retention: Retention | None = None
@@ -57,7 +57,7 @@ class Policy:
     Attributes:
         eras: oldest first; the first has no beginning.
         flagged_names: sources that another program found corrupt; nothing is made of them.
-        flagged_patterns: the same as shell patterns over whole names.
+        flagged_patterns: the same, as shell patterns that match whole names.
     """
 
     eras: tuple[Era, ...]
@@ -66,11 +66,11 @@ class Policy:
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """The variants that some capture may have to have, in the order of the rules of today."""
+        """The variants that any capture may require, in the order of the newest era's rules."""
         asked = [name for era in reversed(self.eras) for name, rule in era.rules.items() if rule.mode is not Mode.NONE]
         return tuple(dict.fromkeys(asked))
 
     def is_plain(self, variant: str) -> bool:
-        """Whether every capture must have it: nothing needs to be known of them."""
+        """Whether every capture must have it; then the captures need not be looked at."""
         always = all(era.rules.get(variant) == EVERY for era in self.eras)
         return always and not self.flagged_names and not self.flagged_patterns

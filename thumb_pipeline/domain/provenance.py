@@ -1,7 +1,7 @@
 """The note that every variant file carries about where it came from, as text and as a value.
 
-Files come from anywhere, and so do their notes: one that no version of ours could have written is no note. How the text
-gets into and out of JPEG, PNG, WebP and AVIF files is `imaging`'s business.
+A file may come from anywhere, and so may its note: one that no version of this program could have written is ignored.
+`imaging` writes the text into JPEG, PNG, WebP and AVIF files, and reads it from them.
 """
 
 import json
@@ -12,32 +12,32 @@ from dataclasses import asdict, dataclass
 from thumb_pipeline.domain.moments import is_moment
 
 MAGIC = "thumb_pipeline:1:"
-"""Starts every note, so that it can be told from a camera's own comments."""
+"""Starts every note, so that it differs from a camera's own comments."""
 
 DIGEST_FORM = "[0-9a-f]{32}"
 """The pattern of every digest: the first 32 hex digits of a SHA-256."""
 
 EMPTY_CHECKSUM = "0" * 32
-"""Stands in the note while the checksum over the finished file is taken; 32 hex digits, as the checksum itself."""
+"""Placeholder in the note while the checksum of the finished file is computed; 32 hex digits, like the checksum."""
 
 MAX_NOTE_CHARACTERS = 2_048
-"""More than any note has, with its longest version and every character escaped."""
+"""More than any note has, even with the longest version and every character escaped."""
 
 LARGEST_SIDE_PX = 2**31 - 1
-"""What the tables hold of a picture's width and height."""
+"""The largest width and height that the tables can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Which source bytes, under which recipe, made a variant.
+    """Which source bytes and which recipe a variant was made from.
 
-    Digests are the first 32 hex digits of a SHA-256, so that `sha256sum` confirms them by eye. `source_name_digest`
-    is taken over the name's bytes: variants are public and paths are not. `checksum` covers the whole variant file,
-    read with the checksum's own 32 digits replaced by zeros. `frame_at` says which moment of a video is shown; where
-    it is empty, the source has no moments, and the note has no word of it.
+    Digests are the first 32 hex digits of a SHA-256, so that they can be compared with `sha256sum` by eye.
+    `source_name_digest` is taken over the name's bytes, because variants are public and paths are not. `checksum`
+    covers the whole variant file, with the checksum's own 32 digits replaced by zeros. `frame_at` says which moment of
+    a video is shown; it is empty, and left out of the note, for a source that is not a video.
 
     Raises:
-        ValueError: a field is not of the form that its maker gives it, or does not fit the tables.
+        ValueError: a field does not have the form in which it is written, or does not fit the tables.
     """
 
     source_digest: str
@@ -66,7 +66,7 @@ class Provenance:
     def from_text(cls, text: str) -> "Provenance | None":
         """The note that `to_text` wrote, or None for anything else (a camera's comment, a note of another layout).
 
-        Two characters may be escaped that need not be, as they are where the note stands in XML (`without_markup`).
+        Two characters may be escaped without need, as they are in a note inside XML (`without_markup`).
         """
         if not text.startswith(MAGIC) or len(text) > MAX_NOTE_CHARACTERS:
             return None
@@ -74,12 +74,12 @@ class Provenance:
             note = cls(**json.loads(text.removeprefix(MAGIC)))
         except (ValueError, TypeError, RecursionError):
             return None
-        # Another order, a field twice, a number written otherwise: all that came out right and was not ours.
+        # Another order, a repeated field, another number format: such a note parses, but is not ours.
         return note if without_markup(note.to_text()) == without_markup(text) else None
 
 
 def without_markup(note: str) -> str:
-    """A note's text without the two characters that XML would read as markup: JSON has other words for them."""
+    """A note's text in which the two characters that XML would read as markup are JSON escapes."""
     return note.replace("&", "\\u0026").replace("<", "\\u003c")
 
 
@@ -102,4 +102,4 @@ _FORMS: dict[str, Callable[[object], bool]] = {
     "version": _text("[ -~]{1,100}"),
     "frame_at": lambda value: isinstance(value, str) and (not value or is_moment(value)),
 }
-"""What each field can be, by its maker: the digests in `stages.workers.process`, the fingerprint in `variants`."""
+"""The form of each field: digests are made in `stages.workers.process`, the fingerprint in `variants`."""

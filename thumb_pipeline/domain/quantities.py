@@ -1,8 +1,8 @@
-"""How numbers, bytes and durations are said to people, in commands and in the UI alike."""
+"""Formats numbers, bytes and durations for people, in commands and in the UI alike."""
 
 
 def counted(n: int, noun: str) -> str:
-    """How many of something, such as 1 source or 1,200 sources."""
+    """A number with its noun, such as 1 source or 1,200 sources."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 

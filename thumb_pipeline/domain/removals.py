@@ -1,6 +1,6 @@
-"""What removing files by hand means: the operations, why a file was kept, and how much is too much.
+"""Removals that an operator starts: the operations, why a file was kept, and how many files are too many.
 
-Which files are meant is decided in `stages.removal.sweep` and `stages.removal.purge`; nothing here touches a disk.
+Which files are removed is decided in `stages.removal.sweep` and `stages.removal.purge`; nothing here touches a disk.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ class Operation(StrEnum):
     """The two ways of removing variants."""
 
     SWEEP = "sweep"  # files that nothing expects
-    PURGE = "purge"  # every variant of a choice
+    PURGE = "purge"  # every variant of a selection
 
 
 class KeptReason(StrEnum):
@@ -19,10 +19,10 @@ class KeptReason(StrEnum):
 
     GONE = "gone"  # somebody else removed it, or its folder, since the report
     CHANGED = "changed"  # other size or mtime than reported
-    NOT_A_FILE = "not_a_file"  # a link, a folder or something special stands there now
+    NOT_A_FILE = "not_a_file"  # a link, a folder or a special file has its name now
     OUTSIDE = "outside"  # its folder is reached through a link, or is no variant folder of its timelapse
-    FRAMES = "frames"  # its folder is the one of the sources
-    EXPECTED = "expected"  # a source is there that it belongs to
+    FRAMES = "frames"  # its folder is that of the sources
+    EXPECTED = "expected"  # a source that it belongs to exists
     UNAVAILABLE = (
         "unavailable"  # the sources of its timelapse, or the library, can no longer be listed as in the report
     )
@@ -45,19 +45,19 @@ KEPT_MEANING = {
 
 
 def must_be_counted(operation: Operation, *, is_forced: bool, is_for_good: bool) -> bool:
-    """Whether a removal is carried out only by who says how many files it takes: nothing else would stand in its way.
+    """Whether the operator must state the number of files before a removal: no other safeguard applies to it.
 
     Args:
         operation: a sweep has a brake on its size, a purge has none.
-        is_forced: the brakes are to be overruled.
-        is_for_good: nothing could be brought back from a trash.
+        is_forced: the brakes are overruled.
+        is_for_good: the files cannot be brought back from a trash.
     """
     return is_for_good and (is_forced or operation is Operation.PURGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """How many variant files of a place would go, of how many; the place is a timelapse, or the library."""
+    """How many of a place's variant files a removal would take; the place is a timelapse, or the library."""
 
     place: str
     n_taken: int
@@ -65,7 +65,7 @@ class Share:
     max_ratio: float
 
     def is_excessive(self, min_variants: int) -> bool:
-        """Whether so much must be meant expressly: a broken listing or a slip in the settings looks like this."""
+        """Whether a removal this large must be confirmed: a broken listing or a wrong setting looks the same."""
         return self.n_taken >= min_variants and self.n_taken > self.max_ratio * self.n_files
 
     def __str__(self) -> str:

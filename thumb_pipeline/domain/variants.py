@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 RENDER_REVISION = 1
-"""Moves only when the same source and spec would give a different picture; then every variant is stale."""
+"""Increased only when the same source and spec would give a different picture; then every variant is stale."""
 
 
 class Fit(StrEnum):
-    """How a picture meets its box."""
+    """How a picture is fitted into its box."""
 
     CONTAIN = "contain"
     COVER = "cover"

@@ -1,6 +1,6 @@
-"""Decides what a watcher of folders does: whom to list, what to render first, what to ask Dagster for.
+"""Decides what the folder watcher does: which folder to list, what to render first, what to request from Dagster.
 
-Functions of values, each with a test. Looking at folders is in `stages.captures.watch`, asking Dagster in
+Functions of values, each with a test. Looking at folders is in `stages.captures.watch`, requests to Dagster are in
 `defs.sensors`.
 """
 
@@ -21,27 +21,27 @@ _NS_A_SECOND = 1_000_000_000
 _MOST_NAMED = 3
 
 RUN_LASTS_S = 3600.0
-"""When a run for new captures is followed by the next: changed code is used from then on."""
+"""How long a run for new captures lasts until the next one replaces it, which then uses changed code."""
 
 HAND_OVER_S = 30.0
-"""How long a run goes on when its time is over, for the next one to start meanwhile."""
+"""How long a run continues when its time is over, so that the next one can start meanwhile."""
 
 RETRY_AFTER_S = (5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
-"""How long a run is not asked for again after one that did not get to its end; the last holds from then on.
+"""How long to wait before another run is requested after one that did not finish; the last value holds from then on.
 
-The first few are short: runs that were killed, or could not be started because a code server had just been, are no
-reason to let frames wait for minutes.
+The first few are short: frames should not wait for minutes because a run was killed, or could not start because a code
+server had just been killed.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """A folder's mtime, and when (monotonic seconds) this process first saw it so.
+    """A folder's mtime, and when (monotonic seconds) this process first saw that mtime.
 
     Attributes:
-        mtime_ns: the folder's.
-        first_seen_s: since when it has been that.
-        restless_from_s: since when it has been moving, or from when on that counts again.
+        mtime_ns: the folder's mtime.
+        first_seen_s: since when the folder has had it.
+        restless_from_s: since when the mtime has been changing, or from when on that counts again after a listing.
     """
 
     mtime_ns: int
@@ -54,9 +54,9 @@ class Turn:
     """What to do about a folder now.
 
     Attributes:
-        is_due: list it.
-        is_final: that listing misses nothing that the mtime stands for, so that the mtime may be remembered.
-        again_s: when (monotonic seconds) to look again although the mtime stays; None for not at all.
+        is_due: whether to list it now.
+        is_final: the listing misses no change up to this mtime, so the mtime may be remembered.
+        again_s: when (monotonic seconds) to look again even if the mtime stays the same; None for not at all.
     """
 
     is_due: bool
@@ -65,12 +65,12 @@ class Turn:
 
 
 def turn_of(sight: Sight, *, was_listed: bool, now_s: float) -> Turn:
-    """Whether a folder that moved is to be listed now.
+    """Whether to list a changed folder now.
 
-    A second file within the same tick of the disk's clock leaves the mtime as it is. Where mtimes have fractions the
-    tick is a few milliseconds, and listing waits until it is over; where they are whole seconds the folder is listed at
-    once, for the sake of speed, and once more afterwards. So is a folder that has been moving for a second without a
-    pause, as it does while many files are copied. Only our own clock is asked: a file server's may be wrong.
+    A second file within the same tick of the disk's clock does not change the mtime. Where mtimes have fractions, the
+    tick is a few milliseconds, and listing waits until it is over. Where they are whole seconds, the folder is listed
+    at once, for speed, and once more after the tick. So is a folder whose mtime has been changing for a second without
+    a pause, as it does while many files are copied. Only this machine's clock is used: a file server's may be wrong.
     """
     is_fine = sight.mtime_ns % _NS_A_SECOND != 0
     over_s = sight.first_seen_s + (_FINE_S if is_fine else _COARSE_S)
@@ -82,7 +82,7 @@ def turn_of(sight: Sight, *, was_listed: bool, now_s: float) -> Turn:
 
 
 def restless_again_s(began_s: float, ended_s: float) -> float:
-    """From when on a folder that was listed while it moved counts as restless: listing takes a tenth of the time.
+    """From when on a folder that was listed while it changed counts as restless: listing takes a tenth of the time.
 
     Args:
         began_s: when the listing began (monotonic seconds).
@@ -92,16 +92,16 @@ def restless_again_s(began_s: float, ended_s: float) -> float:
 
 
 def beginning_at(key: str, found: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
-    """The folders in their order, from one of them on and round to it: each gets its turn, however slow another is."""
+    """The folders in order, starting at `key` and wrapping round: each gets its turn, however slow another is."""
     folders = list(found)
     first = next((place for place, (each, _) in enumerate(folders) if each == key), 0)
     return folders[first:] + folders[:first]
 
 
 def next_batch(backlog: Mapping[str, Sequence[str]], limit: int) -> dict[str, list[str]]:
-    """Up to `limit` sources to render next: of each timelapse its share, of each the last ones of its sequence.
+    """Up to `limit` sources to render next: an equal share of each timelapse, taken from the end of its sequence.
 
-    Shares are equal, so that one timelapse with a hundred thousand files does not make twenty cameras wait.
+    One timelapse with a hundred thousand files must not make twenty cameras wait.
     """
     batch: dict[str, list[str]] = {}
     waiting = sorted((key for key in backlog if backlog[key]), key=lambda key: (len(backlog[key]), key))
@@ -116,7 +116,7 @@ def next_batch(backlog: Mapping[str, Sequence[str]], limit: int) -> dict[str, li
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnDisk:
-    """What lies there: the timelapses, and how many of their sources wait to be rendered."""
+    """What is on the disk: the timelapses, and how many of their sources wait to be rendered."""
 
     timelapses: AbstractSet[str]
     n_waiting: int = 0
@@ -124,7 +124,7 @@ class OnDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known: the partitions, and those among them whose inventory holds no source (any more)."""
+    """What is recorded: the partitions, and those among them whose inventory holds no source (any more)."""
 
     partitions: AbstractSet[str]
     forgotten: AbstractSet[str] = frozenset()
@@ -132,7 +132,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
-    """What is under way: whether a run looks after new captures, and the timelapses that any run counts on."""
+    """What runs: whether a run handles new captures, and the timelapses that other runs may still need."""
 
     is_attended: bool = False
     timelapses: AbstractSet[str] = frozenset()
@@ -140,11 +140,11 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """What earlier decisions left: how many runs in a row were asked for and have not got to the end of their list.
+    """What earlier ticks of the sensor left: runs that were requested in a row and have not finished.
 
     Attributes:
-        attempts: their number.
-        asked_at_s: when the last one was asked for, in seconds since 1970.
+        attempts: the number of those runs.
+        asked_at_s: when the last one was requested, in seconds since 1970.
     """
 
     attempts: int = 0
@@ -153,7 +153,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to ask Dagster for; `reason` says why no run is asked for."""
+    """What to request from Dagster; `reason` says why no run is requested."""
 
     add: list[str]
     retire: list[str]
@@ -162,10 +162,10 @@ class Decision:
 
 
 def is_successor_due(ages_s: Sequence[float]) -> bool:
-    """Whether to ask for the next run while one attends: its time is over, and no other waits to take its place.
+    """Whether to request the next run while one handles new captures: its time is over, and no successor waits.
 
     Args:
-        ages_s: seconds since each run that attends to new captures was started.
+        ages_s: seconds since the start of each run that handles new captures.
     """
     return len(ages_s) == 1 and ages_s[0] >= RUN_LASTS_S
 
@@ -173,12 +173,12 @@ def is_successor_due(ages_s: Sequence[float]) -> bool:
 def decide(
     on_disk: OnDisk, known: Known, in_flight: InFlight, cursor: Cursor, *, now_s: float, keep_warm: bool = False
 ) -> Decision:
-    """Registers what appeared, retires what was forgotten, asks for a run where sources wait and none attends to them.
+    """Registers new timelapses, retires forgotten ones, and requests a run if sources wait and no run handles them.
 
-    With `keep_warm` a run is asked for where none is, also before any source waits.
+    With `keep_warm` a run is requested whenever there is none, also before any source waits.
 
-    A folder that vanished or was emptied retires nothing: its partition goes when somebody has accepted that its
-    sources are gone (its inventory is empty then), and no run counts on it any more.
+    A folder that vanished or was emptied retires nothing: its partition goes once somebody has accepted that its
+    sources are gone (its inventory is empty then), and no run needs it any more.
     """
     gone = known.partitions - on_disk.timelapses
     reason = ""
@@ -201,7 +201,7 @@ def decide(
 
 
 def _said_of_lost(lost: AbstractSet[str]) -> str:
-    """Timelapses whose sources nobody gave up: an empty mount point looks like an archive in which all is done."""
+    """A warning of missing timelapses that nobody gave up: an empty mount point looks like a finished archive."""
     if not lost:
         return ""
     some = ", ".join(sorted(lost)[:_MOST_NAMED]) + (", ..." if len(lost) > _MOST_NAMED else "")

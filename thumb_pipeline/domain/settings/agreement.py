@@ -1,4 +1,4 @@
-"""Names that must fit together: a policy asks for variants there are, no two variants write the same files."""
+"""Checks that names fit together: a policy asks only for variants that exist, no two variants write the same files."""
 
 import re
 from collections.abc import Iterator

@@ -9,7 +9,7 @@ from thumb_pipeline.domain.settings.values import Table
 
 
 class StorageTable(Table):
-    """`[storage]`: where what we write lies; relative paths start at the library."""
+    """`[storage]`: where the state and the variants lie; relative paths start at the library."""
 
     state: str = Field(
         default=STATE_FOLDER,
@@ -64,7 +64,7 @@ class RetriesTable(Table):
 
 
 class BrakesTable(Table):
-    """`[brakes]`: when a listing counts as shrunken and is not believed, and how much a sweep may take unasked."""
+    """`[brakes]`: when a listing counts as shrunken and is not believed, and how large a sweep is refused."""
 
     max_shrink_ratio: float = Field(
         default=0.10,
@@ -142,7 +142,7 @@ class ChecksTable(Table):
 
 
 class CapturesTable(Table):
-    """`[captures]`: how new captures are attended to."""
+    """`[captures]`: how new captures are handled."""
 
     linger_s: float = Field(
         default=30.0,
@@ -159,7 +159,7 @@ class CapturesTable(Table):
 
 
 class BatchesTable(Table):
-    """`[batches]`: how much is done at a time, where less is safer and more is cheaper."""
+    """`[batches]`: how much work is done at a time: less is safer, more is cheaper."""
 
     chunk_s: float = Field(
         default=60.0,

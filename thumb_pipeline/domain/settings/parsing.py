@@ -1,4 +1,4 @@
-"""Turns what the file says into settings, and whatever is wrong with it into sentences."""
+"""Turns a parsed `thumbs.toml` into settings, and every fault in it into a sentence."""
 
 import difflib
 from collections.abc import Mapping

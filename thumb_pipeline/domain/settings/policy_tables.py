@@ -25,7 +25,7 @@ class RetentionTable(Table):
 
 
 class PolicyTable(Table):
-    """`[policy]`, also below a camera or a timelapse: what is left out there is taken from above."""
+    """`[policy]`, also below a camera or a timelapse: a key that is left out there is taken from above."""
 
     variants: tuple[str, ...] | None = Field(
         default=None,

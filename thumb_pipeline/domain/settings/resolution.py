@@ -1,4 +1,4 @@
-"""What holds for one timelapse: the library's word, overridden by its camera's, overridden by its own."""
+"""The settings of one timelapse: the library's, overridden by its camera's, overridden by its own."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from thumb_pipeline.domain.settings.toml_file import Settings
 from thumb_pipeline.domain.variants import VariantSpec
 
 SMALL = "small"
-"""The variant that `small_generation_mode` and `purge_smalls_on_completion` speak of."""
+"""The variant that `small_generation_mode` and `purge_smalls_on_completion` are about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelapseSettings:
-    """The part of the settings that one timelapse sees."""
+    """The part of the settings that applies to one timelapse."""
 
     clock: Clock
     specs: tuple[VariantSpec, ...]
@@ -27,7 +27,7 @@ class TimelapseSettings:
 
 
 def for_timelapse(settings: Settings, key: str) -> TimelapseSettings:
-    """What holds for the timelapse with this key."""
+    """The settings that apply to the timelapse with this key."""
     camera, _ = parse_key(key)
     own = settings.timelapses.get(key, TimelapseTable())
     layers = [settings.cameras.get(camera, CameraTable()), own]
@@ -45,7 +45,7 @@ def for_timelapse(settings: Settings, key: str) -> TimelapseSettings:
 
 
 def _eras(settings: Settings, layers: Sequence[PolicyTable], status: str, timezone: ZoneInfo) -> Iterator[Era]:
-    """The rules between the dates from which layers hold; a layer without a date always holds."""
+    """The eras, divided by the dates from which layers hold; a layer without a date always holds."""
     begins = {table.since: datetime.combine(table.since, time(), timezone) for table in layers if table.since}
     for since in [None, *sorted(begins)]:
         holding = [table for table in layers if table.since is None or (since is not None and table.since <= since)]
@@ -53,7 +53,7 @@ def _eras(settings: Settings, layers: Sequence[PolicyTable], status: str, timezo
 
 
 def _rules(settings: Settings, layers: Sequence[PolicyTable], status: str) -> dict[str, Rule]:
-    """The rule of each variant that some layers together ask for; the last that says something wins."""
+    """The rule of each variant that some layers together ask for; the last layer that sets a key wins."""
     said: dict[str, Any] = {"variants": tuple(settings.variants)}
     retention: dict[str, RetentionTable] = {}
     for table in layers:

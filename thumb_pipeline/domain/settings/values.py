@@ -1,4 +1,4 @@
-"""Values of several tables that are written in a way of their own: colours, dates, time zones; and what a table is."""
+"""Value types that several tables share: colours, dates, time zones; and the base class of all tables."""
 
 import re
 from datetime import date
@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 
 class Table(BaseModel):
-    """A table of the file; keys it does not know are refused."""
+    """A table of the file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 

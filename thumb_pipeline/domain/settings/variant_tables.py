@@ -1,4 +1,4 @@
-"""`[variants.NAME]`: the recipes, and the two there are while the file names none."""
+"""`[variants.NAME]`: the recipes, and the two defaults if the file has none."""
 
 import re
 from typing import Self
@@ -65,7 +65,7 @@ class VariantTable(Table):
 
 
 def default_variants() -> dict[str, VariantTable]:
-    """What holds where the file has no variant at all."""
+    """The variants of a file that has none."""
     return {
         "thumbnail": VariantTable(folder="thumbnails", tag="thumb", max_width_px=200, max_height_px=150),
         "small": VariantTable(folder="smalls", tag="small", max_width_px=800, max_height_px=600),

@@ -1,4 +1,4 @@
-"""The file that `init` writes: every key with its default and what it means, made from the tables themselves."""
+"""The file that `init` writes: every key with its default and what it means, generated from the table classes."""
 
 import json
 import textwrap
@@ -26,7 +26,7 @@ _POLICY = PolicyTable(
     small_generation_mode=Mode.ALL,
     purge_smalls_on_completion=False,
 )
-"""What holds where the file says nothing of it."""
+"""The policy of a file that sets none."""
 
 _EXAMPLES: dict[str, type[BaseModel]] = {
     "policy.retention.small": RetentionTable,
@@ -34,7 +34,7 @@ _EXAMPLES: dict[str, type[BaseModel]] = {
     'cameras."camera-1".policy': PolicyTable,
     'timelapses."camera-1/timelapse-2"': TimelapseTable,
 }
-"""Tables that have names of their own; the file shows one of each, as a comment."""
+"""Tables whose names the user chooses; the file shows one of each, as a comment."""
 
 
 def default_settings() -> str:
@@ -55,7 +55,7 @@ def default_settings() -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A value as the file says it."""
+    """A value as it is written in the file."""
     if isinstance(value, tuple) and value and all(isinstance(part, int) for part in value):
         return json.dumps("#" + bytes(value).hex())
     if isinstance(value, tuple):
@@ -64,7 +64,7 @@ def toml_value(value: Any) -> str:
 
 
 def _variants(variants: dict[str, Any]) -> Iterator[str]:
-    """The recipes there are; what a key means is said once."""
+    """The default recipes; only the first explains its keys."""
     for number, (name, table) in enumerate(variants.items()):
         yield from ("", f"[variants.{name}]")
         yield from _keys(table, is_said=not number)
