@@ -1,4 +1,4 @@
-"""Rows of the manifest for files that were found; those of rendering are built by `rendering.chunk`."""
+"""Rows of the manifest for files that are adopted as they are; `stages.rendering.chunk` builds the others."""
 
 from datetime import UTC, datetime
 
@@ -9,13 +9,13 @@ from thumb_pipeline.domain.plans import Origin, RecordState
 from thumb_pipeline.domain.variants import RENDER_REVISION
 
 LEARNED = ("decoder", "render_ms", "thumb_hash", "run_id")
-"""What only rendering tells of a variant."""
+"""The columns that only rendering fills in."""
 
 _OF_REFUSALS = ("reason", "detail", "attempts", "retry_at")
 
 
 def adopted_rows(files: pl.DataFrame, *, is_trusted: pl.Expr, **said: pl.Expr) -> pl.DataFrame:
-    """The rows of variants that are right as they lie there, in the order of the files.
+    """The manifest rows of variants that are right as they are, in the order of the files.
 
     Args:
         files: the other columns of the manifest, under their names or as told by `said`.

@@ -1,7 +1,7 @@
 """The columns of every table, their types, their keys, their order, and the closed lists of words that stand in them.
 
-A table is cut into slices, one a timelapse unless it says otherwise. Reading and merging them is in `slices`, what rows
-can say besides in `soundness`; what the numbers mean together is in `analytics`.
+A table is cut into slices, one a timelapse unless it says otherwise. Slices are read and merged in `slices`, the
+values of rows are checked in `soundness`, and queries over the tables are in `analytics`.
 """
 
 from collections.abc import Mapping
@@ -20,21 +20,21 @@ INSTANT = pl.Datetime("us", "UTC")
 SOURCE_KEY = ("timelapse", "source_name")
 VARIANT_KEY = (*SOURCE_KEY, "variant")
 FILE_KEY = ("timelapse", "variant_path")
-"""The columns by which rows about sources, variants and files of variant folders belong together."""
+"""The key columns of rows about sources, variants, and files in variant folders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TableSchema:
-    """One table; there is one value of each.
+    """The schema of one table; there is one instance for each table.
 
     Attributes:
-        name: names its folder.
-        columns: with their types.
+        name: the name of its folder.
+        columns: the columns with their types.
         key: the columns that identify a row within its timelapse.
-        words: what can stand in a column with a closed list.
+        words: the allowed words of each column with a closed list.
         always: columns besides the key that are never null.
         may_be_empty: columns of names and paths in which an empty text means that there is none.
-        is_of_library: there is one slice of it, `WHOLE_LIBRARY`, for all timelapses.
+        is_of_library: it has a single slice, `WHOLE_LIBRARY`, for all timelapses.
     """
 
     name: str
@@ -60,11 +60,11 @@ INVENTORY = TableSchema(
         "source_name": pl.String,  # reversible text of the name's bytes
         "captured_at": INSTANT,
         "captured_at_basis": pl.String,  # domain.capture_times.Basis
-        "clock": pl.String,  # timezone and start date captured_at was told by
+        "clock": pl.String,  # timezone and start date that captured_at was computed with
         "day_number": pl.Int32,  # from dayNNN names
         "time_of_day_s": pl.Int32,  # local, from dayNNN names
         "first_seen_at": INSTANT,
-        "looked_at": INSTANT,  # when size and mtime were first seen as they are
+        "looked_at": INSTANT,  # when this size and mtime were first seen
         "n_bytes": pl.Int64,
         "mtime_ns": pl.Int64,
         "state": pl.String,  # settled, pending
@@ -132,9 +132,9 @@ PLAN = TableSchema(
         "source_mtime_ns": pl.Int64,
         "variant_path": pl.String,
         "spec_fingerprint": pl.String,
-        "known_digest": pl.String,  # equal to the source's: re-record, do not render
-        "superseded_path": pl.String,  # goes once the successor is published
-        "superseded_source": pl.String,  # whose variant that is, where it is another source's (latest_only)
+        "known_digest": pl.String,  # if the source still has it: record again, do not render
+        "superseded_path": pl.String,  # removed once the successor is published
+        "superseded_source": pl.String,  # the source of that file, if it is another one (latest_only)
         "chunk": pl.Int32,
     },
 )
@@ -149,7 +149,7 @@ FINDINGS = TableSchema(
     columns={
         "timelapse": pl.String,
         "source_name": pl.String,  # empty where no source is known
-        "variant": pl.String,  # empty for sources, and for files that tell none
+        "variant": pl.String,  # empty for sources, and for files whose variant is unknown
         "variant_path": pl.String,  # empty for sources
         "state": pl.String,  # domain.findings.VariantState or SourceFinding
         "reason": pl.String,  # of failed ones domain.failures, of orphans domain.findings.OrphanKind
@@ -167,7 +167,7 @@ VERDICTS = TableSchema(
     is_of_library=True,
     columns={
         "timelapse": pl.String,
-        "variant": pl.String,  # empty for files that tell none
+        "variant": pl.String,  # empty for files whose variant is unknown
         "required": pl.Int64,  # expected variants: every state but orphan
         "recorded": pl.Int64,  # as the manifest had it
         "found": pl.Int64,  # expected variants with a file
@@ -207,7 +207,7 @@ DAMAGE = TableSchema(
         "source_name": pl.String,
         "variant": pl.String,  # empty for the source itself
         "variant_path": pl.String,  # empty for the source itself
-        "n_bytes": pl.Int64,  # of the file, with its mtime: another one there is another file
+        "n_bytes": pl.Int64,  # of the file; size and mtime tell whether it was replaced since
         "mtime_ns": pl.Int64,
         "state": pl.String,  # domain.plans.Reason of variants, domain.findings.SourceFinding of sources
         "detail": pl.String,  # what is wrong, in words
@@ -230,10 +230,10 @@ REPORTED = TableSchema(
     is_of_library=True,
     columns={
         "timelapse": pl.String,
-        "verdict": pl.UInt64,  # hash of counts and findings; another version of Polars may make another one of the same
+        "verdict": pl.UInt64,  # hash of counts and findings; may differ between versions of Polars
     },
 )
 """One row a timelapse: which verdict its reports in Dagster show. One slice for the library."""
 
 WHOLE_LIBRARY = "library/all"
-"""The slice of tables that are not cut by timelapse."""
+"""The key of the single slice of a table that is not cut by timelapse."""

@@ -1,7 +1,7 @@
-"""Tables that are no slices: the rows of an order of work, and what a removal was to take. One file each, sealed.
+"""Tables in a single sealed file, outside the slices: the rows of a work order, and the files a removal was to take.
 
-A file that was written here is known by its seal, and only then given to Polars (`seals`). One without a seal is that
-of an earlier version: it is read with another reader, which takes damaged files.
+A valid seal proves that this program wrote the file; only then is it given to Polars (`seals`). A file without a seal
+is from an earlier version: pyarrow reads it, which survives damaged files.
 """
 
 import io
@@ -19,11 +19,11 @@ Columns = Mapping[str, pl.DataType | type[pl.DataType]]
 
 
 def written(rows: pl.DataFrame, name: str) -> bytes:
-    """A file with some rows.
+    """The bytes of a file with some rows.
 
     Args:
-        rows: of any columns.
-        name: what the file is, so that none is taken for another.
+        rows: with any columns.
+        name: what the file is, so that it is not taken for another one.
     """
     buffer = io.BytesIO()
     rows.write_parquet(buffer, compression="zstd", compression_level=1, metadata=seals.metadata(name))
@@ -35,13 +35,13 @@ def read(path: str, columns: Columns, name: str, *, where: pl.Expr | None = None
 
     Args:
         path: of the file.
-        columns: those wanted; one that an earlier version did not write is empty.
+        columns: the columns wanted; one that an earlier version did not write is null.
         name: as in `written`.
         where: only rows for which this holds.
 
     Raises:
         FileNotFoundError: it is not there.
-        SliceDamaged: it cannot be used; with the reason.
+        SliceDamaged: it cannot be used; the message says why.
     """
     try:
         rows = _read(path, name)
@@ -59,7 +59,7 @@ def read(path: str, columns: Columns, name: str, *, where: pl.Expr | None = None
 def _read(path: str, name: str) -> pl.LazyFrame:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe would be waited for, for ever
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # nothing else holds rows, and reading a pipe could block
             raise SliceDamaged(f"{path} is no regular file")
         seal = seals.read_seal(descriptor)
     finally:

@@ -1,8 +1,8 @@
 """The seal of a slice's file: a checksum over all of its bytes, and which slice of which table it was written for.
 
-It stands among the key-value metadata in the file's footer, and covers the file as it is while the checksum's own
-digits are zeros. What holds is, byte for byte, what this program wrote. Polars is not made for damaged files (2.1 ends
-its process over lengths that lie), so it is never given one.
+The seal is an entry of the key-value metadata in the file's footer. Its checksum is that of the file with the
+checksum's own digits as zeros. A file whose seal holds is, byte for byte, what this program wrote. Polars cannot handle
+damaged files (2.1 ends its process over wrong lengths), so it is never given one.
 """
 
 import hashlib
@@ -21,19 +21,19 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a file says of itself: the slice it was written for, and whether its bytes are those that were written."""
+    """The slice that a file was written for by its own account, and whether its bytes are those that were written."""
 
     slice: str
     holds: bool
 
 
 def metadata(slice_name: str) -> dict[str, str]:
-    """What goes into the footer of a file that is to be sealed."""
+    """The metadata for the footer of a file that is to be sealed."""
     return {_KEY: f"{_ZEROS.decode()} {slice_name}"}
 
 
 def sealed(data: bytes) -> bytes:
-    """A file written with `metadata`, with the checksum's digits in place of the zeros."""
+    """The bytes of a file written with `metadata`, with the checksum's digits in place of the zeros."""
     start = len(data) - _TAIL - _footer_length(data)
     found = _value_in(data[start:-_TAIL])
     assert found is not None
@@ -42,7 +42,7 @@ def sealed(data: bytes) -> bytes:
 
 
 def read_seal(descriptor: int) -> Seal | None:
-    """The seal of an open file; None where it has none, or is no Parquet file.
+    """The seal of an open file; None if it has none, or is not a Parquet file.
 
     Raises:
         OSError: it cannot be read.
@@ -66,7 +66,7 @@ def read_seal(descriptor: int) -> Seal | None:
 
 
 def _pieces(descriptor: int, digits_at: int) -> Iterator[bytes]:
-    """A file piece by piece, with zeros in the place of the digits."""
+    """Reads a file piece by piece, with zeros in place of the checksum's digits."""
     at = 0
     while at < digits_at and (piece := os.pread(descriptor, min(_PIECE, digits_at - at), at)):
         yield piece
@@ -79,7 +79,7 @@ def _pieces(descriptor: int, digits_at: int) -> Iterator[bytes]:
 
 
 def _footer_length(data: bytes) -> int:
-    """What a file's last bytes say; 0 where they are not those of a Parquet file."""
+    """The length of the footer by a file's last bytes; 0 if they are not those of a Parquet file."""
     return int.from_bytes(data[-_TAIL:-4], "little") if len(data) >= _TAIL and data.endswith(_MAGIC) else 0
 
 

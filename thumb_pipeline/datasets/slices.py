@@ -2,9 +2,10 @@
 
 A slice is a folder of Parquet files named `FIRST-LAST.parquet` after the merges they hold; a file whose range lies
 inside another's is superseded. One merge adds one small file by one rename, so readers need no lock and see whole
-merges only; now and then the small files are folded together. Nothing is ever replaced by what a caller read earlier.
+merges only; now and then the small files are folded together. A merge changes only the rows that it is given,
+so nobody overwrites a slice with an older copy of it.
 
-Publishing and locking are handed in: this package knows Parquet, `storage` knows disks.
+Publishing and locking are passed in as functions: this package knows Parquet, `storage` knows disks.
 """
 
 import io
@@ -36,7 +37,7 @@ from thumb_pipeline.domain.paths import inside
 __all__ = ["MERGE", "Resolve", "SliceDamaged", "Table"]
 
 MERGE = SEQUENCE
-"""The column, in what `query` asks about, with the number of the merge that wrote a row: an order without a clock."""
+"""The column of the rows in `query` with the number of the merge that wrote a row: an order that needs no clock."""
 
 _FILE = re.compile(r"([0-9]{10})-([0-9]{10})\.parquet")
 _LAST = 10**10 - 1
@@ -67,8 +68,8 @@ class Table:
     """One table below `root`, its slices in `root/<table>/<timelapse key>/`.
 
     Attributes:
-        publish: writes bytes under a path, whole, and makes them survive a power cut.
-        locked: an exclusive lock on a path, whose folder it makes if needed; released with the process.
+        publish: writes bytes under a path atomically, and makes them survive a power cut.
+        locked: holds an exclusive lock on a path, and makes its folder if needed; released when the process ends.
     """
 
     schema: TableSchema
@@ -85,11 +86,11 @@ class Table:
         return sorted(key for key in found if self._is_key(key) and _is_slice(self._folder(key)))
 
     def holds(self, key: str) -> bool:
-        """Whether a timelapse has a slice; next to nothing to ask."""
+        """Whether there is a folder for a timelapse's slice; without one it has no rows. Costs next to nothing."""
         return os.path.isdir(self._folder(key))
 
     def last_merge(self, key: str) -> int:
-        """The number of the last merge into a slice, 0 before the first; what is merged later has a higher one."""
+        """The number of the last merge into a slice, 0 before the first; later merges have higher numbers."""
         return max((file.last for file in _active(self._folder(key), key)), default=0)
 
     def read(
@@ -98,8 +99,8 @@ class Table:
         """The current rows of some timelapses, in no particular order.
 
         Args:
-            keys: whose; one without a slice has no rows.
-            names: only rows of these sources. Costs by the row groups they lie in, not by the slice.
+            keys: the timelapses; one without a slice has no rows.
+            names: only rows of these sources. The cost depends on the row groups that hold them, not on the slice.
             where: only rows for which this holds.
 
         Raises:
@@ -113,12 +114,12 @@ class Table:
     def query(
         self, keys: Sequence[str], ask: Callable[[pl.LazyFrame], pl.LazyFrame], *, names: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """The answer to a question about the current rows; only what it needs is read.
+        """The result of a query over the current rows; only what it needs is read.
 
         Args:
             keys: the timelapses.
-            ask: the question, as a function of the rows; they have the column `MERGE`, too.
-            names: only about these sources.
+            ask: the query, as a function of the rows, which also have the column `MERGE`.
+            names: only rows of these sources.
 
         Raises:
             SliceDamaged: a file of theirs cannot be used.
@@ -129,22 +130,22 @@ class Table:
                 with self._reading(files):
                     return ask(self._rows(files, names)).collect()
             except FileNotFoundError:
-                continue  # folded away while we read: look again
+                continue  # a merge folded the file while we read: list again
         raise FileNotFoundError(f"{self.root}/{self.schema.name} changes faster than it can be read; repeat")
 
     def merge(
         self, key: str, rows: pl.DataFrame, *, removed: pl.DataFrame | None = None, resolve: Resolve | None = None
     ) -> None:
-        """Adds rows to a slice, each in the place of the one with its key.
+        """Adds rows to a slice; each replaces the row with the same key.
 
         Args:
             key: the timelapse.
             rows: of this table's schema, unique by its key.
             removed: key columns of rows to take out.
-            resolve: decides under the lock what is written, given what stands there now.
+            resolve: decides under the lock which rows are written, given the current ones.
 
         Raises:
-            SliceDamaged: a file of the slice cannot be used, or the rows are none that can be; nothing is changed.
+            SliceDamaged: a file of the slice cannot be used, or a row is impossible; nothing is changed.
         """
         with self.locked(inside(self._folder(key), _LOCK)):
             files = self._files(key)
@@ -153,12 +154,12 @@ class Table:
             self._add(key, files, self._batch(key, rows, removed))
 
     def replace(self, key: str, rows: pl.DataFrame, timelapses: Sequence[str]) -> None:
-        """Puts rows in the place of all rows of some timelapses, also of those that were merged a moment ago.
+        """Replaces all rows of some timelapses, also those that were merged a moment ago.
 
         Args:
             key: of the slice.
-            rows: as `merge` takes them, of these timelapses.
-            timelapses: whose rows are replaced; those without any among `rows` have none afterwards.
+            rows: as for `merge`, of these timelapses.
+            timelapses: whose rows are replaced; one without rows in `rows` has none afterwards.
 
         Raises:
             SliceDamaged: as `merge`.
@@ -172,20 +173,20 @@ class Table:
             self._add(key, files, self._batch(key, rows, gone))
 
     def drop(self, key: str, *, only_if_empty: bool = False) -> bool:
-        """Forgets a slice: its timelapse then has no rows, and is not among `keys`.
+        """Removes the files of a slice: its timelapse then has no rows, and is not among `keys`.
 
-        Its folder stays, with the lock in it: a merge that waits for the lock would else hold it on a file that is
-        gone, beside another that holds its successor.
+        The folder stays, with the lock file in it. Otherwise a merge that waits would get its lock on the deleted
+        file, while another merge holds the lock on a new one.
 
         Args:
             key: the timelapse.
-            only_if_empty: leaves a slice alone that has rows, also when they came a moment ago.
+            only_if_empty: keeps a slice that has rows, also if they were merged a moment ago.
 
         Returns:
             Whether the slice is gone.
 
         Raises:
-            SliceDamaged: a file of the slice cannot be removed, or with `only_if_empty` not be used.
+            SliceDamaged: a file of the slice cannot be removed, or, with `only_if_empty`, cannot be used.
         """
         folder = self._folder(key)
         if not os.path.isdir(folder):
@@ -193,14 +194,14 @@ class Table:
         with self.locked(inside(folder, _LOCK)):
             if only_if_empty and self._holds_rows(key):
                 return False
-            # A kill in between must not bring back what was superseded or removed: what takes out goes last.
+            # A kill in between must not bring back superseded or removed rows: files that may record removals go last.
             active = [os.path.basename(file.path) for file in _active(folder, key)]
             for name in [*(name for name in _ours(folder) if name not in active), *active]:
                 _unlink(inside(folder, name))
         return True
 
     def take_out(self, key: str, rows: pl.DataFrame) -> None:
-        """Takes out those rows of a slice that still are as they were read; one that was merged since stays.
+        """Takes out those rows of a slice that are still as they were read; a row that was merged since stays.
 
         Args:
             key: the timelapse.
@@ -219,13 +220,13 @@ class Table:
             self._add(key, files, self._batch(key, rows.head(0), gone))
 
     def _files(self, key: str) -> list[_File]:
-        """The files of a slice, each of which can be read."""
+        """Lists the files of a slice and makes sure that each can be read."""
         files = _active(self._folder(key), key)
         return [replace(file, is_sealed=vet(file.path, self.schema, key)) for file in files]
 
     @contextmanager
     def _reading(self, files: Sequence[_File]) -> Iterator[None]:
-        """Names the file that is at fault where some cannot be read; other complaints are raised as they are."""
+        """Names the damaged file if reading in the block fails; other errors are raised as they are."""
         try:
             yield
         except FileNotFoundError:
@@ -234,7 +235,7 @@ class Table:
             for file in files:
                 diagnose(file.path, self.schema, file.key)
             if isinstance(error, pl.exceptions.PolarsError) and not isinstance(error, pl.exceptions.ComputeError):
-                raise  # of the question: a fault of ours
+                raise  # an error in the query: our own fault
             raise SliceDamaged(f"{self.root}/{self.schema.name} cannot be read ({error}); check that disk") from error
 
     def _holds_rows(self, key: str) -> bool:
@@ -262,10 +263,10 @@ class Table:
         return pl.scan_parquet(paths, schema=stored(self.schema), glob=False, missing_columns="insert")
 
     def _batch(self, key: str, rows: pl.DataFrame, removed: pl.DataFrame | None) -> pl.DataFrame:
-        """What a merge writes, but for its number.
+        """The rows that a merge writes, without its number.
 
         Raises:
-            SliceDamaged: these rows do not belong there: whoever wrote the table would be the one that spoiled it.
+            SliceDamaged: a row is impossible or belongs to another slice: writing it would damage the table.
         """
         types = self.schema.columns
         parts = [rows.select(pl.col(c).cast(kind) for c, kind in types.items()).with_columns(_flag(removed=False))]
@@ -280,7 +281,7 @@ class Table:
         return batch
 
     def _add(self, key: str, files: list[_File], batch: pl.DataFrame) -> None:
-        """Writes a merge, folding the slice to a base and few small files when it is due.
+        """Writes a merge; folds the slice to a base and few small files when that is due.
 
         The base is rewritten only when a quarter of it would change, so a merge writes O(its rows), amortised.
         """
@@ -295,7 +296,7 @@ class Table:
         _remove_superseded(folder, self._write(key, rows, first, number), key)
 
     def _folded(self, files: list[_File], batch: pl.DataFrame, number: int) -> tuple[int, pl.DataFrame]:
-        """The number that the next file begins with, and its rows; what was written without a seal is written anew."""
+        """The first merge number and the rows of the next file; rows in files without a seal are written anew."""
         small = [file for file in files if not file.is_base]
         n_base = self._n_rows([file for file in files if file.is_base])
         if not all(file.is_sealed for file in files) or (self._n_rows(small) + batch.height) * 4 >= n_base:
@@ -306,7 +307,7 @@ class Table:
         return number, batch
 
     def _over(self, files: list[_File], batch: pl.DataFrame) -> pl.DataFrame:
-        """All current rows with a batch merged over them."""
+        """Reads all current rows, and merges a batch over them."""
         identity = self._identity()
         newest = self._newest(batch.lazy())
         kept = self._rows(files, None).select(batch.columns).collect().join(newest, on=identity, how="anti")
@@ -338,7 +339,7 @@ class Table:
         """The folder of a slice.
 
         Raises:
-            ValueError: there is no such slice: a key is part of a path.
+            ValueError: the table can have no such slice; the key would become part of a path.
         """
         if not self._is_key(key):
             raise ValueError(f"{key!r} is no slice of the table {self.schema.name}")
@@ -349,7 +350,7 @@ class Table:
 
 
 def _active(folder: str, key: str) -> list[_File]:
-    """The files of a slice that no other supersedes, oldest merge first."""
+    """Lists the files of a slice that no other file supersedes, oldest merge first."""
     matches = [(name, match) for name in _ours(folder) if (match := _FILE.fullmatch(name))]
     files = [_File(key, inside(folder, name), int(match[1]), int(match[2])) for name, match in matches]
     active: list[_File] = []
@@ -360,7 +361,7 @@ def _active(folder: str, key: str) -> list[_File]:
 
 
 def _ours(folder: str) -> list[str]:
-    """Names in the folder of a slice that are of our own form, unfinished ones included; no lock among them."""
+    """Lists the names of our own files in a slice's folder, unfinished ones included, without the lock."""
     try:
         return sorted(n for n in os.listdir(folder) if _FILE.fullmatch(n) or _is_unfinished(n))
     except FileNotFoundError:
@@ -370,11 +371,11 @@ def _ours(folder: str) -> list[str]:
 
 
 def _is_unfinished(name: str) -> bool:
-    return temporary_writer(os.fsencode(name)) == "dataset"  # as whoever opens a table has it published
+    return temporary_writer(os.fsencode(name)) == "dataset"  # the writer under which `stages.library` publishes tables
 
 
 def _is_slice(folder: str) -> bool:
-    """Whether there is anything in the folder of a slice; one that cannot be looked into is left to who reads it."""
+    """Whether there is a slice in a folder. One that cannot be listed counts as a slice: reading it gives the error."""
     try:
         return any(_FILE.fullmatch(name) for name in os.listdir(folder))
     except FileNotFoundError:
@@ -388,7 +389,7 @@ def _flag(*, removed: bool) -> pl.Expr:
 
 
 def _remove_superseded(folder: str, published: str, key: str) -> None:
-    """Under the lock, all our files but the active ones go: what a merge superseded, what a kill left half done."""
+    """Removes, under the lock, all our files except the active ones: superseded and unfinished ones."""
     keep = {os.path.basename(file.path) for file in _active(folder, key)}
     if published not in keep:
         raise FileNotFoundError(f"{folder}/{published} vanished after it was written; check that disk")

@@ -1,7 +1,7 @@
-"""What the rows of a table can say: whose they are, names of single files, sizes, instants, words of closed lists.
+"""Checks the values in rows of a table: timelapses, names of single files, sizes, instants, words of closed lists.
 
-Asked of what is about to be written, and of files that nobody vouches for (`vetting`): a name becomes part of a path, a
-word chooses what is done, and an instant beyond all calendars ends in a traceback.
+Checked are rows about to be written, and rows from files without a seal (`vetting`): a name becomes part of a path, a
+word decides what is done, and an instant beyond the calendar ends in a traceback.
 """
 
 import functools
@@ -23,14 +23,14 @@ _UNFIT = r"[\x00-\x1f\x7f-\x9f\u{2028}\u{2029}]"
 
 
 def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, removed: str | None) -> str | None:
-    """What is wrong with rows of a slice, in words; None where nothing is.
+    """What is wrong with rows of a slice, in words; None if nothing is.
 
     Args:
         rows: with the columns of the schema.
         schema: of the table.
         key: of the slice; None for rows of several.
-        removed: the column that is true of those that only say that a row was taken out: they have nothing but their
-            key. None where there is none.
+        removed: the column that is true in rows that only record a removal; they hold nothing but their key. None if
+            there is no such column.
     """
     if rows.is_empty():
         return None
@@ -47,12 +47,12 @@ def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, remove
 
 @functools.cache
 def _questions(schema: TableSchema, removed: str | None) -> list[pl.Expr]:
-    """Whether something is wrong with any row, named after it; and whether any name is unusual."""
+    """One expression for each fault, named after it and true if any row has it; and one for unusual names."""
     is_row = ~pl.col(removed) if removed else pl.lit(True)
     wrong = {f"{name} is empty": pl.col(name).is_null() for name in ("timelapse", *schema.key)}
     wrong |= {f"{name} is empty": pl.col(name).is_null() & is_row for name in schema.always}
     for name, words in schema.words.items():
-        known = sorted(map(str, words))  # of an enumeration's members Polars would make a type of their own
+        known = sorted(map(str, words))  # given members of an enumeration, Polars would make an Enum type of them
         wrong[f"{name} is none of {', '.join(known)}"] = ~pl.col(name).is_in(known) & is_row
     for name, kind in schema.columns.items():
         cannot_be = _wrong_in(pl.col(name), name, kind, schema)
@@ -68,7 +68,7 @@ def _is_unusual(name: str) -> pl.Expr:
 
 
 def _wrong_in(column: pl.Expr, name: str, kind: object, schema: TableSchema) -> pl.Expr | None:
-    """Where a column holds what it never does, by its name or its type."""
+    """True where a column holds an impossible value, by the column's name or type; None if it cannot."""
     may_be_empty = (column == "") & (name in schema.may_be_empty)
     if name in _NAMES:
         return _is_no_segment(column) & ~may_be_empty
@@ -88,14 +88,14 @@ def _is_no_segment(column: pl.Expr) -> pl.Expr:
 
 
 def _is_no_path(column: pl.Expr) -> pl.Expr:
-    """Roughly: what passes is looked at one by one where it is unusual."""
+    """A rough check: unusual paths that pass are checked one by one (`_fault_in_names`)."""
     return ~column.str.contains(r"^[^/]+/[^/]+$") | column.str.contains(
         r"^\.{1,2}/|/\.{1,2}$|^(?i-u:frames|overlays|videos)/|" + _UNFIT
     )
 
 
 def _fault_in_names(rows: pl.DataFrame, schema: TableSchema, *, has_keys: bool) -> str | None:
-    """The same of names with escapes and of long ones, and of keys where a table has many."""
+    """What is wrong with names that have escapes or are long, and with keys if the rows are of several timelapses."""
     for name in (column for column in (*_NAMES, *_PATHS) if column in schema.columns):
         for text in rows.filter(_is_unusual(name))[name].unique():
             try:

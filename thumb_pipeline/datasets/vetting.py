@@ -1,8 +1,8 @@
 """Vets the files of a slice before Polars reads them: each once in a process, as a published file never changes.
 
-A file of ours is known by its seal. One without it (of an earlier version, or put there by somebody) is read whole with
-another reader that takes damaged files, and every row has to be one that can be. Whatever does not pass is named, with
-the remedy, and costs its slice.
+A valid seal proves that this program wrote the file. A file without a seal (from an earlier version, or put there by
+somebody) is read whole with pyarrow, which survives damaged files, and each of its rows must be possible (`soundness`).
+A file that fails is named in the error, with the remedy, and its slice cannot be read.
 """
 
 import os
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 SEQUENCE = "_sequence"
 REMOVED = "_removed"
 ROW_GROUP = 32_768
-"""Rows of one group, at most: a reader takes memory for as many as a group is said to have."""
+"""The most rows in a row group: a reader allocates memory for as many as the footer states."""
 
 _MOST_VETTED = 100_000
 _REFOUND = "what it recorded is then found again from the files themselves, without rendering"
 _State = tuple[int, int, int, int]
 
 _vetted: dict[tuple[str, str], tuple[_State, bool]] = {}
-"""Files that passed, by path and slice: as they were then, and whether they bear a seal."""
+"""Files that passed, by path and slice: their state then, and whether they have a seal."""
 
 
 class SliceDamaged(Exception):
-    """A table's file cannot be used; the message names it and says what can be done."""
+    """A table's file cannot be used; the message names it and the remedy."""
 
 
 def stored(schema: TableSchema) -> dict[str, pl.DataType | type[pl.DataType]]:
@@ -41,18 +41,18 @@ def stored(schema: TableSchema) -> dict[str, pl.DataType | type[pl.DataType]]:
 
 
 def slice_name(schema: TableSchema, key: str) -> str:
-    """What a seal says of where its file belongs."""
+    """The name of a slice in the seals of its files."""
     return f"{schema.name} {key}"
 
 
 def vet(path: str, schema: TableSchema, key: str) -> bool:
-    """Makes sure that a file of a slice can be read, and says nothing that cannot be.
+    """Makes sure that a file of a slice can be read, and that its rows are possible.
 
     Returns:
-        Whether it bears a seal: one without is read whole again by each process.
+        Whether it has a seal; a file without one is read whole again by each process.
 
     Raises:
-        SliceDamaged: it cannot, or does.
+        SliceDamaged: it cannot be read, or a row is impossible.
         FileNotFoundError: it is not there (any more).
     """
     who = (path, slice_name(schema, key))
@@ -77,7 +77,7 @@ def vet(path: str, schema: TableSchema, key: str) -> bool:
 
 
 def diagnose(path: str, schema: TableSchema, key: str) -> None:
-    """Reads a file of a slice whole, whatever its seal says: somebody failed to read it.
+    """Reads a file of a slice whole, whatever its seal says, after reading it has failed.
 
     Raises:
         SliceDamaged: something is wrong with it.
@@ -92,7 +92,7 @@ def diagnose(path: str, schema: TableSchema, key: str) -> None:
 
 
 def unreadable(path: str, error: OSError) -> SliceDamaged:
-    """What to raise where the system does not let us read."""
+    """The error to raise when the system does not let us read."""
     return SliceDamaged(f"{path} cannot be read ({error.strerror}); let this user read it, and check that disk")
 
 
@@ -113,7 +113,7 @@ def _vet_whole(path: str, schema: TableSchema, key: str) -> None:
     try:
         rows = _as_polars(_read(path), path, schema)
     except OSError as error:
-        if error.errno is not None:  # the system's own; what Arrow says of a file's bytes carries no number
+        if error.errno is not None:  # the system's own error; Arrow's errors about a file's bytes have no number
             raise
         raise _damage(path, _words(error)) from error
     except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, TypeError, KeyError, MemoryError) as error:
@@ -132,7 +132,7 @@ def _vet_whole(path: str, schema: TableSchema, key: str) -> None:
 
 
 def _read(path: str) -> "pa.Table":
-    """All of a file, if what its footer says of its rows agrees with itself."""
+    """Reads all rows of a file, if the row counts in its footer agree with each other."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, pre_buffer=True) as parquet:
