@@ -1,1 +1,1 @@
-"""Questions to the tables, each a function LazyFrame -> LazyFrame. Reading and writing tables is elsewhere."""
+"""Queries over the tables, as functions from frames to frames. Reading and writing tables is elsewhere."""

@@ -1,4 +1,4 @@
-"""How many of the variants that must exist do: by variant, over as many timelapses as the tables hold."""
+"""How many of the required variants exist: by variant, over all timelapses in the tables."""
 
 import polars as pl
 
@@ -8,7 +8,7 @@ def coverage(tally: pl.LazyFrame, *, by: tuple[str, ...] = ("variant",)) -> pl.L
 
     Args:
         tally: timelapse, variant, is_present, n of expected variants; refused and pending sources' count as required.
-        by: what to count by.
+        by: the columns to count by.
 
     Returns:
         `by`, required, present, ratio (null where nothing is required), in the order of names.

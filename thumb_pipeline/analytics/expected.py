@@ -1,6 +1,6 @@
-"""Which variants must exist: every source times every spec of its timelapse, with the path each has.
+"""Which variants must exist: every source times every spec of its timelapse, with their paths.
 
-The same names as `domain.names.variant_name`, computed column-wise; a property test holds the two together.
+The same names as `domain.names.variant_name`, computed column-wise; a property test keeps the two equal.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Matches files that nothing expects with the sources they were made from: joins only, best evidence first.
 
-What files say of themselves is read in `stages.examining.unclaimed`, what their names could mean in
-`domain.name_hints`; moving them is `stages.repair.repair`'s.
+`stages.examining.unclaimed` reads the files' provenance, `domain.name_hints` guesses what their names mean, and
+`stages.repair.move_orphans` moves them.
 """
 
 import polars as pl
@@ -13,7 +13,7 @@ SOURCE = ["to_timelapse", "source_name"]
 """What identifies the source that it is matched with."""
 
 NO_PAIRS = pl.DataFrame(schema=dict.fromkeys((*FILE, "variant", *SOURCE), pl.String))
-"""A table of matches without a row."""
+"""A table of matches without rows."""
 
 _BYTES = ("digest",)
 _NAME_AND_BYTES = ("name_digest", "digest")
@@ -23,15 +23,16 @@ _NAME_AND_STATE = ("name_digest", "source_n_bytes", "source_mtime_ns")
 def by_provenance(files: pl.DataFrame, places: pl.DataFrame, *, name_alone: bool = False) -> pl.DataFrame:
     """Pairs files with empty places, each at most once.
 
-    In a file's own timelapse the name, with the bytes or with size and mtime, beats the bytes alone; in others only
-    the bytes count. Where several files fit several places (sources with the same bytes), any pairing is right.
+    In a file's own timelapse the name, with the bytes or with size and mtime, beats the bytes alone; in other
+    timelapses the bytes must be equal. Where several files fit several places (sources with the same bytes), any
+    pairing is right.
 
     Args:
         files: timelapse, variant_path, variant and, by their provenance, digest, name_digest, source_n_bytes,
             source_mtime_ns; one row for each variant that a file could be.
-        places: timelapse, source_name, variant, to_path, and the same of the sources; digest is null where their
-            bytes were not read.
-        name_alone: only by name, in the own timelapse; the rest has to wait for digests.
+        places: timelapse, source_name, variant, to_path, and the same columns of the sources; digest is null if a
+            source's bytes were not read.
+        name_alone: match only by name, within a file's own timelapse; the rest has to wait for digests.
 
     Returns:
         `FILE`, variant, `SOURCE`.
@@ -50,7 +51,7 @@ def by_provenance(files: pl.DataFrame, places: pl.DataFrame, *, name_alone: bool
 
 
 def _paired(files: pl.DataFrame, places: pl.DataFrame, on: list[str]) -> pl.DataFrame:
-    """The n-th file with the n-th place of the same key: a join whose result has at most one row a file and place."""
+    """Pairs the n-th file with the n-th place of the same key: a join with at most one row a file and place."""
     keys = [*on, "variant"]
     nth = pl.int_range(pl.len()).over(keys).alias("nth")
     offered = places.select(*keys, "source_name", to_timelapse="timelapse")
@@ -69,8 +70,8 @@ def of_sources(files: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
     """The files (`FILE`) that are a variant of a source, whether or not its place is empty.
 
     Args:
-        files: as above.
-        expected: places as above, taken ones too.
+        files: as for `by_provenance`.
+        expected: as its `places`, including those that are taken.
     """
     unread = expected.filter(pl.col("digest").is_null())
     found = [
@@ -85,11 +86,11 @@ NAME_RUNGS = {
     "stem": pl.col("source_name").str.to_lowercase().str.replace(r"\.[^.]+$", ""),
     "instant": pl.when(pl.col("is_dated")).then(pl.col("captured_at").dt.timestamp("us").cast(pl.String)),
 }
-"""What of a source a name can agree with, best first."""
+"""What a name is compared with in a source, best evidence first."""
 
 
 def by_name(hints: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
-    """Matches files with the one source that their names can mean; where two could be meant, with none.
+    """Matches each file with the only source that its name can mean; an ambiguous name matches none.
 
     Args:
         hints: `FILE`, variant, to_timelapse, rung (a key of `NAME_RUNGS`), value.

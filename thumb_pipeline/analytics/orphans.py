@@ -1,7 +1,6 @@
-"""Why nothing expects a file in a variant folder, from its record or its name.
+"""Why nothing expects a file in a variant folder, by its record or its name.
 
-Which files those are follows from `stages.planning.compare_variant`; what they say of themselves is read in
-`stages.repair.repair`.
+`stages.planning.compare_variant` decides which files those are; `stages.examining.unclaimed` reads their provenance.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from thumb_pipeline.domain.findings import OrphanKind
 from thumb_pipeline.domain.variants import VariantSpec
 
 TOLD = {"variant": pl.String, "source_name": pl.String}
-"""What the name of a file tells: which variant it would be, and of which source. Empty where it tells none."""
+"""What the name of a file tells: the variant and the source it would belong to; empty if it tells neither."""
 
 
 def told_by_name(variant_path: str, specs: Sequence[VariantSpec]) -> dict[str, str]:
@@ -39,7 +38,7 @@ def explained(
         specs: every variant of the settings.
 
     Returns:
-        Those columns and variant, source_name (empty where nothing tells them), kind, evidence.
+        The columns of `files` and variant, source_name (empty if unknown), kind, evidence.
     """
     on = ["timelapse", "variant_path"]
     known = [spec.name for spec in specs]
@@ -60,7 +59,7 @@ def explained(
 
 
 def _one_a_path(recorded: pl.DataFrame, known: list[str]) -> pl.DataFrame:
-    """Of the records that name the same file, as after a variant was renamed, one whose variant still exists."""
+    """One record a file: after a variant was renamed, several name the same file, and one whose variant exists wins."""
     return (
         recorded.with_columns(is_known=pl.col("variant").is_in(known))
         .sort("is_known", "variant", "source_name", descending=[True, False, False])

@@ -1,6 +1,6 @@
 """Which captures of a timelapse must have a variant: a policy's rules, applied to a table of sources.
 
-What the rules are is `domain.policy`. Which sources exist and were refused is brought here by `stages.planning.policy`.
+The rules are in `domain.policy`. `stages.planning.policy` provides the sources, and which of them were refused.
 """
 
 import re
@@ -21,10 +21,10 @@ def required(sources: pl.LazyFrame, policy: Policy, variant: str, *, now: dateti
             stands).
         policy: the timelapse's.
         variant: which variant.
-        now: the present instant, UTC; the age of captures is told by it.
+        now: the present instant, UTC, from which the age of captures is computed.
 
     Returns:
-        The same columns, of the required ones.
+        The same columns, with the required sources only.
     """
     left = sources.filter(~_is_flagged(policy))
     parts = []
@@ -48,15 +48,16 @@ def latest(sources: pl.LazyFrame, *, now: datetime) -> pl.LazyFrame:
 def in_order(sources: pl.LazyFrame, *, now: datetime) -> pl.LazyFrame:
     """Sources (captured_at, first_seen_at, source_name) as they were taken, the newest last.
 
-    A camera's clock that runs ahead counts for a day after first sight at most: one frame from the future would else
-    be the newest for ever. A first sight in the future, by our own clock that ran ahead, was just now.
+    A capture time counts only up to a day after the source was first seen: otherwise one frame of a camera whose clock
+    runs ahead would be the newest for ever. A first_seen_at in the future, from when our own clock ran ahead, counts as
+    now.
     """
     when = pl.min_horizontal("captured_at", pl.min_horizontal("first_seen_at", pl.lit(now)) + _CAP)
     return sources.sort(when, "source_name")
 
 
 def retained(sources: pl.LazyFrame, retention: Retention, *, now: datetime) -> pl.LazyFrame:
-    """Young sources, and of the others the first in each stretch of time."""
+    """Young sources, and of the older ones the first in each period."""
     is_young = pl.col("captured_at") > now - timedelta(seconds=retention.keep_s)
     if retention.then_every_s is None:
         return sources.filter(is_young)

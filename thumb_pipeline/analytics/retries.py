@@ -1,6 +1,6 @@
-"""How often a source was tried in vain, and when it may be tried again.
+"""How often a source was tried without success, and when it is retried.
 
-Whether a refusal stands until then is in `states`; which reasons pass by themselves in `domain.failures`.
+Whether a refusal still holds is decided in `states`; which reasons are transient is in `domain.failures`.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.domain.plans import RecordState
 
 TRANSIENT = [reason.value for reason in FailureReason if reason.is_transient]
-"""The reasons that pass by themselves."""
+"""The reasons that may pass by themselves."""
 
 
 def latest_retry_at(now: datetime, delays_s: Sequence[float]) -> datetime:
-    """Until when a retry may have to wait; one that is due later was told by a clock that ran ahead, and is due now.
+    """The latest time for a retry; a later one was computed with a clock that ran ahead, and is due now.
 
     Args:
         now: UTC.
@@ -30,16 +30,16 @@ _SAME_TRY = ["timelapse", "source_name", "variant", "reason", "source_n_bytes", 
 
 
 def with_retries(rows: pl.LazyFrame, before: pl.LazyFrame, *, delays_s: Sequence[float]) -> pl.LazyFrame:
-    """Manifest rows, in which each refusal knows how often it was tried and when it may be again.
+    """Manifest rows in which each refusal has its number of attempts and the time of its next retry.
 
     Args:
         rows: what was just made or refused (`MANIFEST` columns).
-        before: the rows in whose places they come.
-        delays_s: how long to wait after the first try, the second, and so on; after the last, nothing is due any more.
+        before: the rows that they replace.
+        delays_s: how long to wait after the first try, the second, and so on; after the last delay there is no retry.
 
     Returns:
         The rows with `attempts`, tries in a row that ended for the same reason over an unchanged source, and
-        `retry_at`, set for reasons that pass by themselves while a delay is left.
+        `retry_at`, set for transient reasons while a delay is left.
     """
     is_refused = pl.col("state") == RecordState.FAILED
     earlier = before.filter(is_refused).select(*_SAME_TRY, n_earlier="attempts")

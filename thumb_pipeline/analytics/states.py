@@ -1,7 +1,7 @@
-"""Compares expected, recorded and actual: the state of every variant, and what is to be made for which reason.
+"""Compares expected, recorded and actual variants: the state of each, and what is to be made for which reason.
 
-Set algebra only. A file whose record and listing disagree is marked for examination; the verdict on it is
-`domain.plans.judge`.
+Joins and comparisons only. A file whose record and listing disagree is marked for examination; `domain.plans.judge`
+gives the verdict on it.
 """
 
 from datetime import datetime
@@ -23,15 +23,15 @@ def records(
     now: datetime,
     latest_retry_at: datetime | None = None,
 ) -> pl.LazyFrame:
-    """What the comparison needs of one variant's manifest rows; much less than they hold, at half a million rows.
+    """The part of one variant's manifest rows that the comparison needs: far less memory at half a million rows.
 
     Args:
         recorded: manifest rows.
         spec: the variant's.
-        decoder: version of today's decoders; a refusal by others is worth another try.
-        frame_at: the moment of videos that variants show today.
-        now: decides which refusals are due for another try.
-        latest_retry_at: a try that is due later still is due now (`analytics.retries`); None for no such moment.
+        decoder: version of today's decoders; a refusal by another version is tried again.
+        frame_at: the moment of a video that its variants should show.
+        now: decides which refusals are due for a retry.
+        latest_retry_at: a retry with a later time is due now (`analytics.retries`); None for no such limit.
 
     Returns:
         timelapse, source_name and, with the prefix `r_`: variant_path, source_n_bytes, source_mtime_ns, source_digest,
@@ -51,7 +51,7 @@ def records(
 
 
 def _is_due(now: datetime, latest_retry_at: datetime | None) -> pl.Expr:
-    """Whether a refusal that may pass by itself is to be tried again; one that nobody counted yet is."""
+    """Whether a transient refusal is due for a retry; one without a number of attempts is."""
     is_never_again = pl.col("attempts").is_not_null() & pl.col("retry_at").is_null()
     retry_at = pl.col("retry_at")
     is_too_early = (retry_at.gt(now) & (retry_at.le(latest_retry_at) if latest_retry_at else True)).fill_null(False)
@@ -74,7 +74,7 @@ def variant_states(
         recorded: what `records` gives.
         actual: timelapse, variant_path, n_bytes, mtime_ns of the files in the variant's folders.
         spec: the variant's.
-        n_timelapses: how many the tables hold; one makes the joins simpler.
+        n_timelapses: how many timelapses the tables hold; with one, the joins are simpler.
         retry_failed: whether to try refused ones again although nothing changed.
 
     Returns:
@@ -142,12 +142,12 @@ def _as_recorded() -> pl.Expr:
 
 
 def _known_digest() -> pl.Expr:
-    """The digest that makes a touched source's variants right as they are; only where all else is."""
+    """The source digest recorded with a variant, if the source's mtime is all that differs; else null."""
     stale = pl.col("state") == Reason.STALE_SOURCE.value
     only_touched = stale & ~pl.col("r_is_refused") & pl.col("r_same_spec")
     return pl.when(only_touched & (pl.col("r_source_n_bytes") == pl.col("n_bytes"))).then("r_source_digest")
 
 
 def _superseded() -> pl.Expr:
-    """The file of the last variant that was made, also where the one after it was refused."""
+    """The path of the last variant made, if it has another name and exists; also if a later attempt was refused."""
     return pl.when(~_same_path() & pl.col("r_file_stands")).then("r_variant_path")

@@ -1,4 +1,4 @@
-"""What the variant folders hold: files and bytes by variant, as listed."""
+"""What the variant folders hold: listed files and bytes by variant."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _WHEN = "(_([0-9]{8}|day[0-9]{3,6})_[0-9]{6})?"  # what the published name patte
 def variant_usage(files: pl.LazyFrame, specs: Sequence[VariantSpec]) -> pl.LazyFrame:
     """Files and bytes by timelapse and variant; whatever lies in a folder counts, expected or not.
 
-    Where several variants share a folder, a file belongs to the one whose tag it bears.
+    Where several variants share a folder, a file belongs to the one whose tag is in its name.
 
     Args:
         files: timelapse, variant_path, n_bytes of a listing.

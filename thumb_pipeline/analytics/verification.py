@@ -1,6 +1,6 @@
 """Counts what a verification found: the state of every variant, by timelapse and variant.
 
-Deciding the states is done in `states` and in `domain.plans`; the words are `domain.findings`.
+The states are decided in `states` and in `domain.plans`; their names are in `domain.findings`.
 """
 
 import polars as pl
@@ -19,7 +19,7 @@ _SAME_WORD = (
 def variant_state(adopted: str) -> pl.Expr:
     """The `VariantState` of rows that a plan would have decided (`State`, `Reason`, or `adopted`), column `state`.
 
-    A refusal that is worth another try no longer stands: without a file (see `doubted`) its variant is missing.
+    A refusal that is due for a retry no longer holds: without a file (see `doubted`) its variant is missing.
     """
     words = {state.value: state.value for state in _SAME_WORD}
     words[adopted] = VariantState.UNRECORDED.value
@@ -29,20 +29,20 @@ def variant_state(adopted: str) -> pl.Expr:
 
 
 def doubted() -> pl.Expr:
-    """Column `state`, with the files beside refusals that no longer stand among those to look into."""
+    """Column `state`, in which a file beside a refusal that no longer holds is to be examined."""
     is_beside = (pl.col("state") == Reason.RETRY.value) & pl.col("is_present")
     return pl.when(is_beside).then(pl.lit(State.EXAMINE.value)).otherwise("state").alias("state")
 
 
 def counted(states: pl.LazyFrame) -> pl.LazyFrame:
-    """How many variants are in which state, and since when the oldest one waits.
+    """The number of variants in each state, and since when the oldest one waits.
 
     Args:
         states: timelapse, variant, state, captured_at; any number of rows a variant.
 
     Returns:
-        timelapse, variant, one column a state, oldest_without_at: the capture time of the oldest source without a
-        right variant, though nothing stands against it.
+        timelapse, variant, one column a state, oldest_without_at: the capture time of the oldest source whose
+        variant is missing, corrupt, or made from other bytes.
     """
     waits = pl.col("state").is_in([state.value for state in _WAITING])
     counts = {state.value: (pl.col("state") == state.value).sum().cast(pl.Int64) for state in VariantState}
