@@ -1,1 +1,1 @@
-"""Bytes on disk: listing folders, publishing files whole, locks that die with their process."""
+"""Bytes on disk: listing folders, publishing files whole, locks that end with their process."""

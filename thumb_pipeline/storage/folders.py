@@ -16,7 +16,7 @@ from thumb_pipeline.storage import stopping
 
 
 class ArchiveUnavailable(Exception):
-    """A folder could not be listed to its end: nobody may take that for an empty one."""
+    """A folder could not be listed completely; it must not be taken for an empty one."""
 
 
 @dataclass(slots=True)
@@ -39,12 +39,12 @@ class FolderListing:
 
 
 def unavailable(path: str, error: OSError) -> ArchiveUnavailable:
-    """What to raise when `path` cannot be read."""
+    """The error to raise when `path` cannot be read."""
     return ArchiveUnavailable(f"{path} cannot be read ({error.strerror}); check the disk, its mount, its permissions")
 
 
 def mtime_ns(status: os.stat_result) -> int:
-    """A file's mtime, cut to what 64 bits hold (1677 to 2262): disks keep later ones from broken clocks."""
+    """A file's mtime, cut to what 64 bits hold (1677 to 2262): a broken clock can leave a later one on a disk."""
     return max(-(2**63), min(status.st_mtime_ns, 2**63 - 1))
 
 
@@ -52,8 +52,8 @@ def list_files(folder: str) -> FolderListing:
     """Every regular file directly in `folder`; links are not followed. A folder that does not exist is empty.
 
     Raises:
-        ArchiveUnavailable: the folder exists and cannot be read whole, or the way to it leads nowhere.
-        Stopped: a stop was asked for.
+        ArchiveUnavailable: the folder exists and cannot be read whole, or a link on the way to it is broken.
+        Stopped: a stop was requested.
     """
     stopping.look()
     listing = FolderListing()
@@ -71,7 +71,7 @@ def list_files(folder: str) -> FolderListing:
 
 
 def _take(entries: Iterator[os.DirEntry[str]], listing: FolderListing) -> None:
-    """The inner loop of every listing, a million times over: names are looked up once and made texts later."""
+    """The inner loop of every listing, run a million times: attributes are looked up once, names become text later."""
     prefix = names.TEMPORARY_PREFIX
     add_name, add_size, add_mtime = listing.names.append, listing.n_bytes.append, listing.mtimes_ns.append
     for entry in entries:
@@ -94,13 +94,13 @@ def _take(entries: Iterator[os.DirEntry[str]], listing: FolderListing) -> None:
 
 
 def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
-    """The same columns for the files of `wanted` (names as text) that exist; costs as much as there are names.
+    """The same columns for the files of `wanted` (names as text) that exist; the cost grows with the number of names.
 
-    What is no name of a file in a folder (`..`, one with a slash or a wrong escape) does not exist.
+    A text that is not the name of a file in a folder (`..`, a slash or a wrong escape in it) counts as absent.
 
     Raises:
-        ArchiveUnavailable: a file's state cannot be told for another reason than its absence, or the way to it leads
-            nowhere.
+        ArchiveUnavailable: a file's state cannot be read for another reason than its absence, or a link on the way to
+            the folder is broken.
     """
     listing = FolderListing()
     for text in dict.fromkeys(wanted):
@@ -146,7 +146,7 @@ def holds_files(folder: str) -> bool:
 
 
 def count_files(folder: str) -> int:
-    """Regular files directly in `folder`, by their entries alone. One that cannot be read has none to count."""
+    """The number of regular files directly in `folder`, by their entries alone; 0 if the folder cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sum(entry.is_file(follow_symlinks=False) for entry in entries)
@@ -155,7 +155,7 @@ def count_files(folder: str) -> int:
 
 
 def list_subfolders(folder: str) -> list[str]:
-    """Names (as text) of the folders directly in `folder`, in order; links to folders and links to nothing included.
+    """Names (as text) of the folders directly in `folder`, in order; links to folders and broken links included.
 
     Raises:
         FileNotFoundError: `folder` does not exist.
@@ -174,9 +174,9 @@ def list_subfolders(folder: str) -> list[str]:
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder, or a link that may lead to one: who reads it is told why it cannot be read.
+    """Whether an entry is a folder, or a link that may lead to one: reading it later says why it cannot be read.
 
-    A link that turns in circles, or into a mount whose disk is dead, says nothing of the folders beside it.
+    A circular link, or one into a mount whose disk is dead, must not fail the listing of the folders beside it.
     """
     try:
         return entry.is_dir() or _leads_nowhere(entry.path)
@@ -185,14 +185,14 @@ def _may_be_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_cut_off(path: str) -> bool:
-    """Whether a path is not there because a link on the way to it leads nowhere."""
+    """Whether a path is absent because a link on the way to it is broken."""
     while path and not os.path.lexists(path):
         path = os.path.dirname(path)
     return _leads_nowhere(path)
 
 
 def _leads_nowhere(path: str) -> bool:
-    """Whether a path is a link to what is not there: most likely to where a disk should be mounted."""
+    """Whether a path is a link without a target: most likely a disk should be mounted there."""
     return os.path.islink(path) and not os.path.exists(path)
 
 
@@ -200,10 +200,10 @@ _HEAD_TAIL_BYTES = 12
 
 
 def has_end_marker(path: bytes) -> bool:
-    """Whether a file is complete by its own account: its last bytes are the end its first bytes promise.
+    """Whether a file is complete by its own account: it ends as the format in its first bytes demands.
 
     Knows JPEG (EOI, ISO 10918-1 B.1), PNG (the IEND chunk) and WebP (the RIFF length). Reads 24 bytes, decodes none.
-    Everything else, unreadable files included, is not known to be complete.
+    For every other file, also an unreadable one, the answer is no.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -223,7 +223,7 @@ def has_end_marker(path: bytes) -> bool:
 
 
 def _texts(found: list[str]) -> list[str]:
-    """Names as texts; where all are plain, as they nearly always are, that is known at one glance."""
+    """Names as text. Nearly always all of them are plain, which a single check of the joined names shows."""
     together = "".join(found)
     if together.isascii() and together.isprintable() and "%" not in together:
         return found

@@ -1,8 +1,8 @@
-"""Tells folders of sources from all others, under whatever name they are met: by device and inode.
+"""Recognises folders of sources under any path, by device and inode.
 
 A bind mount or a link can show the frames of one timelapse where the variants of another should be. Files are never
-written, moved or removed in such a folder. Whoever does that opens the folder first and asks here (`admit`); what
-follows is done relative to the opened folder.
+written, moved or removed in such a folder. Code that changes files opens the folder first and checks it here (`admit`);
+everything after that is done relative to the opened folder.
 """
 
 import os
@@ -24,16 +24,16 @@ Identity = tuple[int, int]
 
 
 class HoldsFrames(FolderClosed):
-    """A folder is that of a timelapse's sources, under another name."""
+    """A folder is that of a timelapse's sources, under another path."""
 
 
 @dataclass(slots=True)
 class FramesGuard:
-    """The frames folders of a library, as this process met them last.
+    """The frames folders of a library, as this process last saw them.
 
-    A folder that was admitted is admitted again at the cost of one look, as long as it is the same folder. Another one
-    under its name, or a new one, is held against all frames folders; which these are is looked up again when that is
-    long enough ago (`_LEAST_S`, `_LOOK_SHARE`).
+    A folder that was admitted is admitted again after one look, as long as it is the same folder. Another folder under
+    its path, or a new one, is compared with all frames folders. These are looked up again when the last lookup is long
+    enough ago (`_LEAST_S`, `_LOOK_SHARE`).
 
     Attributes:
         cameras: the folder of all cameras, absolute.
@@ -50,7 +50,7 @@ class FramesGuard:
 
         Args:
             folder: its descriptor.
-            path: by which it was opened.
+            path: the path by which it was opened.
 
         Raises:
             HoldsFrames: it is a frames folder.
@@ -59,12 +59,12 @@ class FramesGuard:
         self.admit_seen(os.fstat(folder), path)
 
     def admit_seen(self, status: os.stat_result, path: bytes) -> None:
-        """The same for a folder that was only looked at, by its state; nothing is done to it on the word of that."""
+        """The same by the `stat` result of a folder that is not open; changing its files needs `admit` as well."""
         mine = _identity(status)
         if self._admitted.get(path) == mine:
             return
         frames = self._frames_folders().get(mine)
-        if frames is not None and not _is_still(frames, mine):  # an inode whose folder went is given to the next one
+        if frames is not None and not _is_still(frames, mine):  # the inode of a removed folder is reused
             frames = self._frames_folders(afresh=True).get(mine)
         if frames is not None:
             raise HoldsFrames(
@@ -74,7 +74,7 @@ class FramesGuard:
         self._admitted[path] = mine
 
     def _frames_folders(self, *, afresh: bool = False) -> dict[Identity, str]:
-        """Path by identity. A folder that cannot be looked at has none: nothing can be mounted from it either."""
+        """Paths by identity. A folder that cannot be looked at is left out: nothing can be mounted from it either."""
         now_s = time.monotonic()
         if afresh or now_s - self._looked_s >= max(_LEAST_S, self._took_s / _LOOK_SHARE):
             self._frames = dict(_found_below(self.cameras))
@@ -84,7 +84,7 @@ class FramesGuard:
 
 @lru_cache(maxsize=16)
 def guard_of(cameras: str) -> FramesGuard:
-    """The guard of a library, of which a process needs one: what it has admitted is remembered.
+    """The guard of a library: one for the process, so that admitted folders are remembered.
 
     Args:
         cameras: the folder of all its cameras, absolute.

@@ -1,7 +1,7 @@
 """Locks that the kernel releases with their process: one lease a process, one lock a dataset slice.
 
 A lease is a locked file named after its holder. Workers inherit it, so it is free only when the last process that
-could still write has ended. Who reads the free ones, and what is cleaned up after them, is `stages.library.clean_up`.
+could still write has ended. `stages.library.clean_up` reads abandoned leases, and cleans up after their holders.
 """
 
 import contextlib
@@ -25,18 +25,18 @@ from thumb_pipeline.storage import stopping
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _HOLDER = "pid "
-"""Starts the line that tells who holds a lease; the lines after it are the holder's notes."""
+"""Starts the line that names the holder of a lease; the lines after it are the holder's notes."""
 
 _PID = re.compile(r"[1-9][0-9]{0,9}")
 _SUFFIX = ".lease"
 _NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENXIO})
-"""What opening a link, a folder or a socket fails with: none of them is a lease of ours."""
+"""The errors of opening a link, a folder or a socket: none of them is a lease of ours."""
 
 _MOST_NOTES_BYTES = 64 * 1024 * 1024
 
 
 class LockTimeout(Exception):
-    """Somebody else holds a lock that is normally held for well under a second."""
+    """Another process holds a lock that is normally held for well under a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +49,32 @@ class Lease:
 
 @contextlib.contextmanager
 def hold_lease(folder: str) -> Iterator[Lease]:
-    """Holds a fresh lease until the block ends; then its file goes, as there is nothing left to clean up."""
+    """Holds a fresh lease until the block ends; then removes its file, as there is nothing left to clean up."""
     os.makedirs(folder, exist_ok=True)
     lease_id = secrets.token_hex(4)
     path, unborn = _lease_path(folder, lease_id), inside(folder, f".{lease_id}")
     descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, f"{_HOLDER}{os.getpid()}\n".encode())
-    os.rename(unborn, path)  # nobody ever sees it unlocked while we live
+    os.rename(unborn, path)  # no process ever sees it unlocked while this one lives
     try:
         yield Lease(lease_id, descriptor)
     finally:
-        with contextlib.suppress(FileNotFoundError):  # the disk it lay on went away before we did
+        with contextlib.suppress(FileNotFoundError):  # its disk may be gone by now
             os.unlink(path)
         os.close(descriptor)
 
 
 class LeaseState(Enum):
-    """What is known of a lease."""
+    """The states of a lease."""
 
-    UNKNOWN = "unknown"  # there is no such file: given back, cleaned up, or never of this library
+    UNKNOWN = "unknown"  # there is no such file: released, cleaned up, or never of this library
     HELD = "held"
-    ABANDONED = "abandoned"  # its holder is gone without having given it back
+    ABANDONED = "abandoned"  # its holder ended without releasing it
 
 
 def lease_state(folder: str, lease_id: str) -> LeaseState:
-    """What is known of a lease; of what is no id of one, nothing is. One that cannot be asked counts as held."""
+    """The state of a lease; UNKNOWN for a text that is no lease id. A lease that cannot be checked counts as held."""
     if not is_lease_id(lease_id):
         return LeaseState.UNKNOWN
     try:
@@ -101,13 +101,13 @@ def is_free(folder: str, lease_id: str) -> bool:
 
 
 def note(folder: str, lease_id: str, text: str) -> None:
-    """Adds a line to a lease that its successor reads when the holder was killed."""
+    """Adds a note to a lease, for the process that cleans up if the holder is killed."""
     with open(_lease_path(folder, lease_id), "a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text + "\n")
 
 
 def find_abandoned(folder: str) -> dict[str, list[str]]:
-    """Leases whose holders are gone without having given them back, with the lines noted in each."""
+    """The leases whose holders ended without releasing them, with the notes in each."""
     found = {}
     for lease_id in _lease_ids(folder):
         if lease_state(folder, lease_id) is LeaseState.ABANDONED:
@@ -117,7 +117,7 @@ def find_abandoned(folder: str) -> dict[str, list[str]]:
 
 
 def holder(folder: str, lease_id: str) -> int | None:
-    """The process that holds a lease; None when it is free, or does not say."""
+    """The id of the process that holds a lease; None if the lease is free, or does not say."""
     if lease_state(folder, lease_id) is not LeaseState.HELD:
         return None
     said = next(iter(_lines(folder, lease_id)), "").removeprefix(_HOLDER).strip()
@@ -125,25 +125,25 @@ def holder(folder: str, lease_id: str) -> int | None:
 
 
 def forget(folder: str, lease_id: str) -> None:
-    """Removes an abandoned lease once everything after it is cleaned up."""
+    """Removes an abandoned lease once everything of its holder is cleaned up."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_lease_path(folder, lease_id))
 
 
 def die_with_parent() -> None:
-    """Has the kernel end this process with its parent; Linux only, closed pipes must do elsewhere."""
+    """Makes the kernel end this process with its parent. Linux only; elsewhere a closed pipe has to do."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def lock(path: str, *, timeout_s: float = 60.0) -> Iterator[None]:
-    """Holds an exclusive lock on the file `path`, made if needed, as is its folder.
+    """Holds an exclusive lock on the file `path`; makes the file and its folder if needed.
 
     Raises:
         LockTimeout: after `timeout_s`.
         OSError: the disk does not take the file.
-        Stopped: a stop was asked for, before it was held.
+        Stopped: a stop was requested before the lock was held.
     """
     stopping.look()
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -181,7 +181,7 @@ def _lease_ids(folder: str) -> list[str]:
 
 
 def _lines(folder: str, lease_id: str) -> list[str]:
-    """What a lease says, line by line; nothing where it is gone or not to be read."""
+    """Reads the lines of a lease; none if it is gone or cannot be read."""
     try:
         descriptor = os.open(_lease_path(folder, lease_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, encoding="utf-8", errors="surrogateescape") as file:

@@ -1,6 +1,6 @@
 """Moves a file to another name on the same file system, never over anything, never through a linked folder.
 
-Making new files is in `publishing`. Which file belongs where is nobody's business here.
+Making new files is in `publishing`. Which file belongs where is decided in `stages.repair`.
 """
 
 import ctypes
@@ -27,12 +27,12 @@ _NOT_THIS_FILE = frozenset(
 
 
 def is_free(path: bytes) -> bool:
-    """Whether nothing at all has this name, no dangling link either."""
+    """Whether nothing has this name, not even a broken link."""
     return not os.path.lexists(path)
 
 
 def is_unchanged(path: bytes, n_bytes: int, mtime: int) -> bool:
-    """Whether a regular file of this size and mtime (nanoseconds) stands there, and no link to one."""
+    """Whether the path is a regular file of this size and mtime (nanoseconds), not a link to one."""
     try:
         status = os.lstat(path)
     except OSError:
@@ -41,7 +41,7 @@ def is_unchanged(path: bytes, n_bytes: int, mtime: int) -> bool:
 
 
 def is_movable(source: bytes, target: bytes) -> bool:
-    """Whether a file can get to `target` by a rename: both on one file system. A missing folder will be made."""
+    """Whether a rename can move a file to `target`: both are on one file system. A missing folder will be made."""
     try:
         return os.lstat(source).st_dev == os.stat(_nearest(os.path.dirname(target))).st_dev
     except OSError:
@@ -49,21 +49,22 @@ def is_movable(source: bytes, target: bytes) -> bool:
 
 
 def move(source: bytes, target: bytes, guard: FramesGuard) -> bool:
-    """Gives a file another name; folders of the target are made where there are none.
+    """Gives a file another name; missing folders of the target are made.
 
-    One rename where the file system can refuse to replace; elsewhere a second name, then the first is taken away: a
-    kill in between leaves both.
+    This is one rename if the file system can refuse to replace a file. Otherwise the file gets a second name, then the
+    first is removed: a kill in between leaves both.
 
     Args:
         source: its path.
-        target: its path to be.
+        target: its new path.
         guard: knows the folders of sources: nothing is moved out of one or into one.
 
     Returns:
-        Whether it was moved: not if the target is taken, the source gone, a folder a link, or a disk between them.
+        Whether it was moved: not if the target is taken, the source is gone, a folder is a link, or the two are on
+        different disks.
 
     Raises:
-        CannotWrite: the disk does not take changes; the next file would meet the same.
+        CannotWrite: the disk does not take changes; the next file would fail as well.
     """
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -82,7 +83,7 @@ def rename_folder(source: str, target: str) -> None:
     """Gives a folder of the state another name, both checked (`domain.paths`).
 
     Raises:
-        OSError: it is not there, or something stands in the way.
+        OSError: it is not there, or something is in the way.
     """
     os.rename(source, target)
 
@@ -94,7 +95,7 @@ def _rename(here: int, source: bytes, there: int, target: bytes) -> None:
         if error.errno not in _UNSUPPORTED:
             raise
         os.link(source, target, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
-        os.fsync(there)  # the only name must not be the one that a power cut takes
+        os.fsync(there)  # a power cut must not take the only name
         os.unlink(source, dir_fd=here)
 
 
@@ -109,7 +110,7 @@ def _rename_or_refuse(here: int, source: bytes, there: int, target: bytes) -> No
 
 @contextmanager
 def _opened(folder: bytes) -> Iterator[int]:
-    """A folder held open: what happens to its name meanwhile leads nowhere else."""
+    """Holds a folder open: a change of its path meanwhile redirects nothing."""
     with ExitStack() as held:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         held.callback(os.close, descriptor)
@@ -117,7 +118,7 @@ def _opened(folder: bytes) -> Iterator[int]:
 
 
 def _nearest(folder: bytes) -> bytes:
-    """The folder, or the first one above it that exists."""
+    """The folder, or the nearest one above it that exists."""
     while not os.path.lexists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     return folder

@@ -1,7 +1,7 @@
 """The PostgreSQL database that may keep Dagster's runs: its address, whether it answers, and whose it is.
 
-Dagster's own tables in it are Dagster's; here is one table of ours beside them, with one row. When a library has to
-use which database is decided in `stages.library.run_database`.
+Dagster owns its tables in it; this module adds one table of ours, with one row. `stages.library.run_database` decides
+when a library has to use which database.
 """
 
 from dataclasses import asdict, dataclass
@@ -32,7 +32,7 @@ _OWNER = "SELECT library_id, state FROM thumb_pipeline_library"
 
 
 class AddressUnusable(Exception):
-    """The text is no address of a PostgreSQL database."""
+    """The text is not the address of a PostgreSQL database."""
 
 
 class DatabaseUnusable(Exception):
@@ -41,7 +41,7 @@ class DatabaseUnusable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """Whose a database is: the id of a library, and the folder of its state when it last used the database."""
+    """The owner of a database: the id of a library, and the folder of its state when it last used the database."""
 
     library_id: str
     state: str
@@ -51,14 +51,14 @@ def parse_address(text: str) -> "URL":
     """A database's address, with the driver Dagster needs: without one, SQLAlchemy 2.1 takes psycopg 3.
 
     Raises:
-        AddressUnusable: the text is something else. The message holds nothing of it: a part may be a password.
+        AddressUnusable: the text is something else. The message contains no part of it, as a part may be a password.
     """
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
         address = make_url(text.strip())
-        is_text = b"\0" not in unquote_to_bytes(text)  # ValueError: what is no text at all
+        is_text = b"\0" not in unquote_to_bytes(text)  # ValueError for lone surrogates
     except (ArgumentError, ValueError):
         raise AddressUnusable from None
     if not is_text or address.drivername not in _NAMES or "@" in (address.host or ""):
@@ -67,13 +67,13 @@ def parse_address(text: str) -> "URL":
 
 
 def shown(address: "URL") -> str:
-    """An address for people: no password, and nothing that could hold one."""
+    """An address for people, without the password or any part that could hold one."""
     host = f"{address.host or 'the default host'}:{address.port or 5432}"
     return f'database "{address.database or address.username or ""}" at {host}'
 
 
 def claim(address: "URL", mine: Claim) -> Claim:
-    """Makes a database ours where it is nobody's yet; returns whose it is then.
+    """Claims a database if no library owns it yet; returns its owner.
 
     Raises:
         DatabaseUnusable: it cannot be reached, or this user may not create tables in it.
@@ -82,7 +82,7 @@ def claim(address: "URL", mine: Claim) -> Claim:
 
 
 def move_claim(address: "URL", mine: Claim) -> None:
-    """Notes where the state of the library now is that the database belongs to.
+    """Records the new state folder of the library that owns the database.
 
     Raises:
         DatabaseUnusable: it cannot be reached.

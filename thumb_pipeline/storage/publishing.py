@@ -1,7 +1,7 @@
 """Makes files appear whole: a hidden temporary file beside the target, then one rename.
 
 Variants are not synced one by one (`settle_on_disk` syncs a batch before its record is written); datasets are. What
-the bytes mean is nobody's business here.
+the bytes mean does not matter here.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ _MOVE_AWAY = "move away what stands there"
 
 
 class CannotWrite(Exception):
-    """The disk does not take files; the next one would meet the same. Nothing was changed under the name."""
+    """The disk does not take files, and the next file would fail as well. The target is unchanged."""
 
 
 class FolderClosed(CannotWrite):
@@ -32,11 +32,11 @@ class FolderClosed(CannotWrite):
 
 
 class NameTaken(Exception):
-    """This one name cannot be had: a folder stands there, or the file system does not take it."""
+    """This one name cannot be used: a folder has it, or the file system does not take it."""
 
 
 Admit = Callable[[int, bytes], None]
-"""Given an opened folder and its path; raises where files must not be written there."""
+"""Called with an opened folder and its path; raises if files must not be written there."""
 
 
 def temporary_name(writer: str) -> str:
@@ -49,12 +49,12 @@ def temporary_name(writer: str) -> str:
 
 
 def is_temporary(name: bytes) -> bool:
-    """Whether a name looks like that of an unfinished file of ours; whose it is, `writer_of` tells."""
+    """Whether a name looks like that of an unfinished file of ours; `writer_of` says whose it is."""
     return name.startswith(names.TEMPORARY_PREFIX.encode())
 
 
 def writer_of(temporary: bytes) -> str | None:
-    """Who wrote a temporary file, as `temporary_name` was told; None where it never gives such a name."""
+    """The writer of a temporary file, as given to `temporary_name`; None for a name that it never gives."""
     return names.temporary_writer(temporary)
 
 
@@ -69,8 +69,8 @@ def publish(
 ) -> os.stat_result:
     """Writes `data` under the name `target` so that a reader sees the old file or the new one, never a part.
 
-    The folder is opened once, and everything happens relative to it: a link or a mount that comes meanwhile leads
-    nowhere else. The permissions are what the umask gives.
+    The folder is opened once, and everything happens relative to it: a link or a mount that appears meanwhile
+    cannot redirect it. The permissions follow the umask.
 
     Args:
         target: the path.
@@ -78,14 +78,14 @@ def publish(
         writer: goes into the name of the unfinished file (`temporary_name`).
         durable: whether file and folder are synced.
         makes_folder: whether a missing folder is made.
-        admit: looks at the opened folder before anything is written; with it, the folder must be no link.
+        admit: checks the opened folder before anything is written; with it, the folder must not be a link.
 
     Returns:
-        The state of the published file.
+        The `stat` result of the published file.
 
     Raises:
         CannotWrite: with the reason; the temporary file is gone.
-        NameTaken: likewise, and other names may well work.
+        NameTaken: likewise, but other names may work.
     """
     path = os.path.dirname(target) or b"."
     try:
@@ -102,10 +102,10 @@ def publish(
 
 
 def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
-    """The same for a file that must not be there yet, durable; of several that try at once, one does it.
+    """The same, durably, for a file that must not exist yet; of several processes that try at once, one succeeds.
 
     Returns:
-        Whether it was us.
+        Whether this call published the file.
 
     Raises:
         CannotWrite: the disk does not take it.
@@ -118,7 +118,7 @@ def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
         sync_folder(folder)
     except FileExistsError:
         return False
-    except OSError as error:  # a file system without links has no way to do this at one stroke
+    except OSError as error:  # without hard links there is no way to do this in one step
         if error.errno not in _NO_LINKS:
             raise cannot_write(names.to_text(target), error) from error
         if os.path.lexists(target):
@@ -131,7 +131,7 @@ def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
 
 
 def _refuse_too_long(target: bytes) -> None:
-    """From within its folder such a file could be written, and then be opened by nobody."""
+    """Refuses a path that is too long: relative to its folder the file could be written, but not opened by its path."""
     if len(target) > _LONGEST_PATH:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
 
@@ -173,7 +173,7 @@ def _open_folder(folder: bytes, *, makes_folder: bool, follows_link: bool) -> It
 
 
 def cannot_write(path: str, error: OSError) -> CannotWrite:
-    """What to raise when the disk does not take `path`."""
+    """The error to raise when the disk does not take `path`."""
     kind = FolderClosed if error.errno in _OF_THE_FOLDER else CannotWrite
     return kind(explained(error, path))
 
@@ -189,7 +189,7 @@ def settle_on_disk(paths: list[bytes]) -> None:
     A few are synced one by one; for many, one sync of everything costs less than a journal commit each.
 
     Raises:
-        CannotWrite: the disk lost what it had taken.
+        CannotWrite: the disk lost what it had accepted.
     """
     if len(paths) > 64:
         os.sync()
@@ -198,7 +198,7 @@ def settle_on_disk(paths: list[bytes]) -> None:
         try:
             _sync(path)
         except FileNotFoundError:
-            continue  # somebody replaced or removed it since; the next listing tells
+            continue  # replaced or removed since; the next listing shows it
         except OSError as error:
             raise CannotWrite(explained(error, names.to_text(path))) from error
 
@@ -217,7 +217,7 @@ def explained(error: OSError, target: str) -> str:
 
 
 def remedy(error: OSError) -> str:
-    """What to do where a file cannot be written."""
+    """What to do if a file cannot be written."""
     return {
         errno.ENOSPC: "free space on that disk",
         errno.EDQUOT: "raise the quota or free space",

@@ -1,4 +1,4 @@
-"""Opens files for reading in whose place somebody may have put something else: a link, a pipe, a file without end.
+"""Opens files for reading that somebody may have replaced by a link, a pipe or a file without end.
 
 Listing folders is in `folders`, writing in `publishing`.
 """
@@ -9,18 +9,18 @@ import stat
 
 
 class NoRegularFile(OSError):
-    """A link, a pipe, a folder or something else without bytes of its own stands there."""
+    """The path is a link, a pipe, a folder or something else without bytes of its own."""
 
 
 def open_regular(path: bytes | str, *, folder: int | None = None) -> int:
-    """A descriptor to read a regular file by. Links are not followed, and pipes not waited for.
+    """Opens a regular file for reading and returns its descriptor. Links are not followed, pipes are not waited for.
 
     Args:
-        path: of the file; a name, where `folder` is given.
+        path: the path of the file; its name if `folder` is given.
         folder: descriptor of the folder it lies in.
 
     Raises:
-        NoRegularFile: something else stands there.
+        NoRegularFile: it is not a regular file.
         OSError: it is not there, or cannot be read.
     """
     try:
@@ -36,11 +36,11 @@ def open_regular(path: bytes | str, *, folder: int | None = None) -> int:
 
 
 def read_small(path: bytes | str, most_n_bytes: int = 256 * 1024 * 1024) -> bytes:
-    """The bytes of a file that is small if it is ours.
+    """The bytes of a file; files of ours are small, so a larger one is refused.
 
     Raises:
-        NoRegularFile: something else stands there.
-        OSError: it is not there, cannot be read, or is larger than that.
+        NoRegularFile: it is not a regular file.
+        OSError: it is not there, cannot be read, or is larger than `most_n_bytes`.
     """
     with os.fdopen(open_regular(path), "rb", buffering=0) as file:
         data = bytearray()

@@ -1,8 +1,8 @@
 """Moves and removes single files by descriptor, so that no link swapped in meanwhile leads elsewhere.
 
-A folder is opened once, proved to be the one that was meant, and every file in it is looked at and renamed relative to
-that descriptor. There is no removal of whole trees: what goes is a file that somebody has listed, or one of a form that
-only we give. What is to be moved, and why, is decided in `stages`.
+A folder is opened once, proved to be the right one, and every file in it is checked and renamed relative to that
+descriptor. Whole trees are never removed: only files that were listed before, or whose names have a form that only this
+program uses. What is to be moved, and why, is decided in `stages`.
 """
 
 import ctypes
@@ -33,13 +33,13 @@ class WrongFolder(Exception):
 
 @contextmanager
 def open_folder(path: str) -> Iterator[int]:
-    """A descriptor of the folder at `path`, if no link leads there: what happens to the name meanwhile changes nothing.
+    """Opens the folder at `path`, if no link leads there; a later change of the path does not affect the descriptor.
 
     Args:
-        path: absolute and resolved: what it leads to must be itself.
+        path: absolute and resolved: the opened folder must have exactly this path.
 
     Raises:
-        WrongFolder: with the reason for which files in it are kept.
+        WrongFolder: with the reason why files in it are kept.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -60,14 +60,14 @@ def open_folder(path: str) -> Iterator[int]:
 
 @contextmanager
 def own_folder(path: str, guard: FramesGuard) -> Iterator[int]:
-    """A descriptor of the folder at `path`, if no link leads there and it holds no timelapse's sources.
+    """Opens the folder at `path`, if no link leads there and it holds no timelapse's sources.
 
     Args:
-        path: absolute and resolved: what it leads to must be itself.
-        guard: knows the folders of sources; a bind mount may show one under another name.
+        path: absolute and resolved: the opened folder must have exactly this path.
+        guard: knows the folders of sources; a bind mount may show one under another path.
 
     Raises:
-        WrongFolder: with the reason for which files in it are kept.
+        WrongFolder: with the reason why files in it are kept.
     """
     with open_folder(path) as folder:
         try:
@@ -78,7 +78,7 @@ def own_folder(path: str, guard: FramesGuard) -> Iterator[int]:
 
 
 def place_of(path: str) -> tuple[int, str]:
-    """Device and mount of a folder: between folders where both are equal, a rename works.
+    """Device and mount of a folder; a rename works between folders where both are equal.
 
     Raises:
         OSError: it cannot be opened.
@@ -93,13 +93,13 @@ def place_of(path: str) -> tuple[int, str]:
 
 
 def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | None) -> KeptReason | None:
-    """Moves a file that still has this size and mtime into the folder `trash`, or unlinks it where there is none.
+    """Moves a file that still has this size and mtime into the folder `trash`, or unlinks it if there is no trash.
 
     Returns:
-        Why it was kept; None when it went.
+        Why it was kept; None if it was moved or unlinked.
 
     Raises:
-        Stopped: a stop was asked for; it is where it was.
+        Stopped: a stop was requested; the file is where it was.
     """
     stopping.look()
     try:
@@ -114,7 +114,7 @@ def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | Non
         after = os.stat(name, dir_fd=trash, follow_symlinks=False)
         if after.st_ino == before.st_ino and _unlike(after, n_bytes, mtime) is None:
             return None
-        rename_new(name, trash, folder)  # somebody replaced it between the look and the move: theirs goes back
+        rename_new(name, trash, folder)  # replaced between the check and the move: the new file goes back
     except FileNotFoundError:
         return KeptReason.GONE
     except FileExistsError:
@@ -125,7 +125,7 @@ def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | Non
 
 
 def remove_seen(name: bytes, seen: os.stat_result, *, folder: int) -> bool:
-    """Removes a regular file that is still the one that was looked at; returns whether it went.
+    """Removes a regular file that is still the one that was looked at; returns whether it was removed.
 
     Args:
         name: of the file.
@@ -146,13 +146,13 @@ def remove_seen(name: bytes, seen: os.stat_result, *, folder: int) -> bool:
 
 
 def put_back(name: bytes, *, trash: int, folder: int) -> KeptReason | None:
-    """Moves a file out of the folder `trash`; one that stands in its place is never replaced.
+    """Moves a file back out of the folder `trash`; a file that is in its place is never replaced.
 
     Returns:
-        Why it was kept; None when it is back.
+        Why it was kept; None if it is back.
 
     Raises:
-        Stopped: a stop was asked for; it is where it was.
+        Stopped: a stop was requested; the file is where it was.
     """
     stopping.look()
     try:
@@ -166,7 +166,7 @@ def put_back(name: bytes, *, trash: int, folder: int) -> KeptReason | None:
         standing = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not os.path.samestat(waiting, standing):
             return KeptReason.OCCUPIED
-        os.unlink(name, dir_fd=trash)  # a kill came between linking it here and unlinking it there
+        os.unlink(name, dir_fd=trash)  # an earlier call was killed between link and unlink
     except OSError:
         return KeptReason.NOT_MOVABLE
     return None
@@ -186,14 +186,14 @@ def rename_new(name: bytes, source: int, target: int) -> None:
         number = ctypes.get_errno()
         if number not in _NOT_SUPPORTED:
             raise OSError(number, os.strerror(number))
-    # Network file systems: a link takes no name that is taken either, in two steps.
+    # Network file systems: a link fails for a name that is taken, too, but needs a second step.
     os.link(name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
     os.unlink(name, dir_fd=source)
 
 
 @contextmanager
 def trash_folder(path: str) -> Iterator[int]:
-    """A descriptor of a folder in the trash, which is made if needed and must be no link.
+    """Opens a folder in the trash, which is made if needed and must not be a link.
 
     Raises:
         WrongFolder: a link leads there, or it cannot be made.
@@ -204,7 +204,7 @@ def trash_folder(path: str) -> Iterator[int]:
 
 
 def make_folder(path: str) -> None:
-    """Makes a folder and those above it where they are not there.
+    """Makes a folder and its missing parents.
 
     Raises:
         WrongFolder: the file system refuses.
@@ -228,7 +228,7 @@ def settle_folder(folder: int, path: str) -> None:
 
 
 def remove_file(name: bytes, *, folder: int) -> bool:
-    """Removes a regular file, and nothing else that may have the name; returns whether it went.
+    """Removes a regular file, and nothing else that may have the name; returns whether it was removed.
 
     Raises:
         OSError: the file system refuses.
@@ -251,7 +251,7 @@ def discard(path: bytes | str) -> None:
 
 
 def remove_folder_if_empty(path: str) -> None:
-    """Removes a folder in which nothing is; any other stays."""
+    """Removes a folder if it is empty; any other stays."""
     with suppress(OSError):
         os.rmdir(path)
 
@@ -259,11 +259,11 @@ def remove_folder_if_empty(path: str) -> None:
 def remove_files(path: str, is_ours: Callable[[str], bool]) -> None:
     """Removes files of a folder that are ours, then the folder itself if nothing else is in it.
 
-    A folder that is not there, or that a link leads to, is left alone; so is all that is no regular file.
+    A folder that is absent, or reached through a link, is left alone; so is everything that is not a regular file.
 
     Args:
         path: absolute and resolved.
-        is_ours: told the name of a file.
+        is_ours: says of a file's name whether the file is ours.
 
     Raises:
         OSError: something of ours cannot be removed.
@@ -284,7 +284,7 @@ def remove_empty(path: str) -> None:
 
 
 def usage(path: str) -> tuple[int, int]:
-    """Regular files below a folder, and their bytes.
+    """The number of regular files below a folder, and the bytes there.
 
     Raises:
         OSError: it exists and cannot be read.

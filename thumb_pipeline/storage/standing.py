@@ -1,7 +1,7 @@
-"""Keeps this process from making folders anew that were there when it began.
+"""Keeps this process from making folders anew that existed when it began.
 
-Whoever writes a file makes its folder where that is missing, and those above it; Dagster does so for its records all
-the time. Where a library was renamed, or its disk unmounted, that would leave a second, empty one in the old place.
+Code that writes a file often makes its missing folder first, and those above it; Dagster does so for its records all
+the time. If a library was renamed, or its disk unmounted, that would leave a second, empty library in the old place.
 """
 
 import errno
@@ -16,9 +16,9 @@ _standing: set[str] = set()
 
 
 def never_make_anew(folders: Iterable[str]) -> None:
-    """Has every attempt of this process to make one of these folders, or one above it, fail as if that was not there.
+    """Makes every attempt of this process to make one of these folders, or one above it, fail with FileNotFoundError.
 
-    It cannot be taken back. Those that are absent now are passed over, as nobody can have relied on them.
+    This cannot be undone. Folders that are absent now are skipped, as nothing can have relied on them.
 
     Args:
         folders: absolute paths.
@@ -29,7 +29,7 @@ def never_make_anew(folders: Iterable[str]) -> None:
 
 
 def _refuse_to_make(event: str, arguments: tuple[Any, ...]) -> None:
-    """Called by the interpreter before it makes a folder, whoever asks for it."""
+    """An audit hook, which the interpreter calls before any code makes a folder."""
     if event != "os.mkdir" or arguments[2] != _NO_DESCRIPTOR:
         return
     made = os.path.realpath(os.fsdecode(arguments[0]))

@@ -1,9 +1,9 @@
-"""Stopping this process where nothing is half done: a signal only notes that, and work looks between two steps.
+"""Stops this process where nothing is half done: a signal only sets a flag, and work checks it between two steps.
 
-By itself Python raises wherever the main thread happens to be when a signal comes. In a callback that C code made, a
-finalizer or a weak reference's end, what is raised there is printed and lost, and the work goes on. So the flag stays
-until it is heeded, and a thread makes sure of it: work without such places is interrupted after a while all the same,
-again and again until it ends. What a stopped run says of itself is Dagster's business (`defs`).
+By itself Python raises wherever the main thread happens to be when a signal comes. In a callback from C code, in a
+finalizer or in a weak reference's callback, the exception is printed and lost, and the work goes on. So the flag stays
+set until it is heeded, and a thread makes sure of that: work that does not check the flag is interrupted after a while
+all the same, again and again until it ends. What a stopped run reports is up to Dagster (`defs`).
 """
 
 import contextlib
@@ -14,22 +14,22 @@ from collections.abc import Iterator
 from types import FrameType
 
 _INSIST_AFTER_S = 2.5
-"""Work that has not looked by then is interrupted where it is."""
+"""Work that has not checked the flag by then is interrupted where it is."""
 
 _INSIST_EVERY_S = 0.5
 _FINISH_WITHIN_S = 4.0
-"""What is being recorded is interrupted after this: somebody else may hold a lock for longer."""
+"""Recording is interrupted after this: another process may hold a lock for longer."""
 
 
 class Stopped(KeyboardInterrupt):
-    """This process was asked to stop. No `Exception`: nobody takes it for a fault of their own."""
+    """This process was asked to stop. Not an `Exception`, so that no handler takes it for a fault."""
 
     def __init__(self) -> None:
         super().__init__("stopped; what was finished is kept")
 
 
 class _Asked:
-    """Whether this process is asked to stop, since when, and whether it is recording what it did."""
+    """Whether this process was asked to stop, since when, and whether it is recording what it did."""
 
     def __init__(self) -> None:
         self.n_runs = 0
@@ -46,7 +46,7 @@ _asked = _Asked()
 
 @contextlib.contextmanager
 def orderly() -> Iterator[None]:
-    """Lasts as long as a run in this process: within it, `listen` takes the signals over."""
+    """Encloses a run in this process; only within the block does `listen` take over the signals."""
     _asked.n_runs += 1
     try:
         yield
@@ -58,10 +58,10 @@ def orderly() -> Iterator[None]:
 
 
 def listen() -> None:
-    """From now on SIGINT and SIGTERM ask for a stop, until whoever handled them before takes them back.
+    """Makes SIGINT and SIGTERM request a stop, until the previous handlers are installed again.
 
     Raises:
-        Stopped: that was asked already.
+        Stopped: a stop was requested already.
     """
     if not _asked.n_runs or threading.current_thread() is not threading.main_thread():
         return
@@ -71,23 +71,23 @@ def listen() -> None:
 
 
 def look() -> None:
-    """The place for a stop: between two steps.
+    """Stops here, between two steps, if a stop was requested.
 
     Raises:
-        Stopped: it was asked for.
+        Stopped: it was.
     """
     if _asked.at_s is not None and _is_due(0.0):
         raise Stopped
 
 
 def asked_for_s() -> float | None:
-    """Seconds since a stop was asked for; None where none was."""
+    """Seconds since a stop was requested; None if none was."""
     return None if _asked.at_s is None else _asked.for_s()
 
 
 @contextlib.contextmanager
 def finishing() -> Iterator[None]:
-    """Within the block what was done is recorded; a stop waits for it, though not for ever."""
+    """Encloses the recording of results; a stop waits for the end of the block, but not for ever."""
     _asked.n_finishing += 1
     try:
         yield
@@ -105,12 +105,12 @@ def _hear(_number: int, _frame: FrameType | None) -> None:
 
 
 def _is_due(after_s: float) -> bool:
-    """Whether what is under way may be interrupted."""
+    """Whether the work may be interrupted now."""
     return _asked.for_s() >= (_FINISH_WITHIN_S if _asked.n_finishing else after_s)
 
 
 def _insist(main: int, is_over: threading.Event) -> None:
     wait_s = _INSIST_AFTER_S
     while not is_over.wait(wait_s):
-        signal.pthread_kill(main, signal.SIGINT)  # a blocking call of the main thread returns for it
+        signal.pthread_kill(main, signal.SIGINT)  # makes a blocking call of the main thread return
         wait_s = _INSIST_EVERY_S
