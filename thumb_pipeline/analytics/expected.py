@@ -55,11 +55,11 @@ def variant_path(spec: VariantSpec) -> pl.Expr:
     name = pl.col("source_name")
     is_plain = (name.str.len_bytes() <= _LONGEST_PLAIN_BYTES) & ~name.str.contains("[%~]")
     canonical = name.str.replace(_CANONICAL, f"${{1}}_{spec.tag}_${{2}}.{spec.extension}")
-    kept = name + f"_{spec.tag}.{spec.extension}"
-    plain = pl.when(name.str.contains(_CANONICAL)).then(canonical).otherwise(kept)
-    unusual = pl.when(~is_plain).then(name).map_elements(lambda text: _unusual(text, spec), return_dtype=pl.String)
+    appended = name + f"_{spec.tag}.{spec.extension}"
+    plain = pl.when(name.str.contains(_CANONICAL)).then(canonical).otherwise(appended)
+    unusual = pl.when(~is_plain).then(name).map_elements(lambda text: _unusual_name(text, spec), return_dtype=pl.String)
     return pl.lit(spec.folder + "/") + pl.when(is_plain).then(plain).otherwise(unusual)
 
 
-def _unusual(text: str, spec: VariantSpec) -> str:
+def _unusual_name(text: str, spec: VariantSpec) -> str:
     return names.to_text(names.variant_name(names.to_bytes(text), spec.tag, spec.extension))

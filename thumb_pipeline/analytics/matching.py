@@ -43,10 +43,10 @@ def by_provenance(files: pl.DataFrame, places: pl.DataFrame, *, name_alone: bool
         rungs += [(_BYTES, places, True), (_NAME_AND_BYTES, places, False), (_BYTES, places, False)]
     pairs = [NO_PAIRS]
     for on, offered, is_own in rungs:
-        found = pl.concat(pairs)
-        taken = found.select(pl.col("to_timelapse").alias("timelapse"), "source_name", "variant")
+        matched = pl.concat(pairs)
+        taken = matched.select(pl.col("to_timelapse").alias("timelapse"), "source_name", "variant")
         free = offered.join(taken, on=taken.columns, how="anti")
-        pairs.append(_paired(files.join(found, on=FILE, how="anti"), free, [*on, *(["timelapse"] if is_own else [])]))
+        pairs.append(_paired(files.join(matched, on=FILE, how="anti"), free, [*on, *(["timelapse"] if is_own else [])]))
     return pl.concat(pairs)
 
 
@@ -74,11 +74,11 @@ def of_sources(files: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
         expected: as its `places`, including those that are taken.
     """
     unread = expected.filter(pl.col("digest").is_null())
-    found = [
+    matches = [
         files.join(offered, on=[*on, "variant", *own], how="semi").select(FILE)
         for on, offered, own in ((_NAME_AND_STATE, unread, ["timelapse"]), (_BYTES, expected, []))
     ]
-    return pl.concat(found).unique()
+    return pl.concat(matches).unique()
 
 
 NAME_RUNGS = {
@@ -99,17 +99,17 @@ def by_name(hints: pl.DataFrame, sources: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `FILE`, variant, `SOURCE`.
     """
-    found = [NO_PAIRS]
+    matched = [NO_PAIRS]
     where = ["to_timelapse", "value"]
     for rung, value in NAME_RUNGS.items():
-        asked = hints.filter(pl.col("rung") == rung).join(pl.concat(found), on=FILE, how="anti")
-        if asked.is_empty():
+        hinted = hints.filter(pl.col("rung") == rung).join(pl.concat(matched), on=FILE, how="anti")
+        if hinted.is_empty():
             continue
         meant = (
             sources.select(pl.col("timelapse").alias("to_timelapse"), "source_name", value=value)
-            .join(asked, on=where, how="semi")
+            .join(hinted, on=where, how="semi")
             .filter(pl.len().over(where) == 1)
         )
-        told = asked.join(meant, on=where).select(found[0].columns).unique()
-        found.append(told.filter(pl.len().over(FILE) == 1))
-    return pl.concat(found)
+        candidates = hinted.join(meant, on=where).select(matched[0].columns).unique()
+        matched.append(candidates.filter(pl.len().over(FILE) == 1))
+    return pl.concat(matched)

@@ -42,10 +42,10 @@ def explained(
     """
     on = ["timelapse", "variant_path"]
     known = [spec.name for spec in specs]
-    joined = files.join(_one_a_path(recorded, known), on=on, how="left")
+    joined = files.join(_one_per_path(recorded, known), on=on, how="left")
     unrecorded = joined.filter(pl.col("variant").is_null()).select(files.columns)
-    told = pl.DataFrame([told_by_name(path, specs) for path in unrecorded["variant_path"]], schema=TOLD)
-    by_name = pl.concat([unrecorded, told], how="horizontal").with_columns(
+    by_path = pl.DataFrame([told_by_name(path, specs) for path in unrecorded["variant_path"]], schema=TOLD)
+    by_name = pl.concat([unrecorded, by_path], how="horizontal").with_columns(
         evidence=pl.when(pl.col("source_name") != "").then(pl.lit("name")).otherwise(pl.lit("none"))
     )
     by_record = joined.filter(pl.col("variant").is_not_null()).with_columns(evidence=pl.lit("record"))
@@ -58,7 +58,7 @@ def explained(
     )
 
 
-def _one_a_path(recorded: pl.DataFrame, known: list[str]) -> pl.DataFrame:
+def _one_per_path(recorded: pl.DataFrame, known: list[str]) -> pl.DataFrame:
     """One record a file: after a variant was renamed, several name the same file, and one whose variant exists wins."""
     return (
         recorded.with_columns(is_known=pl.col("variant").is_in(known))

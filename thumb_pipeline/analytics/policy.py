@@ -26,14 +26,14 @@ def required(sources: pl.LazyFrame, policy: Policy, variant: str, *, now: dateti
     Returns:
         The same columns, with the required sources only.
     """
-    left = sources.filter(~_is_flagged(policy))
+    unflagged = sources.filter(~_is_flagged(policy))
     parts = []
     for number, era in enumerate(policy.eras):
         rule = era.rules.get(variant)
         if rule is None or rule.mode is Mode.NONE:
             continue
         until = policy.eras[number + 1].since if number + 1 < len(policy.eras) else None
-        mine = left.filter(_between(era.since, until))
+        mine = unflagged.filter(_between(era.since, until))
         if rule.mode is Mode.LATEST_ONLY:
             mine = latest(mine, now=now)
         parts.append(mine if rule.retention is None else retained(mine, rule.retention, now=now))

@@ -37,11 +37,11 @@ def records(
         timelapse, source_name and, with the prefix `r_`: variant_path, source_n_bytes, source_mtime_ns, source_digest,
         n_bytes, mtime_ns, is_refused, stands (a refusal that is not to be tried again, or not yet), same_spec.
     """
-    kept = ("variant_path", "source_n_bytes", "source_mtime_ns", "source_digest", "n_bytes", "mtime_ns")
+    columns = ("variant_path", "source_n_bytes", "source_mtime_ns", "source_digest", "n_bytes", "mtime_ns")
     return recorded.filter(pl.col("variant") == spec.name).select(
         "timelapse",
         "source_name",
-        pl.col(kept).name.prefix("r_"),
+        pl.col(columns).name.prefix("r_"),
         r_is_refused=pl.col("state") == RecordState.FAILED,
         r_stands=(pl.col("decoder") == decoder) & ~_is_due(now, latest_retry_at),
         r_same_spec=(pl.col("spec_fingerprint") == spec.fingerprint)

@@ -35,9 +35,9 @@ def metadata(slice_name: str) -> dict[str, str]:
 def sealed(data: bytes) -> bytes:
     """The bytes of a file written with `metadata`, with the checksum's digits in place of the zeros."""
     start = len(data) - _TAIL - _footer_length(data)
-    found = _value_in(data[start:-_TAIL])
-    assert found is not None
-    at = start + found[0]
+    entry = _value_in(data[start:-_TAIL])
+    assert entry is not None
+    at = start + entry[0]
     return data[:at] + _digits(hashlib.sha256(data)) + data[at + len(_ZEROS) :]
 
 
@@ -54,18 +54,18 @@ def read_seal(descriptor: int) -> Seal | None:
         return None
     start = size - _TAIL - length
     footer = tail[-_TAIL - length : -_TAIL] if length <= len(tail) - _TAIL else os.pread(descriptor, length, start)
-    found = _value_in(footer)
-    if found is None:
+    entry = _value_in(footer)
+    if entry is None:
         return None
-    at, value = start + found[0], found[1]
+    at, value = start + entry[0], entry[1]
     digest = hashlib.sha256()
-    for piece in (tail[:at], _ZEROS, tail[at + len(_ZEROS) :]) if len(tail) == size else _pieces(descriptor, at):
+    for piece in (tail[:at], _ZEROS, tail[at + len(_ZEROS) :]) if len(tail) == size else _read_pieces(descriptor, at):
         digest.update(piece)
     checksum, _, slice_name = value.partition(b" ")
     return Seal(slice_name.decode("utf-8", "replace"), _digits(digest) == checksum)
 
 
-def _pieces(descriptor: int, digits_at: int) -> Iterator[bytes]:
+def _read_pieces(descriptor: int, digits_at: int) -> Iterator[bytes]:
     """Reads a file piece by piece, with zeros in place of the checksum's digits."""
     at = 0
     while at < digits_at and (piece := os.pread(descriptor, min(_PIECE, digits_at - at), at)):

@@ -80,10 +80,10 @@ class Table:
     def keys(self) -> list[str]:
         """Keys of the timelapses that have a slice."""
         top = inside(self.root, self.schema.name)
-        found = []
-        for camera in _subfolders(top):
-            found += [f"{camera}/{timelapse}" for timelapse in _subfolders(inside(top, camera))]
-        return sorted(key for key in found if self._is_key(key) and _is_slice(self._folder(key)))
+        keys = []
+        for camera in _list_subfolders(top):
+            keys += [f"{camera}/{timelapse}" for timelapse in _list_subfolders(inside(top, camera))]
+        return sorted(key for key in keys if self._is_key(key) and _is_slice(self._folder(key)))
 
     def holds(self, key: str) -> bool:
         """Whether there is a folder for a timelapse's slice; without one it has no rows. Costs next to nothing."""
@@ -91,7 +91,7 @@ class Table:
 
     def last_merge(self, key: str) -> int:
         """The number of the last merge into a slice, 0 before the first; later merges have higher numbers."""
-        return max((file.last for file in _active(self._folder(key), key)), default=0)
+        return max((file.last for file in _list_active(self._folder(key), key)), default=0)
 
     def read(
         self, keys: Sequence[str], *, names: Sequence[str] | None = None, where: pl.Expr | None = None
@@ -126,9 +126,9 @@ class Table:
         """
         for _ in range(_READ_ATTEMPTS):
             try:
-                files = [file for key in keys for file in self._files(key)]
-                with self._reading(files):
-                    return ask(self._rows(files, names)).collect()
+                files = [file for key in keys for file in self._vet_files(key)]
+                with self._diagnose_errors(files):
+                    return ask(self._scan_rows(files, names)).collect()
             except FileNotFoundError:
                 continue  # a merge folded the file while we read: list again
         raise FileNotFoundError(f"{self.root}/{self.schema.name} changes faster than it can be read; repeat")
@@ -148,9 +148,9 @@ class Table:
             SliceDamaged: a file of the slice cannot be used, or a row is impossible; nothing is changed.
         """
         with self.locked(inside(self._folder(key), _LOCK)):
-            files = self._files(key)
+            files = self._vet_files(key)
             if resolve is not None:
-                rows = resolve(self._current(files, rows), rows)
+                rows = resolve(self._read_current(files, rows), rows)
             self._add(key, files, self._batch(key, rows, removed))
 
     def replace(self, key: str, rows: pl.DataFrame, timelapses: Sequence[str]) -> None:
@@ -166,9 +166,9 @@ class Table:
         """
         identity = self._identity()
         with self.locked(inside(self._folder(key), _LOCK)):
-            files = self._files(key)
-            with self._reading(files):
-                standing = self._rows(files, None).filter(pl.col("timelapse").is_in(list(timelapses)))
+            files = self._vet_files(key)
+            with self._diagnose_errors(files):
+                standing = self._scan_rows(files, None).filter(pl.col("timelapse").is_in(list(timelapses)))
                 gone = standing.select(identity).collect().join(rows, on=identity, how="anti")
             self._add(key, files, self._batch(key, rows, gone))
 
@@ -195,8 +195,8 @@ class Table:
             if only_if_empty and self._holds_rows(key):
                 return False
             # A kill in between must not bring back superseded or removed rows: files that may record removals go last.
-            active = [os.path.basename(file.path) for file in _active(folder, key)]
-            for name in [*(name for name in _ours(folder) if name not in active), *active]:
+            active = [os.path.basename(file.path) for file in _list_active(folder, key)]
+            for name in [*(name for name in _list_ours(folder) if name not in active), *active]:
                 _unlink(inside(folder, name))
         return True
 
@@ -214,18 +214,18 @@ class Table:
         if rows.is_empty() or not os.path.isdir(folder):
             return
         with self.locked(inside(folder, _LOCK)):
-            files = self._files(key)
+            files = self._vet_files(key)
             on = list(self.schema.columns)
-            gone = rows.join(self._current(files, rows), on=on, how="semi", nulls_equal=True)
+            gone = rows.join(self._read_current(files, rows), on=on, how="semi", nulls_equal=True)
             self._add(key, files, self._batch(key, rows.head(0), gone))
 
-    def _files(self, key: str) -> list[_File]:
+    def _vet_files(self, key: str) -> list[_File]:
         """Lists the files of a slice and makes sure that each can be read."""
-        files = _active(self._folder(key), key)
+        files = _list_active(self._folder(key), key)
         return [replace(file, is_sealed=vet(file.path, self.schema, key)) for file in files]
 
     @contextmanager
-    def _reading(self, files: Sequence[_File]) -> Iterator[None]:
+    def _diagnose_errors(self, files: Sequence[_File]) -> Iterator[None]:
         """Names the damaged file if reading in the block fails; other errors are raised as they are."""
         try:
             yield
@@ -239,16 +239,16 @@ class Table:
             raise SliceDamaged(f"{self.root}/{self.schema.name} cannot be read ({error}); check that disk") from error
 
     def _holds_rows(self, key: str) -> bool:
-        files = self._files(key)
-        with self._reading(files):
-            return not self._rows(files, None).head(1).collect().is_empty()
+        files = self._vet_files(key)
+        with self._diagnose_errors(files):
+            return not self._scan_rows(files, None).head(1).collect().is_empty()
 
-    def _current(self, files: list[_File], rows: pl.DataFrame) -> pl.DataFrame:
+    def _read_current(self, files: list[_File], rows: pl.DataFrame) -> pl.DataFrame:
         names = rows["source_name"].unique().to_list()
-        with self._reading(files):
-            return self._rows(files, names).select(list(self.schema.columns)).collect()
+        with self._diagnose_errors(files):
+            return self._scan_rows(files, names).select(list(self.schema.columns)).collect()
 
-    def _rows(self, files: list[_File], names: Sequence[str] | None) -> pl.LazyFrame:
+    def _scan_rows(self, files: list[_File], names: Sequence[str] | None) -> pl.LazyFrame:
         chosen = pl.lit(True) if names is None else pl.col("source_name").is_in(pl.lit(pl.Series(names)).implode())
         base = self._scan([file.path for file in files if file.is_base]).filter(chosen)
         small = [file.path for file in files if not file.is_base]
@@ -291,29 +291,29 @@ class Table:
         if number > _LAST:
             raise SliceDamaged(f"{files[-1].path} bears a number that no merge has; delete it, or its folder")
         batch = batch.with_columns(pl.lit(number, pl.Int64).alias(SEQUENCE))
-        with self._reading(files):
-            first, rows = self._folded(files, batch, number)
+        with self._diagnose_errors(files):
+            first, rows = self._fold(files, batch, number)
         _remove_superseded(folder, self._write(key, rows, first, number), key)
 
-    def _folded(self, files: list[_File], batch: pl.DataFrame, number: int) -> tuple[int, pl.DataFrame]:
+    def _fold(self, files: list[_File], batch: pl.DataFrame, number: int) -> tuple[int, pl.DataFrame]:
         """The first merge number and the rows of the next file; rows in files without a seal are written anew."""
         small = [file for file in files if not file.is_base]
-        n_base = self._n_rows([file for file in files if file.is_base])
-        if not all(file.is_sealed for file in files) or (self._n_rows(small) + batch.height) * 4 >= n_base:
-            return 0, self._over(files, batch)
+        n_base = self._count_rows([file for file in files if file.is_base])
+        if not all(file.is_sealed for file in files) or (self._count_rows(small) + batch.height) * 4 >= n_base:
+            return 0, self._merge_over(files, batch)
         if len(small) >= _MAX_SMALL_FILES:
             earlier = self._scan([file.path for file in small]).collect()
             return small[0].first, self._newest(pl.concat([earlier.select(batch.columns), batch]).lazy())
         return number, batch
 
-    def _over(self, files: list[_File], batch: pl.DataFrame) -> pl.DataFrame:
+    def _merge_over(self, files: list[_File], batch: pl.DataFrame) -> pl.DataFrame:
         """Reads all current rows, and merges a batch over them."""
         identity = self._identity()
         newest = self._newest(batch.lazy())
-        kept = self._rows(files, None).select(batch.columns).collect().join(newest, on=identity, how="anti")
+        kept = self._scan_rows(files, None).select(batch.columns).collect().join(newest, on=identity, how="anti")
         return pl.concat([kept, newest.filter(~pl.col(REMOVED))])
 
-    def _n_rows(self, files: list[_File]) -> int:
+    def _count_rows(self, files: list[_File]) -> int:
         return int(self._scan([file.path for file in files]).select(pl.len()).collect().item())
 
     def _newest(self, rows: pl.LazyFrame) -> pl.DataFrame:
@@ -349,9 +349,9 @@ class Table:
         return key == WHOLE_LIBRARY if self.schema.is_of_library else is_key(key)
 
 
-def _active(folder: str, key: str) -> list[_File]:
+def _list_active(folder: str, key: str) -> list[_File]:
     """Lists the files of a slice that no other file supersedes, oldest merge first."""
-    matches = [(name, match) for name in _ours(folder) if (match := _FILE.fullmatch(name))]
+    matches = [(name, match) for name in _list_ours(folder) if (match := _FILE.fullmatch(name))]
     files = [_File(key, inside(folder, name), int(match[1]), int(match[2])) for name, match in matches]
     active: list[_File] = []
     for file in sorted(files, key=lambda file: (file.first, -file.last)):
@@ -360,7 +360,7 @@ def _active(folder: str, key: str) -> list[_File]:
     return active
 
 
-def _ours(folder: str) -> list[str]:
+def _list_ours(folder: str) -> list[str]:
     """Lists the names of our own files in a slice's folder, unfinished ones included, without the lock."""
     try:
         return sorted(n for n in os.listdir(folder) if _FILE.fullmatch(n) or _is_unfinished(n))
@@ -390,10 +390,10 @@ def _flag(*, removed: bool) -> pl.Expr:
 
 def _remove_superseded(folder: str, published: str, key: str) -> None:
     """Removes, under the lock, all our files except the active ones: superseded and unfinished ones."""
-    keep = {os.path.basename(file.path) for file in _active(folder, key)}
+    keep = {os.path.basename(file.path) for file in _list_active(folder, key)}
     if published not in keep:
         raise FileNotFoundError(f"{folder}/{published} vanished after it was written; check that disk")
-    for name in _ours(folder):
+    for name in _list_ours(folder):
         if name not in keep:
             _unlink(inside(folder, name))
 
@@ -409,7 +409,7 @@ def _unlink(path: str) -> None:
         ) from error
 
 
-def _subfolders(folder: str) -> list[str]:
+def _list_subfolders(folder: str) -> list[str]:
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_dir()]

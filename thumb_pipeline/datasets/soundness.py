@@ -36,10 +36,10 @@ def fault_in(rows: pl.DataFrame, schema: TableSchema, key: str | None, *, remove
         return None
     has_keys = key is None or schema.is_of_library
     is_other = (pl.col("timelapse") != pl.lit(key, pl.String)).any().alias(f"timelapse is not {key}")
-    asked = [*_questions(schema, removed), *([] if has_keys else [is_other])]
-    (found,) = rows.select(asked).to_dicts()
-    is_unusual = found.pop(_UNUSUAL, False)
-    wrong = next((what for what, is_wrong in found.items() if is_wrong), None)
+    questions = [*_questions(schema, removed), *([] if has_keys else [is_other])]
+    (answers,) = rows.select(questions).to_dicts()
+    is_unusual = answers.pop(_UNUSUAL, False)
+    wrong = next((what for what, is_wrong in answers.items() if is_wrong), None)
     if wrong is not None or not (is_unusual or has_keys):
         return wrong
     return _fault_in_names(rows, schema, has_keys=has_keys)

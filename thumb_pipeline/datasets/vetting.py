@@ -55,24 +55,24 @@ def vet(path: str, schema: TableSchema, key: str) -> bool:
         SliceDamaged: it cannot be read, or a row is impossible.
         FileNotFoundError: it is not there (any more).
     """
-    who = (path, slice_name(schema, key))
+    identity = (path, slice_name(schema, key))
     try:
-        found = os.lstat(path)
-        state, is_sealed = _vetted.get(who, (None, False))
-        if state == _state(found):
+        status = os.lstat(path)
+        state, is_sealed = _vetted.get(identity, (None, False))
+        if state == _state(status):
             return is_sealed
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise _damage(path, "it is no regular file")
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb", buffering=0) as file:
             is_sealed = _vet_open(file, path, schema, key)
-            found = os.fstat(file.fileno())
+            status = os.fstat(file.fileno())
     except FileNotFoundError:
         raise
     except OSError as error:
         raise unreadable(path, error) from error
     if len(_vetted) >= _MOST_VETTED:
         _vetted.clear()
-    _vetted[who] = _state(found), is_sealed
+    _vetted[identity] = _state(status), is_sealed
     return is_sealed
 
 
@@ -115,11 +115,11 @@ def _vet_whole(path: str, schema: TableSchema, key: str) -> None:
     except OSError as error:
         if error.errno is not None:  # the system's own error; Arrow's errors about a file's bytes have no number
             raise
-        raise _damage(path, _words(error)) from error
+        raise _damage(path, _one_line(error)) from error
     except (pa.ArrowException, pl.exceptions.PolarsError, ValueError, TypeError, KeyError, MemoryError) as error:
-        raise _damage(path, _words(error)) from error
+        raise _damage(path, _one_line(error)) from error
     except pl.exceptions.PanicException as panic:
-        raise _damage(path, _words(panic)) from panic
+        raise _damage(path, _one_line(panic)) from panic
     identity = list(dict.fromkeys(("timelapse", *schema.key)))
     standing = rows.filter(~pl.col(REMOVED)).select(pl.concat_str(identity, separator="\0", ignore_nulls=True).hash())
     fault = soundness.fault_in(rows, schema, key, removed=REMOVED)
@@ -136,14 +136,14 @@ def _read(path: str) -> "pa.Table":
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, pre_buffer=True) as parquet:
-        said = parquet.metadata
-        groups = [said.row_group(number) for number in range(said.num_row_groups)]
+        footer = parquet.metadata
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
         for group in groups:
             counts = {group.column(number).num_values for number in range(group.num_columns)}
             if group.num_rows > ROW_GROUP or counts - {group.num_rows}:
                 raise ValueError(f"its footer says that a group has {group.num_rows} rows")
-        if sum(group.num_rows for group in groups) != said.num_rows:
-            raise ValueError(f"its footer says that it has {said.num_rows} rows")
+        if sum(group.num_rows for group in groups) != footer.num_rows:
+            raise ValueError(f"its footer says that it has {footer.num_rows} rows")
         table = parquet.read()
     table.validate(full=True)
     return table
@@ -157,14 +157,14 @@ def _as_polars(table: "pa.Table", path: str, schema: TableSchema) -> pl.DataFram
             f"{path} has a column {plain(extra[0], most=100)} that this version does not know: a newer version of this "
             f"program wrote it; use that version, or delete its folder: {_REFOUND}"
         )
-    found = pl.from_arrow(table.schema.empty_table())
-    assert isinstance(found, pl.DataFrame)
+    empty = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(empty, pl.DataFrame)
     lacking = [
-        name for name in ("timelapse", *schema.key, *schema.always, SEQUENCE, REMOVED) if name not in found.columns
+        name for name in ("timelapse", *schema.key, *schema.always, SEQUENCE, REMOVED) if name not in empty.columns
     ]
     if lacking:
         raise _damage(path, f"it lacks the column {lacking[0]}")
-    for name, kind in found.schema.items():
+    for name, kind in empty.schema.items():
         if kind != wanted[name]:
             raise _damage(path, f"its column {name} is of type {kind}, not {wanted[name]}")
     rows = pl.from_arrow(table)
@@ -177,7 +177,7 @@ def _damage(path: str, cause: str) -> SliceDamaged:
     return SliceDamaged(f"{path} cannot be read ({cause}); restore it, or delete its folder: {_REFOUND}")
 
 
-def _words(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return plain(" ".join(str(error).split()), most=300)
 
 

@@ -66,18 +66,18 @@ def capture(name: str, exif: str | None, mtime_ns: int, clock: Clock, implied: d
         clock: the timelapse's.
         implied: the start date that EXIF of the same timelapse implies, for day numbers without a configured one.
     """
-    said = time_in_name(name, clock.timezone)
-    of_day = said.time_of_day
-    order = {} if of_day is None else {"day_number": said.day_number, "time_of_day_s": _seconds(of_day)}
-    if said.instant is not None:
-        return Capture(captured_at=said.instant, basis=Basis.NAME)
-    numbered = _numbered(said, clock.start_date, clock)
+    named = time_in_name(name, clock.timezone)
+    of_day = named.time_of_day
+    order = {} if of_day is None else {"day_number": named.day_number, "time_of_day_s": _seconds(of_day)}
+    if named.instant is not None:
+        return Capture(captured_at=named.instant, basis=Basis.NAME)
+    numbered = _day_number_instant(named, clock.start_date, clock)
     if numbered is not None:
         return Capture(captured_at=numbered, basis=Basis.DAY_NUMBER, **order)
     written = exif_instant(exif, clock.timezone) if exif else None
     if written is not None:
         return Capture(captured_at=written, basis=Basis.EXIF, **order)
-    numbered = _numbered(said, implied, clock)
+    numbered = _day_number_instant(named, implied, clock)
     if numbered is not None:
         return Capture(captured_at=numbered, basis=Basis.DAY_NUMBER, **order)
     return Capture(captured_at=_EPOCH_START + timedelta(microseconds=mtime_ns // 1000), basis=Basis.MTIME, **order)
@@ -112,8 +112,8 @@ def time_in_name(name: str, timezone: tzinfo) -> NamedTime:
         instant = datetime.fromtimestamp(int(epoch[1]) / (1000 if len(epoch[1]) == 13 else 1), UTC)
         if _is_plausible(instant):
             return NamedTime(instant=instant)
-    for found in _ISO_LIKE.finditer(name):
-        written = _iso_instant(found, timezone)
+    for match in _ISO_LIKE.finditer(name):
+        written = _iso_instant(match, timezone)
         if written is not None:
             return NamedTime(instant=written)
     return NamedTime()
@@ -148,18 +148,18 @@ def implied_start(day_number: int, exif: datetime, timezone: tzinfo) -> date | N
         return None
 
 
-def _numbered(said: NamedTime, start: date | None, clock: Clock) -> datetime | None:
-    if said.day_number is None or said.time_of_day is None or start is None:
+def _day_number_instant(named: NamedTime, start: date | None, clock: Clock) -> datetime | None:
+    if named.day_number is None or named.time_of_day is None or start is None:
         return None
-    return day_instant(said.day_number, said.time_of_day, start, clock.timezone)
+    return day_instant(named.day_number, named.time_of_day, start, clock.timezone)
 
 
 def _seconds(of_day: time) -> int:
     return of_day.hour * 3600 + of_day.minute * 60 + of_day.second
 
 
-def _iso_instant(found: re.Match[str], timezone: tzinfo) -> datetime | None:
-    year, _, month, day, joint, hour, _, minute, second, fraction, zone = found.groups()
+def _iso_instant(match: re.Match[str], timezone: tzinfo) -> datetime | None:
+    year, _, month, day, joint, hour, _, minute, second, fraction, zone = match.groups()
     if zone and zone != "Z" and ":" not in zone and joint is None:
         zone = None  # `2023-06-13_03-11-46-0001.jpg` ends in a serial number
     offset = "+00:00" if zone == "Z" else zone or ""

@@ -195,11 +195,11 @@ class Ages:
     def trouble(self) -> str:
         """What happened to the clock, as a clause for a message."""
         if self.note.jump_s is None:
-            return f"nothing is known of the clock before {_written(self.note.steady_since_s)}"
+            return f"nothing is known of the clock before {_utc_text(self.note.steady_since_s)}"
         direction = "ahead" if self.note.jump_s > 0 else "back"
         whole_hours_s = round(abs(self.note.jump_s) / 3600) * 3600.0  # 400 days less a minute are 400 days
         went = f"the clock went {direction} by {human_seconds(whole_hours_s or abs(self.note.jump_s))}"
-        return f"{went} since it was looked at last, at {_written(self.note.before_jump_s)}"
+        return f"{went} since it was looked at last, at {_utc_text(self.note.before_jump_s)}"
 
 
 def moment(at_s: float) -> datetime:
@@ -207,7 +207,7 @@ def moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(max(0.0, min(at_s, LATEST_S)), UTC)
 
 
-def _written(at_s: float) -> str:
+def _utc_text(at_s: float) -> str:
     return f"{moment(at_s):%Y-%m-%d %H:%M} UTC"
 
 

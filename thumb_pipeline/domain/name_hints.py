@@ -51,13 +51,13 @@ def hints(variant_path: str, specs: Sequence[VariantSpec]) -> Iterator[NameHint]
     tag, untagged = _untagged(stem)
     tagged = [spec for spec in specs if tag is not None and spec.tag.lower() == tag]
     tagged.sort(key=lambda spec: spec.folder != folder)
-    found = _TIMELAPSE.match(name)
+    timelapse = _TIMELAPSE.match(name)
     for spec in tagged or [spec for spec in specs if spec.folder == folder]:
         sources = (untagged,) if tagged else dict.fromkeys((untagged, stem))
         yield NameHint(
             variant=spec.name,
             sources=tuple(source.lower() for source in sources),
-            timelapse_id=found[1] if found else None,
+            timelapse_id=timelapse[1] if timelapse else None,
             when=untagged,
         )
 

@@ -67,8 +67,8 @@ class Policy:
     @property
     def variants(self) -> tuple[str, ...]:
         """The variants that any capture may require, in the order of the newest era's rules."""
-        asked = [name for era in reversed(self.eras) for name, rule in era.rules.items() if rule.mode is not Mode.NONE]
-        return tuple(dict.fromkeys(asked))
+        names = [name for era in reversed(self.eras) for name, rule in era.rules.items() if rule.mode is not Mode.NONE]
+        return tuple(dict.fromkeys(names))
 
     def is_plain(self, variant: str) -> bool:
         """Whether every capture must have it; then the captures need not be looked at."""

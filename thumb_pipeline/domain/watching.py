@@ -184,9 +184,9 @@ def decide(
     reason = ""
     retry_at_s = cursor.asked_at_s + RETRY_AFTER_S[min(cursor.attempts, len(RETRY_AFTER_S)) - 1]
     if in_flight.is_attended:
-        reason = "a run attends to new captures" + _said_of_lost(gone - known.forgotten)
+        reason = "a run attends to new captures" + _warning_of_lost(gone - known.forgotten)
     elif on_disk.n_waiting == 0 and not keep_warm:
-        reason = "nothing new" + _said_of_lost(gone - known.forgotten)
+        reason = "nothing new" + _warning_of_lost(gone - known.forgotten)
     elif cursor.attempts and cursor.asked_at_s <= now_s < retry_at_s:
         reason = (
             f"{cursor.attempts} runs were asked for and have not got to their end (look at them under Runs); "
@@ -200,7 +200,7 @@ def decide(
     )
 
 
-def _said_of_lost(lost: AbstractSet[str]) -> str:
+def _warning_of_lost(lost: AbstractSet[str]) -> str:
     """A warning of missing timelapses that nobody gave up: an empty mount point looks like a finished archive."""
     if not lost:
         return ""

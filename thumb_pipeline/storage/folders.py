@@ -59,9 +59,9 @@ def list_files(folder: str) -> FolderListing:
     listing = FolderListing()
     try:
         with os.scandir(folder) as entries:
-            _take(entries, listing)
+            _collect(entries, listing)
     except FileNotFoundError as error:
-        if _is_cut_off(folder):
+        if _is_behind_broken_link(folder):
             raise unavailable(folder, error) from error
         return FolderListing()
     except OSError as error:
@@ -70,7 +70,7 @@ def list_files(folder: str) -> FolderListing:
     return listing
 
 
-def _take(entries: Iterator[os.DirEntry[str]], listing: FolderListing) -> None:
+def _collect(entries: Iterator[os.DirEntry[str]], listing: FolderListing) -> None:
     """The inner loop of every listing, run a million times: attributes are looked up once, names become text later."""
     prefix = names.TEMPORARY_PREFIX
     add_name, add_size, add_mtime = listing.names.append, listing.n_bytes.append, listing.mtimes_ns.append
@@ -114,7 +114,7 @@ def look_at(folder: str, wanted: Sequence[str]) -> FolderListing:
         try:
             status = os.lstat(path)
         except FileNotFoundError as error:
-            if _is_cut_off(folder):
+            if _is_behind_broken_link(folder):
                 raise unavailable(folder, error) from error
             continue
         except NotADirectoryError:
@@ -163,10 +163,10 @@ def list_subfolders(folder: str) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            found = [entry.name for entry in entries if _may_be_folder(entry)]
-            return sorted(names.to_text(os.fsencode(name)) for name in found)
+            folders = [entry.name for entry in entries if _may_be_folder(entry)]
+            return sorted(names.to_text(os.fsencode(name)) for name in folders)
     except FileNotFoundError as error:
-        if _leads_nowhere(folder):
+        if _is_broken_link(folder):
             raise unavailable(folder, error) from error
         raise
     except OSError as error:
@@ -179,19 +179,19 @@ def _may_be_folder(entry: os.DirEntry[str]) -> bool:
     A circular link, or one into a mount whose disk is dead, must not fail the listing of the folders beside it.
     """
     try:
-        return entry.is_dir() or _leads_nowhere(entry.path)
+        return entry.is_dir() or _is_broken_link(entry.path)
     except OSError:
         return True
 
 
-def _is_cut_off(path: str) -> bool:
+def _is_behind_broken_link(path: str) -> bool:
     """Whether a path is absent because a link on the way to it is broken."""
     while path and not os.path.lexists(path):
         path = os.path.dirname(path)
-    return _leads_nowhere(path)
+    return _is_broken_link(path)
 
 
-def _leads_nowhere(path: str) -> bool:
+def _is_broken_link(path: str) -> bool:
     """Whether a path is a link without a target: most likely a disk should be mounted there."""
     return os.path.islink(path) and not os.path.exists(path)
 
@@ -222,9 +222,9 @@ def has_end_marker(path: bytes) -> bool:
     return False
 
 
-def _texts(found: list[str]) -> list[str]:
+def _texts(raw_names: list[str]) -> list[str]:
     """Names as text. Nearly always all of them are plain, which a single check of the joined names shows."""
-    together = "".join(found)
-    if together.isascii() and together.isprintable() and "%" not in together:
-        return found
-    return [names.to_text(os.fsencode(name)) for name in found]
+    joined = "".join(raw_names)
+    if joined.isascii() and joined.isprintable() and "%" not in joined:
+        return raw_names
+    return [names.to_text(os.fsencode(name)) for name in raw_names]

@@ -63,9 +63,9 @@ class FramesGuard:
         mine = _identity(status)
         if self._admitted.get(path) == mine:
             return
-        frames = self._frames_folders().get(mine)
+        frames = self._look_up_frames().get(mine)
         if frames is not None and not _is_still(frames, mine):  # the inode of a removed folder is reused
-            frames = self._frames_folders(afresh=True).get(mine)
+            frames = self._look_up_frames(afresh=True).get(mine)
         if frames is not None:
             raise HoldsFrames(
                 f"{names.to_text(path)} shows the files of {frames} (a mount or a link?), and nothing is "
@@ -73,11 +73,11 @@ class FramesGuard:
             )
         self._admitted[path] = mine
 
-    def _frames_folders(self, *, afresh: bool = False) -> dict[Identity, str]:
+    def _look_up_frames(self, *, afresh: bool = False) -> dict[Identity, str]:
         """Paths by identity. A folder that cannot be looked at is left out: nothing can be mounted from it either."""
         now_s = time.monotonic()
         if afresh or now_s - self._looked_s >= max(_LEAST_S, self._took_s / _LOOK_SHARE):
-            self._frames = dict(_found_below(self.cameras))
+            self._frames = dict(_find_frames_folders(self.cameras))
             self._looked_s, self._took_s = time.monotonic(), time.monotonic() - now_s
         return self._frames
 
@@ -92,19 +92,19 @@ def guard_of(cameras: str) -> FramesGuard:
     return FramesGuard(cameras)
 
 
-def _found_below(cameras: str) -> list[tuple[Identity, str]]:
-    found = []
-    for camera in filter(is_camera_folder, _entries(cameras)):
-        for timelapse in filter(is_timelapse_folder, _entries(inside(cameras, camera))):
+def _find_frames_folders(cameras: str) -> list[tuple[Identity, str]]:
+    folders = []
+    for camera in filter(is_camera_folder, _list_entries(cameras)):
+        for timelapse in filter(is_timelapse_folder, _list_entries(inside(cameras, camera))):
             path = inside(cameras, camera, timelapse, FRAMES_FOLDER)
             try:
-                found.append((_identity(os.stat(path)), path))
+                folders.append((_identity(os.stat(path)), path))
             except OSError:
                 continue
-    return found
+    return folders
 
 
-def _entries(folder: str) -> list[str]:
+def _list_entries(folder: str) -> list[str]:
     try:
         return os.listdir(folder)
     except OSError:

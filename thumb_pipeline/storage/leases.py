@@ -52,11 +52,11 @@ def hold_lease(folder: str) -> Iterator[Lease]:
     """Holds a fresh lease until the block ends; then removes its file, as there is nothing left to clean up."""
     os.makedirs(folder, exist_ok=True)
     lease_id = secrets.token_hex(4)
-    path, unborn = _lease_path(folder, lease_id), inside(folder, f".{lease_id}")
-    descriptor = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    path, unfinished = _lease_path(folder, lease_id), inside(folder, f".{lease_id}")
+    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, f"{_HOLDER}{os.getpid()}\n".encode())
-    os.rename(unborn, path)  # no process ever sees it unlocked while this one lives
+    os.rename(unfinished, path)  # no process ever sees it unlocked while this one lives
     try:
         yield Lease(lease_id, descriptor)
     finally:
@@ -108,20 +108,20 @@ def note(folder: str, lease_id: str, text: str) -> None:
 
 def find_abandoned(folder: str) -> dict[str, list[str]]:
     """The leases whose holders ended without releasing them, with the notes in each."""
-    found = {}
-    for lease_id in _lease_ids(folder):
+    notes = {}
+    for lease_id in _list_lease_ids(folder):
         if lease_state(folder, lease_id) is LeaseState.ABANDONED:
-            lines = _lines(folder, lease_id)
-            found[lease_id] = [line for line in lines if not line.startswith(_HOLDER)]
-    return found
+            lines = _read_lines(folder, lease_id)
+            notes[lease_id] = [line for line in lines if not line.startswith(_HOLDER)]
+    return notes
 
 
 def holder(folder: str, lease_id: str) -> int | None:
     """The id of the process that holds a lease; None if the lease is free, or does not say."""
     if lease_state(folder, lease_id) is not LeaseState.HELD:
         return None
-    said = next(iter(_lines(folder, lease_id)), "").removeprefix(_HOLDER).strip()
-    return int(said) if _PID.fullmatch(said) else None
+    pid = next(iter(_read_lines(folder, lease_id)), "").removeprefix(_HOLDER).strip()
+    return int(pid) if _PID.fullmatch(pid) else None
 
 
 def forget(folder: str, lease_id: str) -> None:
@@ -171,7 +171,7 @@ def _wait_for(descriptor: int, path: str, timeout_s: float) -> None:
             return
 
 
-def _lease_ids(folder: str) -> list[str]:
+def _list_lease_ids(folder: str) -> list[str]:
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
@@ -180,7 +180,7 @@ def _lease_ids(folder: str) -> list[str]:
     return [lease_id for lease_id in ids if is_lease_id(lease_id)]
 
 
-def _lines(folder: str, lease_id: str) -> list[str]:
+def _read_lines(folder: str, lease_id: str) -> list[str]:
     """Reads the lines of a lease; none if it is gone or cannot be read."""
     try:
         descriptor = os.open(_lease_path(folder, lease_id), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

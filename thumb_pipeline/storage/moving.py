@@ -43,7 +43,7 @@ def is_unchanged(path: bytes, n_bytes: int, mtime: int) -> bool:
 def is_movable(source: bytes, target: bytes) -> bool:
     """Whether a rename can move a file to `target`: both are on one file system. A missing folder will be made."""
     try:
-        return os.lstat(source).st_dev == os.stat(_nearest(os.path.dirname(target))).st_dev
+        return os.lstat(source).st_dev == os.stat(_find_existing(os.path.dirname(target))).st_dev
     except OSError:
         return False
 
@@ -68,7 +68,7 @@ def move(source: bytes, target: bytes, guard: FramesGuard) -> bool:
     """
     try:
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        with _opened(os.path.dirname(source)) as here, _opened(os.path.dirname(target)) as there:
+        with _open_folder(os.path.dirname(source)) as here, _open_folder(os.path.dirname(target)) as there:
             guard.admit(here, os.path.dirname(source))
             guard.admit(there, os.path.dirname(target))
             _rename(here, os.path.basename(source), there, os.path.basename(target))
@@ -109,7 +109,7 @@ def _rename_or_refuse(here: int, source: bytes, there: int, target: bytes) -> No
 
 
 @contextmanager
-def _opened(folder: bytes) -> Iterator[int]:
+def _open_folder(folder: bytes) -> Iterator[int]:
     """Holds a folder open: a change of its path meanwhile redirects nothing."""
     with ExitStack() as held:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -117,7 +117,7 @@ def _opened(folder: bytes) -> Iterator[int]:
         yield descriptor
 
 
-def _nearest(folder: bytes) -> bytes:
+def _find_existing(folder: bytes) -> bytes:
     """The folder, or the nearest one above it that exists."""
     while not os.path.lexists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)

@@ -78,7 +78,7 @@ def claim(address: "URL", mine: Claim) -> Claim:
     Raises:
         DatabaseUnusable: it cannot be reached, or this user may not create tables in it.
     """
-    return _in_transaction(address, [(_TABLE, {}), (_TAKE, asdict(mine))])
+    return _run_transaction(address, [(_TABLE, {}), (_TAKE, asdict(mine))])
 
 
 def move_claim(address: "URL", mine: Claim) -> None:
@@ -87,10 +87,10 @@ def move_claim(address: "URL", mine: Claim) -> None:
     Raises:
         DatabaseUnusable: it cannot be reached.
     """
-    _in_transaction(address, [(_MOVE, asdict(mine))])
+    _run_transaction(address, [(_MOVE, asdict(mine))])
 
 
-def _in_transaction(address: "URL", statements: list[tuple[str, dict[str, str]]]) -> Claim:
+def _run_transaction(address: "URL", statements: list[tuple[str, dict[str, str]]]) -> Claim:
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
@@ -110,5 +110,5 @@ def _in_transaction(address: "URL", statements: list[tuple[str, dict[str, str]]]
 
 def reason(error: BaseException, address: "URL") -> str:
     """What the server or its driver said, on one line, without the password."""
-    said = " ".join(str(getattr(error, "orig", None) or error).split())
-    return said.replace(address.password, "***") if address.password else said
+    message = " ".join(str(getattr(error, "orig", None) or error).split())
+    return message.replace(address.password, "***") if address.password else message

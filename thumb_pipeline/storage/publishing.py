@@ -111,10 +111,10 @@ def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
         CannotWrite: the disk does not take it.
     """
     folder = os.path.dirname(target)
-    unborn = inside(folder, os.fsencode(temporary_name(writer)))
-    publish(unborn, data, writer=writer, durable=True)
+    unfinished = inside(folder, os.fsencode(temporary_name(writer)))
+    publish(unfinished, data, writer=writer, durable=True)
     try:
-        os.link(unborn, target)
+        os.link(unfinished, target)
         sync_folder(folder)
     except FileExistsError:
         return False
@@ -123,10 +123,10 @@ def publish_new(target: bytes, data: bytes, *, writer: str) -> bool:
             raise cannot_write(names.to_text(target), error) from error
         if os.path.lexists(target):
             return False
-        os.replace(unborn, target)
+        os.replace(unfinished, target)
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(unborn)
+            os.unlink(unfinished)
     return True
 
 

@@ -104,7 +104,7 @@ def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | Non
     stopping.look()
     try:
         before = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        reason = _unlike(before, n_bytes, mtime)
+        reason = _mismatch(before, n_bytes, mtime)
         if reason is not None:
             return reason
         if trash is None:
@@ -112,7 +112,7 @@ def take(name: bytes, n_bytes: int, mtime: int, *, folder: int, trash: int | Non
             return None
         rename_new(name, folder, trash)
         after = os.stat(name, dir_fd=trash, follow_symlinks=False)
-        if after.st_ino == before.st_ino and _unlike(after, n_bytes, mtime) is None:
+        if after.st_ino == before.st_ino and _mismatch(after, n_bytes, mtime) is None:
             return None
         rename_new(name, trash, folder)  # replaced between the check and the move: the new file goes back
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def remove_seen(name: bytes, seen: os.stat_result, *, folder: int) -> bool:
     """
     try:
         now = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        if not os.path.samestat(now, seen) or _unlike(now, seen.st_size, mtime_ns(seen)) is not None:
+        if not os.path.samestat(now, seen) or _mismatch(now, seen.st_size, mtime_ns(seen)) is not None:
             return False
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
@@ -298,7 +298,7 @@ def usage(path: str) -> tuple[int, int]:
     return n_files, n_bytes
 
 
-def _unlike(status: os.stat_result, n_bytes: int, mtime: int) -> KeptReason | None:
+def _mismatch(status: os.stat_result, n_bytes: int, mtime: int) -> KeptReason | None:
     if not stat.S_ISREG(status.st_mode):
         return KeptReason.NOT_A_FILE
     return None if (status.st_size, mtime_ns(status)) == (n_bytes, mtime) else KeptReason.CHANGED

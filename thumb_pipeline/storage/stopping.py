@@ -28,7 +28,7 @@ class Stopped(KeyboardInterrupt):
         super().__init__("stopped; what was finished is kept")
 
 
-class _Asked:
+class _StopState:
     """Whether this process was asked to stop, since when, and whether it is recording what it did."""
 
     def __init__(self) -> None:
@@ -41,20 +41,20 @@ class _Asked:
         return 0.0 if self.at_s is None else time.monotonic() - self.at_s
 
 
-_asked = _Asked()
+_state = _StopState()
 
 
 @contextlib.contextmanager
 def orderly() -> Iterator[None]:
     """Encloses a run in this process; only within the block does `listen` take over the signals."""
-    _asked.n_runs += 1
+    _state.n_runs += 1
     try:
         yield
     finally:
-        _asked.n_runs -= 1
-        if not _asked.n_runs:
-            _asked.is_over.set()
-            _asked.at_s, _asked.is_over = None, threading.Event()
+        _state.n_runs -= 1
+        if not _state.n_runs:
+            _state.is_over.set()
+            _state.at_s, _state.is_over = None, threading.Event()
 
 
 def listen() -> None:
@@ -63,7 +63,7 @@ def listen() -> None:
     Raises:
         Stopped: a stop was requested already.
     """
-    if not _asked.n_runs or threading.current_thread() is not threading.main_thread():
+    if not _state.n_runs or threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _hear)
@@ -76,37 +76,37 @@ def look() -> None:
     Raises:
         Stopped: it was.
     """
-    if _asked.at_s is not None and _is_due(0.0):
+    if _state.at_s is not None and _is_due(0.0):
         raise Stopped
 
 
 def asked_for_s() -> float | None:
     """Seconds since a stop was requested; None if none was."""
-    return None if _asked.at_s is None else _asked.for_s()
+    return None if _state.at_s is None else _state.for_s()
 
 
 @contextlib.contextmanager
 def finishing() -> Iterator[None]:
     """Encloses the recording of results; a stop waits for the end of the block, but not for ever."""
-    _asked.n_finishing += 1
+    _state.n_finishing += 1
     try:
         yield
     finally:
-        _asked.n_finishing -= 1
+        _state.n_finishing -= 1
 
 
 def _hear(_number: int, _frame: FrameType | None) -> None:
-    if _asked.at_s is None:
-        _asked.at_s = time.monotonic()
+    if _state.at_s is None:
+        _state.at_s = time.monotonic()
         main = threading.main_thread().ident
-        threading.Thread(target=_insist, args=(main, _asked.is_over), daemon=True, name="stopping").start()
+        threading.Thread(target=_insist, args=(main, _state.is_over), daemon=True, name="stopping").start()
     elif _is_due(_INSIST_AFTER_S):
         raise Stopped
 
 
 def _is_due(after_s: float) -> bool:
     """Whether the work may be interrupted now."""
-    return _asked.for_s() >= (_FINISH_WITHIN_S if _asked.n_finishing else after_s)
+    return _state.for_s() >= (_FINISH_WITHIN_S if _state.n_finishing else after_s)
 
 
 def _insist(main: int, is_over: threading.Event) -> None:

@@ -102,7 +102,7 @@ def test_thousands_of_timelapses_are_not_looked_for_at_every_publication(
 ) -> None:
     guard, looked = FramesGuard(two.library.cameras), []
     monkeypatch.setattr(
-        "thumb_pipeline.storage.frames_guard._found_below", lambda cameras: looked.append(cameras) or []
+        "thumb_pipeline.storage.frames_guard._find_frames_folders", lambda cameras: looked.append(cameras) or []
     )
     for _ in range(100):
         for variant in ("thumbnail", "small"):

@@ -44,13 +44,13 @@ def _unknown_names(settings: Settings) -> Iterator[str]:
 
 
 def _unknown_variants(settings: Settings) -> Iterator[str]:
-    there_are = ", ".join(settings.variants)
+    known = ", ".join(settings.variants)
     for where, policy in _policies(settings):
         for key, names in (("variants", policy.variants or ()), ("retention", policy.retention)):
             for name in (name for name in names if name not in settings.variants):
-                yield f'{where}.{key} has "{name}": no such variant; there are {there_are}'
-        says = policy.small_generation_mode not in (None, Mode.ALL) or policy.purge_smalls_on_completion
-        if says and SMALL not in settings.variants:
+                yield f'{where}.{key} has "{name}": no such variant; there are {known}'
+        is_about_smalls = policy.small_generation_mode not in (None, Mode.ALL) or policy.purge_smalls_on_completion
+        if is_about_smalls and SMALL not in settings.variants:
             yield f'{where} speaks of smalls, and there is no variant "{SMALL}"; remove that line'
 
 

@@ -35,14 +35,14 @@ def _line(fault: Any) -> str:
     if kind == "value_error" and isinstance(value, dict):
         return f"{key}: {fault['ctx']['error']}"
     if kind == "extra_forbidden":
-        return f"{key} = {_shown(value)}: unknown key; {_nearest(place)}"
+        return f"{key} = {_shown(value)}: unknown key; {_advice_on_key(place)}"
     if kind == "missing":
         return f"{key}: is missing; add it"
-    reason = str(fault["ctx"]["error"]) if kind == "value_error" else _plain(fault)
+    reason = str(fault["ctx"]["error"]) if kind == "value_error" else _plain_message(fault)
     return f"{key} = {_shown(value)}: {reason}"
 
 
-def _plain(fault: Any) -> str:
+def _plain_message(fault: Any) -> str:
     message = str(fault["msg"])
     return message[0].lower() + message[1:] + "; correct the value"
 
@@ -51,7 +51,7 @@ def _shown(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
-def _nearest(place: tuple[str | int, ...]) -> str:
+def _advice_on_key(place: tuple[str | int, ...]) -> str:
     known = _known_keys(Settings, place[:-1])
     written = str(place[-1])
     begun = [name for name in known if name.startswith(written)]

@@ -54,19 +54,19 @@ def _eras(settings: Settings, layers: Sequence[PolicyTable], status: str, timezo
 
 def _rules(settings: Settings, layers: Sequence[PolicyTable], status: str) -> dict[str, Rule]:
     """The rule of each variant that some layers together ask for; the last layer that sets a key wins."""
-    said: dict[str, Any] = {"variants": tuple(settings.variants)}
+    values: dict[str, Any] = {"variants": tuple(settings.variants)}
     retention: dict[str, RetentionTable] = {}
     for table in layers:
-        said.update(table.model_dump(exclude={"retention", "since"}, exclude_none=True))
+        values.update(table.model_dump(exclude={"retention", "since"}, exclude_none=True))
         retention.update(table.retention)
-    if not said.get("generate_thumbnails", True):
+    if not values.get("generate_thumbnails", True):
         return {}
-    mode = said.get("small_generation_mode", Mode.ALL)
-    if status == "completed" and said.get("purge_smalls_on_completion"):
+    mode = values.get("small_generation_mode", Mode.ALL)
+    if status == "completed" and values.get("purge_smalls_on_completion"):
         mode = Mode.NONE
     return {
         name: Rule(mode=mode if name == SMALL else Mode.ALL, retention=_retention(retention.get(name)))
-        for name in said["variants"]
+        for name in values["variants"]
     }
 
 

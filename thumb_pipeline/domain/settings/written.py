@@ -67,32 +67,32 @@ def _variants(variants: dict[str, Any]) -> Iterator[str]:
     """The default recipes; only the first explains its keys."""
     for number, (name, table) in enumerate(variants.items()):
         yield from ("", f"[variants.{name}]")
-        yield from _keys(table, is_said=not number)
+        yield from _keys(table, is_explained=not number)
 
 
-def _keys(table: BaseModel, *, is_said: bool = True) -> Iterator[str]:
+def _keys(table: BaseModel, *, is_explained: bool = True) -> Iterator[str]:
     for name, value in table:
         if not isinstance(value, BaseModel | dict):
-            yield from _key(name, value, type(table).model_fields[name], is_said=is_said)
+            yield from _key(name, value, type(table).model_fields[name], is_explained=is_explained)
 
 
-def _key(name: str, value: Any, field: FieldInfo, *, is_said: bool = True) -> Iterator[str]:
-    if is_said:
+def _key(name: str, value: Any, field: FieldInfo, *, is_explained: bool = True) -> Iterator[str]:
+    if is_explained:
         yield from _comment(str(field.description))
     if value is not None:
         yield f"{name} = {toml_value(value)}"
-    elif is_said:
-        yield f"# {name} = {_shown(field)}"
+    elif is_explained:
+        yield f"# {name} = {_example_value(field)}"
 
 
 def _example(model: type[BaseModel]) -> Iterator[str]:
     """One line a key."""
     for name, field in model.model_fields.items():
         if field.examples:
-            yield f"# {name} = {_shown(field)}  # {field.description}"
+            yield f"# {name} = {_example_value(field)}  # {field.description}"
 
 
-def _shown(field: FieldInfo) -> str:
+def _example_value(field: FieldInfo) -> str:
     [example] = field.examples or [None]
     return toml_value(example)
 
