@@ -277,7 +277,7 @@ class Table:
         batch = pl.concat(parts)
         fault = soundness.fault_in(batch, self.schema, key, removed=REMOVED)
         if fault is not None:
-            raise SliceDamaged(f"{self._folder(key)} is not given rows that cannot be: {fault}; nothing was recorded")
+            raise SliceDamaged(f"{self._folder(key)} cannot take impossible rows: {fault}; nothing was recorded")
         return batch
 
     def _add(self, key: str, files: list[_File], batch: pl.DataFrame) -> None:
@@ -289,7 +289,7 @@ class Table:
             return
         folder, number = self._folder(key), max((file.last for file in files), default=0) + 1
         if number > _LAST:
-            raise SliceDamaged(f"{files[-1].path} bears a number that no merge has; delete it, or its folder")
+            raise SliceDamaged(f"{files[-1].path} has a number too high for a merge; delete it, or its folder")
         batch = batch.with_columns(pl.lit(number, pl.Int64).alias(SEQUENCE))
         with self._diagnose_errors(files):
             first, rows = self._fold(files, batch, number)

@@ -53,11 +53,11 @@ def _questions(schema: TableSchema, removed: str | None) -> list[pl.Expr]:
     wrong |= {f"{name} is empty": pl.col(name).is_null() & is_row for name in schema.always}
     for name, words in schema.words.items():
         known = sorted(map(str, words))  # given members of an enumeration, Polars would make an Enum type of them
-        wrong[f"{name} is none of {', '.join(known)}"] = ~pl.col(name).is_in(known) & is_row
+        wrong[f"{name} is not one of {', '.join(known)}"] = ~pl.col(name).is_in(known) & is_row
     for name, kind in schema.columns.items():
         cannot_be = _wrong_in(pl.col(name), name, kind, schema)
         if cannot_be is not None:
-            wrong[f"{name} cannot be that"] = cannot_be
+            wrong[f"{name} has an impossible value"] = cannot_be
     names = [_is_unusual(name) for name in (*_NAMES, *_PATHS) if name in schema.columns]
     wrong |= {_UNUSUAL: pl.any_horizontal(names)} if names else {}
     return [is_wrong.any().alias(what) for what, is_wrong in wrong.items()]
@@ -102,8 +102,8 @@ def _fault_in_names(rows: pl.DataFrame, schema: TableSchema, *, has_keys: bool) 
                 last = split_variant_path(text)[1] if name in _PATHS else text
                 is_too_long = len(to_bytes(last)) > MAX_NAME_BYTES
             except ValueError:
-                return f"{name} is no name of a file"
+                return f"{name} is not the name of a file"
             if is_too_long:
                 return f"{name} is too long a name"
     are_keys = all(map(is_key, rows["timelapse"].unique())) if has_keys else True
-    return None if are_keys else "timelapse is no key of one"
+    return None if are_keys else "timelapse is not the key of a timelapse"

@@ -126,9 +126,9 @@ def _vet_whole(path: str, schema: TableSchema, key: str) -> None:
     if fault is None and (rows[SEQUENCE].null_count() or rows[REMOVED].null_count()):
         fault = f"{SEQUENCE} or {REMOVED} is empty"
     if fault is None and standing.to_series().n_unique() < standing.height:
-        fault = "a key stands in two of them"
+        fault = "two of them have the same key"
     if fault is not None:
-        raise _damage(path, f"it holds rows that cannot be: {fault}")
+        raise _damage(path, f"it holds impossible rows: {fault}")
 
 
 def _read(path: str) -> "pa.Table":

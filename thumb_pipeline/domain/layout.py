@@ -74,7 +74,7 @@ def split_variant_path(path: str) -> tuple[str, str]:
     folder, _, name = path.partition("/")
     is_plain = all(part not in ("", ".", "..") and "\0" not in part for part in (folder, name))
     if not is_plain or "/" in name or folder.casefold() in RESERVED_FOLDERS:
-        raise ValueError(f"{path!r} is no path of a variant: name it as folder/file, and not in frames/")
+        raise ValueError(f"{path!r} is not the path of a variant: name it as folder/file, and not in frames/")
     return folder, name
 
 

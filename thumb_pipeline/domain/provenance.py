@@ -55,7 +55,7 @@ class Provenance:
     def __post_init__(self) -> None:
         for name, is_sound in _FORMS.items():
             if not is_sound(getattr(self, name)):
-                raise ValueError(f"no provenance has such a {name}")
+                raise ValueError(f"{name} is not valid in a provenance")
 
     def to_text(self) -> str:
         """The note as one line of ASCII that starts with `MAGIC`."""

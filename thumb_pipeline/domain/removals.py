@@ -38,7 +38,7 @@ KEPT_MEANING = {
     KeptReason.FRAMES: "in the folder of the sources",
     KeptReason.EXPECTED: "expected again",
     KeptReason.UNAVAILABLE: "in timelapses that cannot be listed as in the report: check the disk and its mount",
-    KeptReason.OCCUPIED: "in the way of another file, which is never replaced",
+    KeptReason.OCCUPIED: "blocked by another file, which is never replaced",
     KeptReason.NOT_MOVABLE: "refused by the file system: check permissions, space, the disk, and how long the path is",
 }
 """The reasons in words that follow a number of files."""

@@ -184,13 +184,13 @@ def decide(
     reason = ""
     retry_at_s = cursor.asked_at_s + RETRY_AFTER_S[min(cursor.attempts, len(RETRY_AFTER_S)) - 1]
     if in_flight.is_attended:
-        reason = "a run attends to new captures" + _warning_of_lost(gone - known.forgotten)
+        reason = "a run is already handling new captures" + _warning_of_lost(gone - known.forgotten)
     elif on_disk.n_waiting == 0 and not keep_warm:
         reason = "nothing new" + _warning_of_lost(gone - known.forgotten)
     elif cursor.attempts and cursor.asked_at_s <= now_s < retry_at_s:
         reason = (
-            f"{cursor.attempts} runs were asked for and have not got to their end (look at them under Runs); "
-            f"the next is asked for in {retry_at_s - now_s:.0f} s"
+            f"runs requested that have not finished: {cursor.attempts} (look at them under Runs); "
+            f"the next is requested in {retry_at_s - now_s:.0f} s"
         )
     return Decision(
         add=sorted(on_disk.timelapses - known.partitions),

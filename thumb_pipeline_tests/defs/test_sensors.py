@@ -214,7 +214,7 @@ def test_beside_a_run_for_new_captures_partitions_are_told_of_and_retired_too(
     (done_library.root / "cameras").rename(done_library.root / "elsewhere")
     result = tick(done_library, instance)
     assert partition_changes(result) == [("Del", ["camera-9/timelapse-9"])]
-    assert f"attends to new captures; 1 known timelapse not on the disk ({KEY})" in str(result.skip_reason)
+    assert f"already handling new captures; 1 known timelapse not on the disk ({KEY})" in str(result.skip_reason)
 
 
 def test_a_folder_that_cannot_be_read_is_named_in_the_reason(

@@ -51,7 +51,7 @@ def _unknown_variants(settings: Settings) -> Iterator[str]:
                 yield f'{where}.{key} has "{name}": no such variant; there are {known}'
         is_about_smalls = policy.small_generation_mode not in (None, Mode.ALL) or policy.purge_smalls_on_completion
         if is_about_smalls and SMALL not in settings.variants:
-            yield f'{where} speaks of smalls, and there is no variant "{SMALL}"; remove that line'
+            yield f'{where} is about smalls, but there is no variant "{SMALL}"; remove that line'
 
 
 def _policies(settings: Settings) -> Iterator[tuple[str, PolicyTable]]:

@@ -154,7 +154,7 @@ class CapturesTable(Table):
     keep_warm: bool = Field(
         default=True,
         strict=True,
-        description="whether their run stays without them (190 MB): the next capture need not wait for its start",
+        description="whether the run stays when its workers end (190 MB): the next capture need not wait for a run",
     )
 
 

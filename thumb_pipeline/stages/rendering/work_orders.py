@@ -279,7 +279,7 @@ def _rows(library: Library, order_id: str, *, where: pl.Expr | None = None) -> p
         raise SliceDamaged(f"{damaged}; delete {path}, then repeat: what it planned is planned afresh") from damaged
     fault = soundness.fault_in(rows, PLAN, None, removed=None)
     if fault is not None:
-        raise SliceDamaged(f"{path} holds rows that cannot be ({fault}); delete it, then repeat")
+        raise SliceDamaged(f"{path} holds impossible rows ({fault}); delete it, then repeat")
     return rows
 
 

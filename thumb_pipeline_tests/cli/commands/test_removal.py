@@ -94,7 +94,7 @@ def test_what_is_kept_is_exit_code_1_with_the_reason(library: Archive, run: Run)
     (folder / "timelapse-1_small_20250422_000000.jpg").write_bytes(b"in the way")
     back = run("restore", "--library", library.root, done.json["run_id"], "--json")
     assert (back.code, back.json["restored"], back.json["kept"]) == (1, 1, 1)
-    assert "1 file kept: in the way of another file" in back.err
+    assert "1 file kept: blocked by another file" in back.err
 
 
 def test_a_purge_needs_a_yes_where_there_is_no_terminal(library: Archive, run: Run) -> None:
