@@ -114,7 +114,7 @@ def test_no_run_is_asked_for_while_one_is_under_way(archive: Archive, instance: 
     instance.create_run_for_job(new_captures, status=dg.DagsterRunStatus.STARTING)
     result = tick(archive, instance)
     assert not result.run_requests
-    assert "attends" in str(result.skip_reason)
+    assert "already handling" in str(result.skip_reason)
 
 
 def test_a_run_is_asked_for_before_anything_is_new_and_kept_warm(
