@@ -1,6 +1,6 @@
 """Decides from which picture each size is made, so that a source is decoded and shrunk as little as possible.
 
-Pure arithmetic on sizes: the pixels are moved by the steps.
+Pure arithmetic on sizes; the steps resample the pixels.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from thumb_pipeline.domain.geometry import Size
 
 LEAST_RATIO = 1.5
-"""A size is made from a larger one only if that is this much larger: two resamplings close together blur."""
+"""How many times larger a parent must be, on each side: two resamplings close together blur."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +21,11 @@ class Link:
 
 
 def chain(sizes: Iterable[Size], source: Size) -> tuple[Link, ...]:
-    """The links in the order to make them: largest first, each from the smallest that is enough larger.
+    """The links in the order to make them: largest first, each from the smallest parent that is enough larger.
 
     Args:
         sizes: upright sizes that show the whole picture.
-        source: upright size of the source; a size beyond it is enlarged and no parent for others.
+        source: upright size of the source; a larger size is enlarged, so no other size is made from it.
     """
     ordered = sorted(set(sizes), key=lambda size: (size[0] * size[1], size), reverse=True)
     links: list[Link] = []
@@ -40,5 +40,5 @@ def _covers(outer: Size, inner: Size) -> bool:
 
 
 def _is_enough_larger(parent: Size, size: Size) -> bool:
-    # A side of one pixel cannot shrink: extreme shapes count with their long side.
+    # A side of one pixel cannot shrink, so only the long side of an extreme shape counts.
     return all(ours >= LEAST_RATIO * theirs or ours == theirs == 1 for ours, theirs in zip(parent, size, strict=True))

@@ -1,7 +1,7 @@
-"""Turns what decoders and encoders complain about into values of the closed list of failures.
+"""Turns the errors of decoders and encoders into values of the closed list of failures.
 
-Here is which exceptions count as a complaint, and which reason fits. What a reason means to the pipeline lives in
-`domain.failures`; crashes and hangs of the process itself are noticed by whoever started it.
+This module decides which exceptions count as a complaint about the file, and which reason fits. What a reason means to
+the pipeline lives in `domain.failures`. The parent of the worker process notices its crashes and hangs.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ DECODER_COMPLAINTS: tuple[type[Exception], ...] = (
     TypeError,  # a tag has another type than its reader expects
     ArithmeticError,  # sizes beyond a C integer, rationals over zero
     AssertionError,  # plugins assert what a sound file guarantees
-    AttributeError,  # a plugin goes on with a part that was never read
+    AttributeError,  # a plugin uses a part that was never read
     RuntimeError,  # WebP and AVIF bindings; chains of directories that recurse too deep
     zlib.error,  # compressed profiles and text inside PNG
-    Image.DecompressionBombError,  # the second line behind our own limit
+    Image.DecompressionBombError,  # Pillow's limit, behind our own
 )
-"""What Pillow 13 raises on files that are not sound, found by cutting and flipping bytes of real ones."""
+"""What Pillow 13 raises on files that are not sound, found by cutting real files and flipping their bytes."""
 
 ENCODER_COMPLAINTS: tuple[type[Exception], ...] = (
     OSError,  # a codec reports an error
@@ -42,7 +42,7 @@ ENCODER_COMPLAINTS: tuple[type[Exception], ...] = (
 """What Pillow 13 raises on pictures that a format cannot hold."""
 
 _UNSUPPORTED_WORDS = ("cannot handle", "unknown pixel mode", "unsupported", "password")
-"""How decoders say that a sound file uses a part of its format they lack (12-bit JPEG, five channels, encryption)."""
+"""Decoders use these words when a sound file needs a feature they lack (12-bit JPEG, five channels, encryption)."""
 
 _TRUNCATION_WORDS = ("truncated", "but only got", "unexpected end", "not enough data", "premature")
 
@@ -57,7 +57,7 @@ class Refused(Exception):
 
 @contextlib.contextmanager
 def decoding(stream: BinaryIO, format_name: str) -> Iterator[None]:
-    """Turns every complaint of a decoder inside the block into `Refused`, with the decoder's own words."""
+    """Turns every error of a decoder inside the block into `Refused`, with the decoder's own words."""
     try:
         yield
     except MemoryError as error:
@@ -76,7 +76,7 @@ def _reason(error: Exception, stream: BinaryIO, format_name: str) -> FailureReas
     if isinstance(error, Image.DecompressionBombError):
         return FailureReason.TOO_LARGE
     if isinstance(error, OSError) and error.errno is not None:
-        # The system's own errors carry a number, a codec's complaints do not.
+        # The system's errors have a number, a codec's errors have none.
         return FailureReason.UNREADABLE
     text = str(error).lower()
     if "out of memory" in text:

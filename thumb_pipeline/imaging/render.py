@@ -1,8 +1,8 @@
-"""Renders one source into all its variants: the pipeline as a list of steps, and what holds it together.
+"""Renders one source into all its variants: the lists of steps, and the code that runs them.
 
-A bad picture comes back as a value, never as an exception. What each step does is in `steps`, which size is made from
-which in `chain`, the notes inside files in `variants.provenance`. Reading and publishing files, worker processes,
-deadlines and memory limits are the caller's.
+A bad picture is returned as a value, never raised as an exception. The steps are in `steps`, which size is made from
+which in `chain`, the notes inside files in `variants.provenance`. The caller reads and publishes files, and is
+responsible for worker processes, deadlines and memory limits.
 """
 
 import warnings
@@ -61,13 +61,13 @@ DECODE: tuple[Callable[[Source], None], ...] = (
     read_metadata,
     to_working_mode,
 )
-"""Once for each source, from its bytes to pixels."""
+"""The steps once for each source, from its bytes to pixels."""
 
 SHRINK: tuple[Callable[[Image.Image, ShrinkTask], Image.Image], ...] = (shrink, orient, to_srgb)
-"""Once for each size that is made from the decoded pixels; sizes made from those only shrink."""
+"""The steps once for each size that is made from the decoded pixels; one made from another size needs only `shrink`."""
 
 FINISH: tuple[Callable[[Image.Image, FinishTask], Image.Image], ...] = (crop, flatten, pad, strip_metadata)
-"""Once for each variant, before it is encoded and sealed."""
+"""The steps once for each variant, before it is encoded and sealed."""
 
 _FIRST_REDUCING_GAP = 3.0
 _NEXT_REDUCING_GAP = 2.0
@@ -90,13 +90,13 @@ def render(
         origin: what the variants' provenance says about the source.
         limits: how large the source may be.
         frame_at: which frame of a video to take.
-        admit: called between header and decoding with the pixels that will be held; may wait.
+        admit: called between header and decoding with the number of pixels that will be in memory; may wait.
 
     Returns:
-        The rendering, in which single variants may have failed, or the reason why the source cannot be decoded.
+        The rendering, in which single variants may have failed; or the failure, if the source cannot be decoded.
     """
     with warnings.catch_warnings():
-        # Pillow warns about metadata that is not read here; what matters about pixels it raises.
+        # Pillow warns about metadata, which is not read here; it raises an exception for what matters about pixels.
         warnings.simplefilter("ignore")
         source = Source(stream=stream, specs=specs, limits=limits, frame_at=frame_at, admit=admit)
         try:
@@ -137,7 +137,7 @@ def _hash_of_smallest(shrunk: dict[Size, Image.Image | Failure]) -> str | None:
 
 
 def _all_shrunk(source: Source, sizes: Iterable[Size]) -> dict[Size, Image.Image | Failure]:
-    """The whole picture at each size, or why it cannot have it."""
+    """The whole picture at each size, or the failure of that size."""
     shrunk: dict[Size, Image.Image | Failure] = {}
     for link in chain(sizes, source.upright_size):
         shrunk[link.size] = _shrunk(source, link, shrunk)

@@ -1,6 +1,6 @@
-"""The values that go into a rendering and come out of it; all of them travel between processes.
+"""The values that go into a rendering and come out of it.
 
-What a failure is lives in `domain.failures`; how the values come about in `render` and its steps.
+Failures are in `domain.failures`; `render` and its steps make these values.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from thumb_pipeline.domain.failures import Failure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What the caller knows about the source and the renderer does not: it goes into each variant's provenance.
+    """What only the caller knows about the source; it goes into each variant's provenance.
 
     Attributes:
         digest: first 32 hex digits of the SHA-256 of the source's bytes.
@@ -30,9 +30,9 @@ class Limits:
     """How large a picture may be; checked against its header, before anything is decoded.
 
     Attributes:
-        max_pixels: most pixels that are ever held decoded (4 bytes each). A JPEG counts with the size it is decoded
-            at, which is up to 64 times smaller than the size it is stored with.
-        max_source_pixels: most pixels a source may store even so: they still have to be read one by one.
+        max_pixels: most decoded pixels in memory (4 bytes each). A JPEG counts with the size it is decoded at, which
+            has up to 64 times fewer pixels than the stored one.
+        max_source_pixels: most pixels a source may store, even if fewer are decoded: the decoder still reads them all.
     """
 
     max_pixels: int = 150_000_000
@@ -44,14 +44,14 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """What decoding taught about a source.
+    """What is known of a source once it is decoded.
 
     Attributes:
         format: the name of the format, by content (JPEG, MPO, PNG, HEIF, video (Matroska), …).
-        width_px: width of the upright picture; of a PDF page, in points.
+        width_px: width of the upright picture; in points for a PDF page.
         height_px: height of the upright picture.
         exif_captured_at: `YYYY-MM-DDTHH:MM:SS`, with `+HH:MM` where the camera recorded its offset from UTC.
-        frame_at: the moment that its frame was chosen by, of a video; None for all others.
+        frame_at: for a video, the setting its frame was chosen by; None for all others.
         thumb_hash: ThumbHash of the smallest variant that shows the whole picture, in base64; None if none was made.
     """
 
@@ -75,7 +75,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendering:
-    """A source that could be decoded, and what became of each variant, in the order of the specs."""
+    """A decoded source, and a picture or a failure for each variant, in the order of the specs."""
 
     source: SourceFacts
     pictures: tuple[Picture | Failure, ...]

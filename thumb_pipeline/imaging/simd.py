@@ -1,8 +1,8 @@
-"""Resampling with the processor's vector instructions, for gray and RGB pictures, where a wheel for it is installed.
+"""Resampling with the processor's vector instructions, for gray and RGB pictures, if the wheel for it is installed.
 
 The wheel does the same convolution as Pillow, up to rounding, in a quarter of the time. It reads and writes Pillow's
-pixels in place, so it is tried on a small picture first: should another version of Pillow lay out its memory otherwise,
-Pillow resamples alone. Which pictures take this way is decided in `steps.shrink`.
+pixels in place, so it is tried on a small picture first: if another version of Pillow lays out its memory differently,
+Pillow does all resampling. `steps.shrink` decides which pictures are resampled here.
 """
 
 import functools
@@ -17,18 +17,18 @@ Resample = Callable[[Image.Image, Size, Region], Image.Image]
 _MODES = frozenset({"L", "RGB"})
 
 _MOST_REDUCTION = 8
-"""Its weights have 16 bits, of which little is left when hundreds of pixels make one: reducing a photo by 8 the mean
-difference to Pillow is 0.6 of 255, by 64 it is 1.3."""
+"""The wheel's weights have 16 bits, which is too coarse when hundreds of pixels make one. The mean difference to Pillow
+is 0.6 of 255 when a photo is reduced by 8, and 1.3 when it is reduced by 64."""
 
 _MOST_DEVIATION = 1.0
-"""Mean difference to Pillow, in 255ths, that rounding explains: it is 0.3 on photos."""
+"""Largest mean difference to Pillow, in 255ths, that counts as rounding; on photos it is 0.3."""
 
 
 @functools.cache
 def simd_resampler() -> Resample | None:
-    """Lanczos resampling of one region to one size; None where there is none that can be trusted.
+    """Lanczos resampling of one region to one size; None if no wheel is installed or its result differs from Pillow's.
 
-    To be called only where `is_exact_enough`.
+    The resampler may be called only where `is_exact_enough` holds.
     """
     try:
         from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer
@@ -47,7 +47,7 @@ def simd_resampler() -> Resample | None:
 
 
 def is_exact_enough(mode: str, size: Size, region: Region) -> bool:
-    """Whether vector instructions give what Pillow gives, up to rounding, for a picture of a mode."""
+    """Whether vector instructions give the same result as Pillow, up to rounding, for this mode and reduction."""
     left, top, right, bottom = region
     return mode in _MODES and max((right - left) / size[0], (bottom - top) / size[1]) <= _MOST_REDUCTION
 

@@ -1,4 +1,4 @@
-"""What everything in the pictures of the demo is drawn with: mixed colours, gradients, lights, soft noise."""
+"""Drawing tools for the pictures of the demo: mixed colours, gradients, lights, soft noise."""
 
 import functools
 import math
@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 
 def mixed(one: Color, other: Color, share: float) -> Color:
-    """The colour that has come that share of the way from one to the other."""
+    """The colour between two others; `share` 0 is the one, 1 the other."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
@@ -30,7 +30,7 @@ def gradient(colors: Sequence[Color], filled: Size, size: Size) -> Image.Image:
 def paste_glow(
     picture: Image.Image, center: Point, diameter: int, color: Color, strength: float, falloff: float
 ) -> None:
-    """Lighten around a point; `strength` is the share of `color` in the middle, `falloff` the exponent outwards."""
+    """Lightens around a point; `strength` is the share of `color` in the middle, `falloff` the exponent outwards."""
     mask = _glow(round(strength * 100), round(falloff * 10)).resize((diameter, diameter), Image.Resampling.BILINEAR)
     picture.paste(color, (round(center[0] - diameter / 2), round(center[1] - diameter / 2)), mask)
 
@@ -43,7 +43,7 @@ def _glow(percent: int, falloff_tenths: int) -> Image.Image:
 
 
 def paste_disc(picture: Image.Image, center: Point, radius: float, color: Color, shadow: float = 0.0) -> None:
-    """A round light; with `shadow`, a crescent from which that share is missing."""
+    """Draws a round light; `shadow` is the share that is missing, which leaves a crescent."""
     scale, side = 4, math.ceil(radius) * 2 + 2
     mask = Image.new("L", (side * scale, side * scale))
     draw = ImageDraw.Draw(mask)

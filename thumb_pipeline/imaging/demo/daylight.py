@@ -1,6 +1,6 @@
-"""The colours of a day, for the pictures of the demo: sky, clouds, and the light that the land gets.
+"""The colours of a day, for the pictures of the demo: sky, clouds, and the light on the land.
 
-What is drawn with them is in `sky` and `scenery`.
+`sky` and `scenery` draw with them.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def light_at(day_fraction: float) -> Light:
 
 
 def lit(color: Color, light: Light) -> Color:
-    """What a thing of that colour looks like in this light."""
+    """How something of this colour looks in this light."""
     red, green, blue = (part * by // 255 for part, by in zip(color, light.land, strict=True))
     return red, green, blue
 

@@ -1,6 +1,6 @@
 """The landscapes below the demo's sky: hills in the haze, and in front a village, a forest or a lake.
 
-Everything is drawn onto the picture it is given; the light on it comes from `daylight`.
+The functions draw onto the picture they are given; the colours of the light come from `daylight`.
 """
 
 import functools

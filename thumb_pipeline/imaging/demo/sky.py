@@ -1,9 +1,9 @@
 """Draws the frames of the demo: a sky over a landscape, at any time of a day.
 
-A picture follows from time of day, size and seed alone, so that the demo library is the same everywhere. The seed
-decides the ridges, the clouds and what stands in front. Everything is drawn at half the size and enlarged: a frame
-costs some 30 ms, and soft edges under a little grain look more like a camera than sharp ones. Which frames the demo
-has and what they are called is in `stages.demo`; nothing here takes part in making thumbnails.
+A picture depends on time of day, size and seed alone, so the demo library is the same everywhere. The seed decides the
+ridges, the clouds and the foreground. Everything is drawn at half the size and enlarged: a frame costs some 30 ms, and
+soft edges under a little grain look more like a camera than sharp ones. Which frames the demo has, and their names, is
+in `stages.demo`; nothing here takes part in making thumbnails.
 """
 
 import functools
@@ -23,7 +23,7 @@ _HORIZON = 0.66
 """Height of the horizon, as a share of the picture from the top."""
 
 _LEAST_SIDE_PX = 16
-"""Below this, meadows and mist would have no row of their own."""
+"""Below this, meadows and mist would be less than one row of pixels high."""
 
 _SUNRISE, _SUNSET = 0.25, 0.765
 _MOONRISE, _MOONSET = 0.81, 1.21
@@ -46,9 +46,9 @@ def draw_sky(day_fraction: float, *, size: Size, seed: int) -> Image.Image:
     """The upright picture at a time of day.
 
     Args:
-        day_fraction: 0 is midnight, 0.5 noon; on whole days the same returns, with other clouds.
+        day_fraction: 0 is midnight, 0.5 noon; 1 and more are later days, which differ only in their clouds and grain.
         size: upright width and height in pixels.
-        seed: the place; equal seeds give equal pictures.
+        seed: decides the place; equal seeds give equal pictures.
     """
     return _enlarged(_landscape(day_fraction, size, seed), size, day_fraction).convert("RGB")
 
@@ -70,7 +70,7 @@ def sky_jpeg(
         seed: as for `draw_sky`.
         orientation: EXIF orientation, 1 to 8, under which the picture is stored; applying it makes it upright.
         quality: JPEG quality.
-        captured_at: the camera's local time for EXIF DateTimeOriginal; without it EXIF tells no time.
+        captured_at: the camera's local time for EXIF DateTimeOriginal; without it EXIF has no time.
     """
     picture = _enlarged(_landscape(day_fraction, size, seed), size, day_fraction)
     exif = Image.Exif()
@@ -98,7 +98,7 @@ def _landscape(day_fraction: float, size: Size, seed: int) -> Image.Image:
 
 
 def _enlarged(half: Image.Image, size: Size, day_fraction: float) -> Image.Image:
-    """The finished picture in YCbCr, as JPEG stores it: only brightness is worth a good filter and grain."""
+    """The finished picture in YCbCr, as JPEG stores it; only the brightness gets a good filter and grain."""
     luma, blue, red = half.convert("YCbCr").split()
     grainy = _with_grain(luma.resize(size, Image.Resampling.BICUBIC), day_fraction)
     return Image.merge("YCbCr", (grainy, *(part.resize(size, Image.Resampling.NEAREST) for part in (blue, red))))
@@ -113,7 +113,7 @@ def _draw_stars(picture: Image.Image, light: Light, day_fraction: float, seed: i
     turned = day_fraction % 1.0 * 0.9
     for x, y, strength in _stars(seed):
         place = ((x + turned) % 1.0 * width, y * height * _HORIZON)
-        # Near the horizon the air swallows the faint ones.
+        # Near the horizon haze dims the stars.
         draw.point(place, fill=round(strength * light.stars * (1.0 - y * y)))
         if strength > 0.93:
             draw.point((place[0] + 1, place[1]), fill=round(strength * light.stars * (1.0 - y * y)))
@@ -127,7 +127,7 @@ def _stars(seed: int) -> tuple[tuple[float, float, float], ...]:
 
 
 def _on_arc(share: float, height: float) -> Point:
-    """Where something stands that crosses the sky; shares of width and height."""
+    """The place of sun or moon on its way across the sky; shares of width and height."""
     return 0.06 + 0.88 * share, _HORIZON + 0.03 - height * math.sin(math.pi * share)
 
 
@@ -158,7 +158,7 @@ def _draw_moon(picture: Image.Image, at: float) -> None:
 
 
 def _draw_clouds(picture: Image.Image, light: Light, day_fraction: float, seed: int) -> None:
-    """Two fields of soft noise that drift at different speeds; where their sum is high, there is a cloud."""
+    """Adds two fields of soft noise that drift at different speeds; where the sum is high, there is a cloud."""
     width, height = picture.size
     seen = (240, 112)
     drift = day_fraction * 4.37
@@ -174,7 +174,7 @@ _CLOUD_COVER = [round(225 * min(1.0, max(0.0, (value - 132) / 52)) ** 1.3) for v
 
 
 def _cloud_field(seed: int, drift: float, size: Size) -> Image.Image:
-    """The part of a cloud field now overhead, seen from below: wide above, flat towards the horizon."""
+    """The part of a cloud field that is overhead now, seen from below: wide above, flat towards the horizon."""
     tile = soft_noise(seed)
     side = tile.width // 2
     left = drift % 1.0 * side
@@ -184,7 +184,7 @@ def _cloud_field(seed: int, drift: float, size: Size) -> Image.Image:
 
 
 def _with_grain(luma: Image.Image, day_fraction: float) -> Image.Image:
-    """Sensor noise, without which the files would be a tenth of a camera's; stronger in the dark, as the gain is."""
+    """Adds sensor noise, stronger in the dark, as the gain is; without it files would be a tenth of a camera's."""
     chance = random.Random(f"grain {day_fraction}")  # noqa: S311 - a picture, not a secret
     width, height = luma.size
     is_day = _SUNRISE < day_fraction % 1.0 < _SUNSET
@@ -195,7 +195,7 @@ def _with_grain(luma: Image.Image, day_fraction: float) -> Image.Image:
 
 @functools.lru_cache(maxsize=4)
 def _grain_tile(side: int, sigma: int) -> Image.Image:
-    # Pillow's own effect_noise draws from the C library's generator and differs from call to call.
+    # Pillow's own effect_noise uses the C library's generator, so each call gives another result.
     even = Image.frombytes("L", (side, side), random.Random("grain").randbytes(side * side))  # noqa: S311
     normal = NormalDist(128, sigma)
     return even.point([round(normal.inv_cdf((value + 0.5) / 256)) for value in range(256)])

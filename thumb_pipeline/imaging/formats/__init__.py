@@ -1,1 +1,1 @@
-"""What a file is, by its bytes: its format, the tags in it, whether it ends too early."""
+"""What a file's bytes say: its format, the tags in it, whether it ends too early."""

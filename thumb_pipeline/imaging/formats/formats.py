@@ -1,6 +1,6 @@
-"""Which format a file has, judged by its first bytes alone, and whether its container ends before it should.
+"""Recognises a file's format by its first bytes, and whether its container ends too early.
 
-The allow-list of formats that are decoded is here, with the signatures of those that are recognised in order to say
+The allow-list of formats that are decoded is here. Other formats have a signature here too, so that the message is
 "not supported" instead of "not a picture". A file's name plays no part. Decoding lives in `sources`.
 """
 
@@ -13,7 +13,8 @@ HEAD_N_BYTES = 1024
 _TAIL_N_BYTES = 65_536
 
 SUPPORTED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PSD", "ICO", "CUR", "PPM", "TGA")
-"""Formats that Pillow decodes, by its names; MPO is JPEG until its index is read. Others are in `sources.by_format`."""
+"""Formats that Pillow decodes, by its names; MPO counts as JPEG until its index is read. Other libraries' formats are
+in `sources.by_format`."""
 
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -77,7 +78,7 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 _TIFF_PLACES = (273, 279, 324, 325)  # offsets and lengths of strips, then of tiles
 _TS_PACKETS = ((0, 188), (4, 192))
 _N_TS_PACKETS = 5
-"""Transport streams have no signature, only a byte at the start of every packet, of 188 bytes (Blu-ray's 192)."""
+"""Transport streams have no signature, only a byte at the start of every packet of 188 bytes (Blu-ray: 192)."""
 
 _TARGA_KINDS = (1, 2, 3, 9, 10, 11)  # palette, colour, gray; plain and run-length coded
 _TARGA_DEPTHS = (8, 15, 16, 24, 32)
@@ -85,7 +86,7 @@ _QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 
 
 def identify(head: bytes) -> str | None:
-    """The format of a file by its first `HEAD_N_BYTES` bytes, supported or not; None where nothing known fits."""
+    """The format of a file by its first `HEAD_N_BYTES` bytes, supported or not; None if it is not known."""
     if head[4:8] == b"ftyp":
         return _identify_iso_media(head)
     for offset, signature, name in _SIGNATURES:
@@ -103,7 +104,7 @@ def identify(head: bytes) -> str | None:
 
 
 def _may_be_targa(head: bytes) -> bool:
-    """Whether a header makes sense as Targa's, which has no signature (Truevision TGA 2.0, fields 1 to 5)."""
+    """Whether a header makes sense as Targa. The format has no signature (Truevision TGA 2.0, fields 1 to 5)."""
     if len(head) < 18 or head[1] > 1 or head[2] not in _TARGA_KINDS or head[16] not in _TARGA_DEPTHS:
         return False
     has_palette, n_colours, colour_depth = head[1] == 1, int.from_bytes(head[5:7], "little"), head[7]
@@ -112,9 +113,9 @@ def _may_be_targa(head: bytes) -> bool:
 
 
 def ends_early(stream: BinaryIO, format_name: str) -> bool:
-    """Whether the container itself says that bytes are missing at its end.
+    """Whether the container shows that bytes are missing at its end.
 
-    Only asked after a decoder has refused: cameras do append bytes of their own to sound files.
+    Call it only after a decoder has refused the file: some cameras append bytes of their own to sound files.
     """
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)

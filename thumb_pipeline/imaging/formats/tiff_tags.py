@@ -1,8 +1,8 @@
 """Reads directories of tags in the TIFF structure that EXIF, TIFF files and most RAW files share.
 
-Only integers and short texts, only what is asked for, and never an exception: cameras write counts, types and offsets
-that lie. A general reader fails on a float where a SHORT belongs, and with it a sound picture. What tags mean lives in
-`exif` and `raw`.
+It reads only integers and short texts, only the wanted tags, and never raises: cameras write wrong counts, types and
+offsets. A general reader fails on a float where a SHORT belongs, and then a sound picture is refused. What the tags
+mean is in `exif`, `raw_signs` and `formats`.
 """
 
 import struct
@@ -21,7 +21,7 @@ class TagReader:
     """The directories of one TIFF structure that starts at `base` of a stream.
 
     Attributes:
-        first_offset: where the first directory is said to start; 0 where the stream holds no such structure.
+        first_offset: where the first directory starts, by the header; 0 where the stream holds no such structure.
     """
 
     def __init__(self, stream: BinaryIO, base: int = 0) -> None:
@@ -32,11 +32,11 @@ class TagReader:
         self.first_offset: int = struct.unpack(f"{self._order}I", head[4:])[0] if self._order else 0
 
     def first(self, wanted: Iterable[int]) -> Tags:
-        """The wanted tags of the first directory; empty where there is none that can be read."""
+        """The wanted tags of the first directory; empty if it cannot be read."""
         return self.at(self.first_offset, wanted)
 
     def at(self, offset: int, wanted: Iterable[int]) -> Tags:
-        """The wanted tags of the directory at an offset; empty where there is none that can be read."""
+        """The wanted tags of the directory at an offset; empty if it cannot be read."""
         header = self._read(offset, 2) if self._order and offset > 0 else b""
         if len(header) < 2:
             return {}

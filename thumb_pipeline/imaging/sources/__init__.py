@@ -1,1 +1,1 @@
-"""Who opens which source: Pillow, and the libraries for HEIC, camera RAW, documents and videos."""
+"""Opens sources: with Pillow, and with the libraries for HEIC, camera RAW, documents and videos."""

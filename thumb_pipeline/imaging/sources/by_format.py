@@ -1,6 +1,6 @@
-"""Which module opens which format: Pillow's own in `decoders`, four kinds that other libraries decode.
+"""Opens a source with the module for its format: `decoders` for Pillow's formats, one module for each other library.
 
-Recognising formats lives in `formats`. Finished variants are never opened here: they are Pillow's formats only.
+Recognising formats lives in `formats`. Finished variants are not opened here: all of them are in Pillow's formats.
 """
 
 from typing import BinaryIO
@@ -24,12 +24,12 @@ def can_open(format_name: str) -> bool:
 
 
 def is_video(format_name: str) -> bool:
-    """Whether sources of a format are shown by one of many frames, chosen by its moment."""
+    """Whether a source of this format is a video, of which one frame is shown."""
     return format_name in DEMUXERS
 
 
 def open_source(stream: BinaryIO, format_name: str, frame_at: FrameAt) -> ImageFile.ImageFile:
-    """Reads a source's header; pixels are decoded by its `load()`.
+    """Reads a source's header; `load()` of the result decodes the pixels.
 
     Args:
         stream: seekable; it must stay open until the pixels are loaded.

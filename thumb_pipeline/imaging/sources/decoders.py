@@ -1,8 +1,8 @@
-"""Pillow's decoders that may be used: which plugin opens which format; and the versions of all decoders.
+"""Pillow's decoders: which plugin opens which format. Also the versions of all decoders.
 
-A format's plugin is imported when its first picture comes, and opened through its own factory rather than `Image.open`,
-which would import every plugin, hide the decoder's words and warn about sizes that `Limits` judges. Recognising formats
-lives in `formats`, opening what Pillow does not decode in `by_format`, what happens after opening in `steps`.
+A format's plugin is imported with its first picture, and its own factory opens the file. `Image.open` would import
+every plugin, hide the decoder's words and warn about sizes, which `Limits` judges. Recognising formats lives in
+`formats`, formats that Pillow does not decode in `by_format`, the steps after opening in `steps`.
 """
 
 import functools
@@ -13,7 +13,7 @@ from typing import BinaryIO
 import PIL
 from PIL import Image, ImageFile, features
 
-# Pillow logs what it then raises; without a handler Python prints that to the worker's standard error.
+# Pillow logs an error before it raises it; without a handler Python prints that to the worker's standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _PLUGINS = {
@@ -37,7 +37,7 @@ _CODECS = ("libjpeg_turbo", "zlib", "libtiff", "jpg_2000", "webp", "avif", "litt
 
 
 def open_header(stream: BinaryIO, format_name: str) -> ImageFile.ImageFile:
-    """Reads a picture's header; pixels are decoded by its `load()`.
+    """Reads a picture's header; `load()` of the result decodes the pixels.
 
     Args:
         stream: seekable; it must stay open until the pixels are loaded.
@@ -54,9 +54,9 @@ def open_header(stream: BinaryIO, format_name: str) -> ImageFile.ImageFile:
 
 @functools.cache
 def decoder_version() -> str:
-    """The versions of all decoders as one short line that is the same until they change.
+    """The versions of all decoders, as one short line that changes only with them.
 
-    Those inside Pillow may be the system's, so they are named; the other wheels bring their own.
+    The codecs inside Pillow are named, because they may be the system's libraries; the other wheels bring their own.
     """
     from importlib import metadata  # 20 ms that a worker does not need
 

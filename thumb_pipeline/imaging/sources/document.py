@@ -1,7 +1,7 @@
 """Opens the first page of PDF documents with PDFium.
 
-The size of a page is that of its crop box in points of 1/72 inch, turned as the page says. PDFium as it is built for
-Python runs no JavaScript and fetches nothing; fonts that are missing are replaced by its own.
+The size of a page is the size of its crop box in points of 1/72 inch, after the page's own rotation. PDFium as it is
+built for Python runs no JavaScript and fetches nothing; it replaces missing fonts by its own.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
 _FINEST_SCALE = 20.0
-"""Most pixels a point: pages of a few points are drawn smoothly and never by the million."""
+"""Most pixels per point, so that a page of a few points is not drawn with millions of pixels."""
 
 
 class PageFile(ForeignFile):
@@ -35,7 +35,7 @@ class PageFile(ForeignFile):
         self._scale = 1.0
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Chooses the scale at which the page is drawn: just large enough to cover `size`."""
+        """Sets the scale at which the page is drawn: just large enough to cover `size`."""
         if size is None or mode not in (None, "RGB"):
             return None
         needed = max(wanted / points for wanted, points in zip(size, self.size, strict=True))
@@ -76,6 +76,6 @@ def open_page(stream: BinaryIO) -> PageFile:
     """Reads the size of the first page.
 
     Raises:
-        refusals.DECODER_COMPLAINTS: the document is not sound, or it wants a password.
+        refusals.DECODER_COMPLAINTS: the document is not sound, or it needs a password.
     """
     return PageFile(stream, "")

@@ -1,7 +1,7 @@
-"""What the renderer wants from EXIF: how the picture lies and when it was taken.
+"""Reads from EXIF what the renderer needs: the orientation, and when the picture was taken.
 
-Where a format keeps its EXIF is known here too. Everything else in EXIF is neither read nor kept. The structure
-underneath is read in `tiff_tags`; turning pixels by an orientation is a step.
+It also knows where each format stores its EXIF. Everything else in EXIF is neither read nor kept. `tiff_tags` reads the
+structure underneath; the step `orient` turns the pixels.
 """
 
 import datetime as dt
@@ -40,9 +40,9 @@ class ExifFacts:
 
 
 def read_exif(picture: Image.Image, stream: BinaryIO) -> ExifFacts:
-    """The EXIF facts of an opened picture; whatever is missing or broken takes its default.
+    """The EXIF facts of an opened picture; a missing or broken one has its default.
 
-    A TIFF file is its own EXIF block, as most RAW files are. The orientation is left out where decoding applies it.
+    A TIFF file is its own EXIF block, and so are most RAW files. The orientation is 1 where the decoder applies it.
     """
     if picture.format == "TIFF" or isinstance(picture, ForeignFile):
         return ExifFacts(captured_at=_facts(TagReader(stream)).captured_at)
@@ -55,7 +55,7 @@ def _block(picture: Image.Image) -> bytes:
     exif = picture.info.get("exif")
     if isinstance(exif, bytes):
         return exif.removeprefix(b"Exif\0\0")
-    profile = picture.info.get("Raw profile type exif")  # ImageMagick's way of putting EXIF into PNG text, in hex
+    profile = picture.info.get("Raw profile type exif")  # ImageMagick writes EXIF into PNG text, in hex
     if not isinstance(profile, str):
         return b""
     digits = "".join(profile.split("\n")[3:])

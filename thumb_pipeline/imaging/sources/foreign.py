@@ -1,7 +1,7 @@
-"""Sources that other libraries than Pillow decode, in the shape of Pillow's own opened files.
+"""The base class of sources that are decoded by another library than Pillow, with the interface of Pillow's own files.
 
-The steps of `render` treat them like any other. What they have in common is here; each library has a module of its own
-(`heif`, `raw`, `document`, `video`), which imports it when the first such file comes.
+The steps of `render` treat them like any other source. Each library has a module of its own (`raw`, `document`,
+`video`), which imports the library with the first such file; pi-heif (`heif`) brings a Pillow plugin instead.
 """
 
 from typing import Any
@@ -10,10 +10,10 @@ from PIL import Image, ImageFile
 
 
 class ForeignFile(ImageFile.ImageFile):
-    """An opened source whose pixels come upright, from `decoded`, when they are loaded.
+    """An opened source; `decoded` gives its pixels, upright, when they are loaded.
 
     Attributes:
-        shrinks_on_load: after `draft`, `size` is what will be decoded, and no longer what the source has.
+        shrinks_on_load: whether `draft` sets `size` to the size that will be decoded, instead of the source's own.
     """
 
     shrinks_on_load = False
@@ -23,7 +23,7 @@ class ForeignFile(ImageFile.ImageFile):
         raise NotImplementedError
 
     def load(self) -> Any:
-        """Decodes the pixels once; what Pillow calls before it touches them."""
+        """Decodes the pixels once; Pillow calls it before it uses them."""
         if self._im is None:
             picture = self.decoded()
             picture.load()
@@ -32,5 +32,5 @@ class ForeignFile(ImageFile.ImageFile):
         return super().load()
 
     def keep(self, mode: str, size: tuple[int, int]) -> None:
-        """Notes what the header says; called by `_open`."""
+        """Sets mode and size, as the header or `draft` has them."""
         self._mode, self._size, self.tile = mode, size, []

@@ -1,7 +1,7 @@
 """Opens HEIC and HEIF pictures with pi-heif, which holds a decoder only.
 
-libheif applies the file's own rotation and mirroring (`irot`, `imir`), so the orientation in its EXIF is left alone:
-both say the same, and applied twice the picture lies wrong.
+libheif applies the file's own rotation and mirroring (`irot`, `imir`), so the orientation in its EXIF is ignored: both
+say the same, and applied twice they would turn the picture wrong.
 """
 
 from typing import BinaryIO
@@ -10,7 +10,7 @@ from PIL import ImageFile
 
 
 def open_heif(stream: BinaryIO) -> ImageFile.ImageFile:
-    """Reads the header of the primary picture; its size is that of the upright picture.
+    """Reads the header of the primary picture; `size` is the size of the upright picture.
 
     Raises:
         refusals.DECODER_COMPLAINTS: the file is not sound.

@@ -1,8 +1,8 @@
-"""Opens camera RAW files with LibRaw: by their embedded preview where it is large enough, else by their sensor data.
+"""Opens camera RAW files with LibRaw: the embedded preview where it is large enough, otherwise the sensor data.
 
-The preview is what the photographer saw, and costs a hundredth. It stands for the picture only if it shows the same
-section: a camera set to a square stores a square preview beside the whole sensor. Which files are RAW is found out in
-`formats` and `raw_signs`.
+The preview is what the photographer saw, and costs a hundredth of the time. It is used only if it shows the same
+section: a camera set to a square stores a square preview beside the data of the whole sensor. `formats` and `raw_signs`
+recognise RAW files.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from rawpy import RawPy
 
 _TURNS = {3: Image.Transpose.ROTATE_180, 5: Image.Transpose.ROTATE_90, 6: Image.Transpose.ROTATE_270}
-"""LibRaw's `flip`, which is what has to be done to the stored picture (5 is counterclockwise)."""
+"""LibRaw's `flip` says how to turn the stored picture (5 is counterclockwise)."""
 
 _EXIF_TURNS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_270, 8: Image.Transpose.ROTATE_90}
 _QUARTER_TURNS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
 
 _SAME_SECTION = 0.02
-"""How far the shapes of preview and sensor may differ: cameras cut a few columns at the border from one of them."""
+"""How far the aspect ratios of preview and sensor may differ: cameras cut a few columns off the border of one."""
 
 
 class RawFile(ForeignFile):
-    """A RAW file; `size` is that of the upright picture its sensor data make."""
+    """A RAW file; before `draft`, `size` is the size of the upright picture from its sensor data."""
 
     shrinks_on_load = True
 
@@ -47,7 +47,7 @@ class RawFile(ForeignFile):
         self.keep("RGB", _turned((sizes.iwidth, sizes.iheight), self._turn))
 
     def draft(self, mode: str | None, size: Size | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Chooses the cheapest way to pixels that still cover `size`: preview, half-size or full decode."""
+        """Chooses the cheapest decoding that still covers `size`: preview, half size or full size."""
         if size is None or mode not in (None, "RGB"):
             return None
         self._preview = self._embedded()
@@ -61,7 +61,7 @@ class RawFile(ForeignFile):
         return "RGB", (0, 0, float(self.size[0]), float(self.size[1]))
 
     def decoded(self) -> Image.Image:
-        """The upright pixels; those of the sensor with the camera's white balance, in sRGB."""
+        """The upright pixels; sensor data are developed with the camera's white balance, in sRGB."""
         if self._preview is not None and self._is_preview_enough:
             return self._preview
         with _complaints():
@@ -76,14 +76,14 @@ class RawFile(ForeignFile):
         return abs(across - self.size[1] * preview.size[0]) <= _SAME_SECTION * across
 
     def _only_preview(self) -> Image.Image:
-        """The preview of whatever size; then the source counts with that size, so that nothing is enlarged."""
+        """The preview, however small; the source then counts as that small, so that nothing is enlarged."""
         if self._preview is None:
             raise Refused(FailureReason.UNSUPPORTED, "its samples are brighter than what LibRaw takes for white")
         self.shrinks_on_load = False
         return self._preview
 
     def _embedded(self) -> Image.Image | None:
-        """The largest embedded picture, upright; None where there is none that decodes."""
+        """The largest embedded picture, upright; None if there is none, or it does not decode."""
         import rawpy
 
         try:
@@ -95,7 +95,7 @@ class RawFile(ForeignFile):
         try:
             picture = _jpeg(found.data)
         except (OSError, SyntaxError, ValueError):
-            return None  # a broken preview leaves the sensor data
+            return None  # the preview is broken; the sensor data may be sound
         own_turn = _EXIF_TURNS.get(read_exif(picture, io.BytesIO(found.data)).orientation)
         return _upright(picture, own_turn or self._turn, self.size)
 
@@ -110,7 +110,7 @@ def open_raw(stream: BinaryIO) -> RawFile:
 
 
 def _rawpy_open(stream: BinaryIO) -> "RawPy":
-    # numpy's linear algebra would start a thread a processor, for arithmetic that is never asked for.
+    # numpy's linear algebra would start a thread for each processor, and is never used.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     import rawpy
 
@@ -118,10 +118,10 @@ def _rawpy_open(stream: BinaryIO) -> "RawPy":
 
 
 def _passes_its_white(raw: "RawPy") -> bool:
-    """Whether LibRaw is wrong about the samples' range, as with film scanners' NEF: all would come out white.
+    """Whether samples are brighter than LibRaw's white, as in NEF files of film scanners: all would become white.
 
-    Asked only of files whose pixels have all colours already: of a sensor's mosaic it knows the range by the camera.
-    Both unpack the samples, after which LibRaw 0.22 crashes when it is asked for the preview.
+    Only files whose pixels have all colours already are tested: for a sensor's mosaic LibRaw knows the range from the
+    camera. The test unpacks the samples, as developing does; after that LibRaw 0.22 crashes on extracting the preview.
     """
     import rawpy
 
@@ -137,7 +137,7 @@ def _jpeg(data: bytes) -> Image.Image:
 
 
 def _upright(picture: Image.Image, turn: Image.Transpose | None, upright: Size) -> Image.Image:
-    """The preview as it is meant to be seen; some cameras store it upright although the sensor's data lie."""
+    """The upright preview; some cameras store it upright already, although the sensor data are not."""
     is_upright_already = turn in _QUARTER_TURNS and (picture.width > picture.height) == (upright[0] > upright[1])
     turned = picture if turn is None or is_upright_already else picture.transpose(turn)
     return turned if turned.mode == "RGB" else turned.convert("RGB")
@@ -153,7 +153,7 @@ def _covers(outer: Size, inner: Size) -> bool:
 
 @contextlib.contextmanager
 def _complaints() -> Iterator[None]:
-    """Turns what LibRaw says into a refusal."""
+    """Turns LibRaw's errors into refusals."""
     import rawpy
 
     try:
@@ -173,5 +173,5 @@ def _reason(error: Exception) -> FailureReason:
         return FailureReason.OUT_OF_MEMORY
     if isinstance(error, rawpy.LibRawTooBigError):
         return FailureReason.TOO_LARGE
-    # Its data lie in memory: what cannot be read is not there.
+    # LibRaw reads from memory, so a read error means that the file ends too early.
     return FailureReason.TRUNCATED if isinstance(error, rawpy.LibRawIOError) else FailureReason.DAMAGED

@@ -1,8 +1,8 @@
-"""Recognises camera RAW files that are TIFF by their first bytes.
+"""Recognises camera RAW files among the files that are TIFF by their first bytes.
 
-Pillow would open them and silently give the tiny picture embedded in front. They are recognised by their sensor data,
-by the tags of DNG, or by saying that the picture in front is a reduced version of another one. RAW formats with a
-signature of their own are in `formats`; decoding them lives in `raw`.
+Pillow would open them and silently return the tiny picture embedded in front. They are recognised by their sensor data,
+by the tags of DNG, or by a tag that says that the picture in front is a reduced version of another one. RAW formats
+with a signature of their own are in `formats`; decoding lives in `raw`.
 """
 
 from typing import BinaryIO

@@ -1,8 +1,8 @@
-"""Opens one telling frame of a video with FFmpeg's libraries, through PyAV.
+"""Opens one frame of a video with FFmpeg's libraries, through PyAV.
 
-Only the bytes at hand are read: the demuxer follows from the content, and every other file or address that a container
-names is refused. The size is the stored one: pixels that are not square are left so, as in photos. Which frame is a
-good one is decided in `video_frames`.
+Only the bytes of the source are read: the content decides the demuxer, and any other file or address that a container
+names is refused. The size is the stored one: pixels that are not square stay so, as in photos. `video_frames` chooses
+the frame.
 """
 
 import contextlib
@@ -36,11 +36,11 @@ DEMUXERS = {
     "video (RealMedia)": "rm",
     "video (MXF)": "mxf",
 }
-"""FFmpeg's demuxer for each container that `formats` recognises; no other is ever tried."""
+"""FFmpeg's demuxer for each container that `formats` recognises; no other demuxer is tried."""
 
 _BT709, _BT601 = 1, 5  # FFmpeg's numbers for swscale: SWS_CS_ITU709, SWS_CS_ITU601
 _MATRICES = {1: _BT709, 4: 4, 5: _BT601, 6: _BT601, 7: 7, 9: 9, 10: 9}
-"""swscale's colour matrix by the frame's (ISO/IEC 23091-2, MatrixCoefficients)."""
+"""swscale's colour matrix for the frame's (ISO/IEC 23091-2, MatrixCoefficients)."""
 
 _FULL_RANGE = 2
 _LEAST_HD_HEIGHT_PX = 720
@@ -50,11 +50,11 @@ _TURNS = {
     -180: Image.Transpose.ROTATE_180,
     -90: Image.Transpose.ROTATE_270,
 }
-"""By the degrees that the display matrix turns a frame counterclockwise."""
+"""The turn for the degrees by which the display matrix turns a frame counterclockwise."""
 
 
 class VideoFile(ForeignFile):
-    """A video; its pixels are those of one frame, turned as its display matrix says."""
+    """A video; its pixels are those of one frame, turned by its display matrix."""
 
     def __init__(self, stream: BinaryIO, demuxer: str, frame_at: FrameAt) -> None:
         self._demuxer = demuxer
@@ -69,7 +69,7 @@ class VideoFile(ForeignFile):
         self.keep("RGB", size)
 
     def decoded(self) -> Image.Image:
-        """The chosen frame in sRGB's primaries."""
+        """The pixels of the chosen frame, as RGB."""
         with self._video() as (container, stream):
             frame = choose_frame(container, stream, self._frame_at)
         if frame is None:
@@ -102,7 +102,7 @@ def open_video(stream: BinaryIO, format_name: str, frame_at: FrameAt) -> VideoFi
     """Reads a video's header.
 
     Raises:
-        Refused: there is only sound in it.
+        Refused: the file has no video, only sound.
         refusals.DECODER_COMPLAINTS: the file is not sound.
     """
     return VideoFile(stream, DEMUXERS[format_name], frame_at)
@@ -122,7 +122,7 @@ def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> Binary
 
 
 def _to_rgb(frame: "VideoFrame") -> Image.Image:
-    """Converts with the matrix that the frame names, and where it names none, with the usual one for its size."""
+    """Converts with the colour matrix that the frame names, or else with the usual one for its size."""
     usual = _BT709 if frame.height >= _LEAST_HD_HEIGHT_PX else _BT601
     converted = frame.reformat(
         format="rgb24",
@@ -137,7 +137,7 @@ def _to_rgb(frame: "VideoFrame") -> Image.Image:
 
 @contextlib.contextmanager
 def _complaints() -> Iterator[None]:
-    """Turns FFmpeg's errors, which carry numbers like the system's, into plain ones with the same words."""
+    """Turns FFmpeg's errors, which have numbers like the system's, into errors without a number and the same words."""
     import av
 
     try:

@@ -1,4 +1,4 @@
-"""Chooses the frame that stands for a video: the one at a given moment, or the first later one that shows something.
+"""Chooses the frame that is shown for a video: the one at a given moment, or the first later one that shows something.
 
 Opening containers and converting colours lives in `video`.
 """
@@ -26,19 +26,19 @@ _BLACK_LUMA = 32
 
 _NEARLY_ALL = 0.99
 _N_NEIGHBOURS = 250
-"""Frames that are looked at one after the other: ten seconds at 25 a second."""
+"""Most consecutive frames that are tested from one moment on: ten seconds at 25 frames a second."""
 
 _SEEK_EARLIER_S = 0.5
-"""Containers without an index find a place by guessing: too early costs a few frames, too late the right one."""
+"""Containers without an index guess where to seek: too early costs a few frames, too late loses the right one."""
 
 _LATER_SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def choose_frame(container: "InputContainer", stream: "VideoStream", frame_at: FrameAt) -> "VideoFrame | None":
-    """The frame at a moment; if it is black or flat, the first later one that is neither, else itself.
+    """The frame at a moment; if it is black or flat, the first later one that is neither, or itself if there is none.
 
     Returns:
-        None where no frame can be decoded; perhaps only because the container leads astray when it seeks.
+        None if no frame was decoded. Perhaps the container only seeks to wrong places: `first_frame` does not seek.
     """
     duration_s = _duration_s(container, stream)
     wanted_s = frame_at.seconds if frame_at.seconds is not None else frame_at.share * duration_s
@@ -57,7 +57,7 @@ def first_frame(container: "InputContainer", stream: "VideoStream") -> "VideoFra
 
 
 def _moments(wanted_s: float, duration_s: float) -> list[tuple[float, int]]:
-    """Where to look, and at how many frames: at length from the wanted moment and near the end, briefly in between."""
+    """Moments and how many frames to test at each: many at the wanted moment and near the end, one in between."""
     later = [(share * duration_s, 1) for share in _LATER_SHARES if share * duration_s > wanted_s]
     return [(wanted_s, _N_NEIGHBOURS), *later[:-1], *((moment_s, _N_NEIGHBOURS) for moment_s, _ in later[-1:])]
 
@@ -72,7 +72,7 @@ def is_empty(frame: "VideoFrame") -> bool:
 
 
 def _from(container: "InputContainer", stream: "VideoStream", wanted_s: float) -> "Iterator[VideoFrame]":
-    """Frames from a moment on; if the video ends before it, its last one."""
+    """Frames from a moment on; if the video ends before the moment, its last frame."""
     start_s = (container.start_time or 0) / _MICROSECONDS
     if wanted_s > _SEEK_EARLIER_S or stream.codec_context.is_open:
         _seek(container, start_s + max(0.0, wanted_s - _SEEK_EARLIER_S))
@@ -93,7 +93,7 @@ def _has_time(frame: "VideoFrame") -> bool:
 
 
 def _seek(container: "InputContainer", moment_s: float) -> None:
-    """Goes to the key frame before a moment; a container that cannot seek is read on from where it is."""
+    """Seeks to the key frame before a moment; a container that cannot seek stays where it is."""
     import av
 
     try:
@@ -103,7 +103,7 @@ def _seek(container: "InputContainer", moment_s: float) -> None:
 
 
 def _decoded(container: "InputContainer", stream: "VideoStream") -> "Iterator[VideoFrame]":
-    """Every frame that decodes; packets that do not are passed over, as players do."""
+    """Every frame that decodes; packets that do not decode are skipped, as players do."""
     import av
 
     for packet in _packets(container, stream):
@@ -120,7 +120,7 @@ def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[Pa
     try:
         yield from container.demux(stream)
     except av.error.FFmpegError:
-        return  # what follows is not readable; what came before may do
+        return  # the rest is not readable; the frames before it may be enough
 
 
 def _duration_s(container: "InputContainer", stream: "VideoStream") -> float:

@@ -1,9 +1,9 @@
-"""Step: wait until the pixels may be held, where the caller shares memory between several renderings."""
+"""Step: wait until there is memory for the pixels, if the caller shares it between several renderings."""
 
 from thumb_pipeline.imaging.steps.tasks import Source
 
 
 def await_room(source: Source) -> None:
-    """Asks with the pixels that decoding holds; runs after `refuse_too_large`, which has counted them."""
+    """Calls `admit` with the number of pixels that decoding holds; runs after `refuse_too_large`, which counts them."""
     if source.admit is not None:
         source.admit(source.n_pixels)

@@ -6,5 +6,5 @@ from thumb_pipeline.imaging.steps.tasks import FinishTask
 
 
 def crop(picture: Image.Image, task: FinishTask) -> Image.Image:
-    """The kept part; a picture that is kept whole comes back as it is."""
+    """The cropped picture; a picture that is kept whole is returned as it is."""
     return picture if task.framing.crop == (0, 0, *picture.size) else picture.crop(task.framing.crop)

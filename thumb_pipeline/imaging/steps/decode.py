@@ -1,16 +1,16 @@
-"""Step: decode the pixels; of an animation or a document the first, of a video the chosen frame."""
+"""Step: decode the pixels: first frame of an animation, first page of a document, chosen frame of a video."""
 
 from thumb_pipeline.imaging.refusals import decoding
 from thumb_pipeline.imaging.sources.foreign import ForeignFile
 from thumb_pipeline.imaging.steps.tasks import Source, whole
 
 _READ_N_BYTES = 16 * 1024 * 1024
-"""How much a decoder is given at once. At the end of each piece libjpeg starts its row anew: with Pillow's own 64 KB
-that is 3 % of the time over the corpus' photos."""
+"""How much Pillow gives a decoder at once. At the end of each piece libjpeg starts its row again: with Pillow's default
+of 64 KB that costs 3 % of the time over the corpus' photos."""
 
 
 def decode(source: Source) -> None:
-    """Sets `pixels`. A file that ends early is refused here: half a picture is not a picture."""
+    """Sets `pixels`; a file that ends early is refused here, because half a picture is not a picture."""
     announced = source.header.size
     source.header.decodermaxblock = _READ_N_BYTES
     with decoding(source.stream, source.format):

@@ -1,6 +1,6 @@
-"""Step: write the picture in the variant's format, with the note of its provenance inside.
+"""Step: encode the picture in the variant's format, with the note of its provenance inside.
 
-The note's checksum is still empty then; `provenance.seal` fills it in over the finished bytes.
+The note's checksum is still empty here; `provenance.seal` computes it over the finished bytes and fills it in.
 """
 
 import contextlib
@@ -44,15 +44,15 @@ def _options(spec: VariantSpec) -> dict[str, Any]:
         case OutputFormat.WEBP:
             return {"quality": spec.quality}
         case OutputFormat.AVIF:
-            # One thread: several workers share the processors already, and threads change nothing in the result.
+            # One thread, because several workers share the processors already; the result is the same.
             return {"quality": spec.quality, "max_threads": 1}
 
 
 @contextlib.contextmanager
 def _room_for(picture: Image.Image, spec: VariantSpec) -> Iterator[None]:
-    """Makes Pillow's buffer hold a progressive JPEG whole.
+    """Enlarges Pillow's buffer so that it holds a whole progressive JPEG.
 
-    libjpeg writes it in one go, and Pillow's own guess is too small for noise of high quality ("encoder error -2").
+    libjpeg writes it in one go, and Pillow's own guess is too small for noise at high quality ("encoder error -2").
     """
     usual = ImageFile.MAXBLOCK
     if spec.format is OutputFormat.JPEG and spec.progressive:

@@ -1,4 +1,4 @@
-"""Step: find out by content which decoder the source needs, and refuse what is not on the allow-list."""
+"""Step: recognise the source's format by its content, and refuse a format that is not on the allow-list."""
 
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.imaging.formats.formats import HEAD_N_BYTES, identify
@@ -9,7 +9,7 @@ from thumb_pipeline.imaging.steps.tasks import Source
 
 
 def identify_format(source: Source) -> None:
-    """Sets `format`."""
+    """Sets `format`; raises `Refused` if the source has no format that can be decoded."""
     with decoding(source.stream, ""):
         source.stream.seek(0)
         head = source.stream.read(HEAD_N_BYTES)

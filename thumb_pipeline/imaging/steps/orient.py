@@ -1,6 +1,6 @@
 """Step: turn the picture upright.
 
-Not `ImageOps.exif_transpose`: that one also rewrites the EXIF block and fails on blocks that browsers read well.
+`ImageOps.exif_transpose` is not used: it also rewrites the EXIF block, and fails on blocks that browsers read.
 """
 
 from PIL import Image
@@ -19,6 +19,6 @@ _TRANSPOSES = {
 
 
 def orient(picture: Image.Image, task: ShrinkTask) -> Image.Image:
-    """The upright picture; orientation 1 is upright already."""
+    """The upright picture; with orientation 1 it is returned as it is."""
     transpose = _TRANSPOSES.get(task.orientation)
     return picture if transpose is None else picture.transpose(transpose)

@@ -6,7 +6,7 @@ from thumb_pipeline.imaging.steps.tasks import FinishTask
 
 
 def pad(picture: Image.Image, task: FinishTask) -> Image.Image:
-    """The picture on its canvas; `flatten` has taken its alpha before."""
+    """The picture on its canvas; `flatten` has removed its alpha before."""
     width, height = task.framing.canvas
     if picture.size == (width, height):
         return picture

@@ -6,7 +6,7 @@ from thumb_pipeline.imaging.steps.tasks import Source
 
 
 def read_header(source: Source) -> None:
-    """Sets `header` and `stored_size`; JPEG files with several pictures turn out to be MPO here."""
+    """Sets `header` and `stored_size`; sets `format` to MPO for a JPEG file with several pictures."""
     with decoding(source.stream, source.format):
         source.header = open_source(source.stream, source.format, source.frame_at)
     source.format = source.header.format or source.format

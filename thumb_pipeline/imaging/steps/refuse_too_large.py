@@ -1,4 +1,4 @@
-"""Step: count by the header what decoding will hold, and refuse what would take too much memory or time."""
+"""Step: count the pixels that decoding will hold, by the header; refuse a source that needs too much memory or time."""
 
 from thumb_pipeline.domain.failures import FailureReason
 from thumb_pipeline.imaging.refusals import Refused, decoding
@@ -7,9 +7,9 @@ from thumb_pipeline.imaging.steps.tasks import Source
 
 
 def refuse_too_large(source: Source) -> None:
-    """Sets `n_pixels`; raises `Refused` where the limits on pixels are passed.
+    """Sets `n_pixels`; raises `Refused` if the source exceeds a limit on pixels.
 
-    Needs the decoder's scale, so it follows `draft`.
+    Needs the decoder's scale, so it runs after `shrink_on_load`.
     """
     stored = source.stored_size[0] * source.stored_size[1]
     with decoding(source.stream, source.format):
@@ -23,10 +23,10 @@ def refuse_too_large(source: Source) -> None:
 
 
 def _buffers_all(source: Source) -> bool:
-    """Whether the decoder keeps all of the source in memory, so that shrinking on load saves none of it.
+    """Whether the decoder holds the whole source in memory, so that shrinking on load saves no memory.
 
-    libjpeg does so for progressive files and for files with one scan for each component; the header of the first scan
-    ends where reading the file's header stopped.
+    libjpeg does so for progressive files, and for files with a separate scan for each component. The first scan's
+    header, which tells the latter, ends where Pillow stopped reading the file's header.
     """
     if isinstance(source.header, ForeignFile):
         return not source.header.shrinks_on_load

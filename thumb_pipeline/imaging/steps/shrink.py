@@ -1,4 +1,4 @@
-"""Step: resample the picture to its size, where possible in one pass with Lanczos."""
+"""Step: resample the picture to its size, if possible in one pass with Lanczos."""
 
 from PIL import Image
 
@@ -8,9 +8,9 @@ from thumb_pipeline.imaging.steps.tasks import ShrinkTask, as_upright, whole
 
 
 def shrink(picture: Image.Image, task: ShrinkTask) -> Image.Image:
-    """The task's region of the picture at the task's size, still lying as the picture does.
+    """The task's region of the picture at the task's size, in the picture's own orientation.
 
-    Alpha is premultiplied for the resampling by Pillow, so that the colour of transparent pixels does not bleed.
+    Pillow premultiplies alpha before it resamples, so that the colour of transparent pixels does not bleed.
     """
     size = as_upright(task.size, task.orientation)
     if picture.size == size and task.region == whole(size):
@@ -24,10 +24,10 @@ def shrink(picture: Image.Image, task: ShrinkTask) -> Image.Image:
 
 
 def _shrink_by_planes(picture: Image.Image, size: Size, task: ShrinkTask) -> Image.Image:
-    """Lanczos for the luma, an area average at half the size for the colours.
+    """Resamples the luma with Lanczos, and the colours with an area average at half the size.
 
-    A JPEG stores its colours at half the size anyway, so nothing that would be kept is lost, at two thirds of the time
-    that three planes of Lanczos take.
+    The JPEG stores its colours at half the size anyway, so no detail of the result is lost. It takes two thirds of the
+    time of Lanczos on three planes.
     """
     luma, *colours = picture.split()
     half = ((size[0] + 1) // 2, (size[1] + 1) // 2)

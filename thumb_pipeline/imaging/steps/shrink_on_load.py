@@ -1,4 +1,4 @@
-"""Step: let a decoder that can produce fewer pixels, where every variant is smaller than the source."""
+"""Step: let the decoder produce fewer pixels, if it can and every variant is smaller than the source."""
 
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -10,7 +10,7 @@ from thumb_pipeline.imaging.steps.tasks import Source, as_upright, whole
 
 
 def shrink_on_load(source: Source) -> None:
-    """Sets `region`, and tells the decoder the smallest of its scales that still covers the largest need."""
+    """Sets `region`, and sets the decoder to the smallest of its scales that still covers the largest variant."""
     source.region = whole(source.stored_size)
     mode = "YCbCr" if _stays_in_planes(source) else None
     with decoding(source.stream, source.format):
@@ -26,11 +26,11 @@ def _need(source: Source) -> Size:
 
 
 def _stays_in_planes(source: Source) -> bool:
-    """Whether luma and colours can and should stay apart on the whole way from JPEG to JPEG.
+    """Whether the planes of luma and colours can and should stay separate on the way from JPEG to JPEG.
 
-    That saves Pillow's resampling a third of its work; the one with vector instructions is faster on whole pixels.
-    libjpeg refuses to make luma from files that store red, green and blue. Which those are it learns as here: from
-    JFIF's marker, else from Adobe's, else from the names of the components.
+    That saves Pillow's resampling a third of its work; the resampling with vector instructions is faster on RGB pixels.
+    libjpeg cannot make luma from files that store red, green and blue. It recognises them as this function does: by
+    JFIF's marker, else by Adobe's, else by the names of the components.
     """
     header = source.header
     if not isinstance(header, JpegImageFile) or header.mode != "RGB":

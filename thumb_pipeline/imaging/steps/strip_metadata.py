@@ -1,6 +1,6 @@
-"""Step: forget everything the source said beside its pixels.
+"""Step: drop all metadata of the source.
 
-Encoders write what they find in `info`: GPS positions, serial numbers, profiles that no longer fit the colours.
+Encoders write what is in `info`: GPS positions, serial numbers, profiles that no longer fit the colours.
 """
 
 from PIL import Image, ImageFile
@@ -9,7 +9,7 @@ from thumb_pipeline.imaging.steps.tasks import FinishTask
 
 
 def strip_metadata(picture: Image.Image, task: FinishTask) -> Image.Image:  # noqa: ARG001 - every step takes a task
-    """The same pixels without metadata; a picture nothing was done to is copied out of its file."""
+    """The same pixels without metadata; a picture that is still the opened file is copied."""
     bare = picture.copy() if isinstance(picture, ImageFile.ImageFile) else picture
     bare.info = {}
     return bare

@@ -1,4 +1,4 @@
-"""What the steps hand each other: the source that is being decoded, and the tasks on its pixels.
+"""The values that the steps work on: the source that is being decoded, and the tasks on its pixels.
 
 Values only; sizes come from `domain.geometry`, pixels are Pillow's.
 """
@@ -18,27 +18,27 @@ from thumb_pipeline.imaging.sources.exif import ExifFacts
 Region = tuple[float, float, float, float]
 
 TURNED = frozenset({5, 6, 7, 8})
-"""The EXIF orientations whose stored rows are columns of the upright picture."""
+"""The EXIF orientations in which a stored row is a column of the upright picture."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Source:
-    """A source on its way from a stream to pixels; each step of decoding fills in what it finds.
+    """A source on its way from a stream to pixels; each step of decoding fills in attributes.
 
     Attributes:
         stream: the bytes, seekable.
         specs: the variants that will be made.
         limits: how large the source may be.
         frame_at: which frame of a video to take.
-        admit: called with the pixels that decoding will hold; returns when they may be.
+        admit: called with the number of pixels that decoding will hold; returns when there is memory for them.
         format: the decoder's name of the format.
-        header: the opened file; its pixels come with `decode`.
+        header: the opened file; `decode` loads its pixels.
         stored_size: width and height of the picture as it is stored, before any shrinking.
         n_pixels: how many pixels, or coefficients of a JPEG, decoding holds at once.
-        exif: orientation and instant.
+        exif: orientation and capture time.
         profile: the ICC profile, if the picture has one.
         pixels: the decoded picture, possibly shrunk by the decoder, not yet upright.
-        region: the part of `pixels` that shows the whole picture; a decoder that shrinks rounds sizes up.
+        region: the part of `pixels` that shows the whole picture; a decoder rounds sizes up when it shrinks.
     """
 
     stream: BinaryIO
@@ -68,8 +68,8 @@ class ShrinkTask:
     Attributes:
         size: upright width and height to reach.
         region: the part of the pixels to take.
-        orientation: how the pixels lie; 1 to 8 as in EXIF.
-        profile: the ICC profile their colours are in, None for sRGB.
+        orientation: of the pixels; 1 to 8 as in EXIF.
+        profile: the ICC profile of their colours, None for sRGB.
         reducing_gap: how far above `size` a quick box reduction may go before the filter takes over.
     """
 
@@ -94,5 +94,5 @@ def whole(size: Size) -> Region:
 
 
 def as_upright(size: Size, orientation: int) -> Size:
-    """A stored size as it is when upright; its own inverse."""
+    """The upright size for a stored size, and the stored size for an upright one."""
     return (size[1], size[0]) if orientation in TURNED else size

@@ -1,7 +1,7 @@
 """Step: convert colours from the picture's ICC profile to sRGB.
 
-After shrinking, where it costs a hundredth. A profile that is broken or belongs to another kind of picture is ignored,
-as browsers do. Pillow's own colour management (LittleCMS) is imported with the first profile.
+Runs after shrinking, where it costs a hundredth of the time. A profile that is broken or belongs to another kind of
+picture is ignored, as in browsers. Pillow's own colour management (LittleCMS) is imported with the first profile.
 """
 
 import functools
@@ -20,18 +20,18 @@ _INPUT_MODES = {
     b"RGB ": {"L": "RGB", "RGB": "RGB", "YCbCr": "RGB", "RGBA": "RGBA"},
     b"CMYK": {"CMYK": "CMYK"},
 }
-"""By a profile's colour space and the picture's mode: the mode in which the profile can be applied."""
+"""The mode in which a profile can be applied, by the profile's colour space and the picture's mode."""
 
 _KEPT_MODES = frozenset({"L", "RGB", "RGBA", "YCbCr"})
 
 _SMALLEST_VISIBLE_STEP = 2
-"""Profiles that move no colour by more than this many 255ths are sRGB by another hand: most cameras embed one."""
+"""A profile that moves no colour by more than this many 255ths counts as sRGB: most cameras embed such a profile."""
 
 _N_PROFILES_KEPT = 32
 
 
 def to_srgb(picture: Image.Image, task: ShrinkTask) -> Image.Image:
-    """The picture in sRGB: gray as L, JPEG's planes as YCbCr where nothing changes, anything else as RGB or RGBA."""
+    """The picture in sRGB: gray as L, JPEG's planes as YCbCr if nothing changes, anything else as RGB or RGBA."""
     transform, input_mode = _transform_for(picture.mode, task.profile)
     if transform is None:
         return picture if picture.mode in _KEPT_MODES else picture.convert("RGB")
@@ -48,7 +48,7 @@ def _transform_for(mode: str, profile: bytes | None) -> "tuple[ImageCmsTransform
 
 @functools.lru_cache(maxsize=_N_PROFILES_KEPT)
 def _transform(profile: bytes | None, mode: str) -> "ImageCmsTransform | None":
-    """The transform from a profile (None: CIELAB with the white of D50) to sRGB; None where there is nothing to do."""
+    """The transform from a profile (None: CIELAB with the white of D50) to sRGB; None if there is nothing to apply."""
     from PIL import ImageCms
 
     try:

@@ -1,6 +1,6 @@
-"""Step: bring every way of storing pixels to one of six modes: L, RGB, RGBA, YCbCr (JPEG only), CMYK, LAB.
+"""Step: convert the pixels to one of six modes: L, RGB, RGBA, YCbCr (JPEG only), CMYK, LAB.
 
-All have 8 bits a channel. Colours keep their meaning here; profiles are applied in `to_srgb`, after shrinking.
+All have 8 bits per channel. The colours stay in the space of their profile; `to_srgb` applies it, after shrinking.
 """
 
 import functools
@@ -30,13 +30,13 @@ def to_working_mode(source: Source) -> None:
 
 
 def _first_frame(source: Source) -> tuple[int, int, int, int] | None:
-    """Where the first frame of a GIF lies, if it leaves a part of the screen uncovered."""
+    """The place of a GIF's first frame, if it does not cover the whole screen; otherwise None."""
     place: tuple[int, int, int, int] | None = getattr(source.pixels, "dispose_extent", None)
     return None if place == (0, 0, *source.pixels.size) else place
 
 
 def _transparent_outside(picture: Image.Image, place: tuple[int, int, int, int]) -> Image.Image:
-    """What no frame covers is transparent, as in browsers; Pillow fills it with a colour of the palette."""
+    """Makes the pixels outside of a place transparent, as in browsers; Pillow gives them a colour of the palette."""
     empty = Image.new("RGBA", picture.size)
     empty.paste(picture.convert("RGBA").crop(place), place[:2])
     return empty
@@ -66,7 +66,7 @@ def _from_words(picture: Image.Image) -> Image.Image:
 
 
 def _white(picture: Image.Image) -> int:
-    """The sample that means white; TIFF says how many of the 16 bits its samples use."""
+    """The value of white; a TIFF says how many of the 16 bits its samples use."""
     bits = getattr(picture, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
     return (1 << bits) - 1 if isinstance(bits, int) and 8 < bits < 16 else _WORD_WHITE
 
@@ -77,7 +77,7 @@ def _to_bytes_table(white: int) -> list[int]:
 
 
 def _from_wide(picture: Image.Image) -> Image.Image:
-    """Rescales samples of 32 bits, which say nothing about what white is, to the narrowest usual range they fit."""
+    """Rescales samples of 32 bits. Their white is unknown, so it is taken from the narrowest usual range they fit."""
     low, high = _range(picture)
     scale = _BYTE_WHITE / (high - low)
     wide = picture if picture.mode == "F" else picture.convert("F")

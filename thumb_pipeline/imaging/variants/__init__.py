@@ -1,1 +1,1 @@
-"""What has to do with finished variants: their notes, their inspection, small pictures of them."""
+"""Finished variants: the notes in their files, their inspection, contact sheets and ThumbHashes of them."""

@@ -1,6 +1,6 @@
 """Puts small pictures side by side on one sheet, for people to look at.
 
-Which pictures, and where the sheet goes, is the caller's choice.
+The caller chooses the pictures, and where the sheet goes.
 """
 
 import io

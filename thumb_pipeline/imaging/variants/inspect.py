@@ -1,7 +1,7 @@
-"""Looks at a finished variant: what it is, where it says it came from, and whether it is whole.
+"""Inspects a finished variant: its format and size, the provenance it carries, and whether it is whole.
 
-The opposite direction of `render`, on files that may be anything by now. What follows from an inspection (valid,
-corrupt, to be adopted) is decided in the planning of `domain`.
+The opposite of `render`, on files that may have been replaced or damaged. What follows from an inspection (valid,
+corrupt, to be adopted) is decided in `domain.plans`.
 """
 
 import io
@@ -30,14 +30,14 @@ class Inspection:
     """What a variant's file is.
 
     Attributes:
-        format: its format, as text where variants cannot have it.
+        format: its format; plain text if variants are never made in it.
         width_px: its width.
         height_px: its height.
         provenance: the note it carries, if it is one of ours.
-        is_whole: its checksum holds; of a file without provenance, whether it was decoded to its end. One that only
-            begins like ours is never whole: it was ours and is damaged, or pretends to be.
+        is_whole: whether its checksum holds; for a file without provenance, whether it was decoded to its end. A file
+            with an unreadable note that begins like ours is never whole: it is a damaged variant, or a forged one.
         is_foreign: nothing in it begins like a note of ours.
-        fault: where it is not whole and was decoded, what is wrong with it.
+        fault: why it is not whole; empty if it is.
     """
 
     format: OutputFormat | str
@@ -57,10 +57,10 @@ def inspect(data: bytes, *, decode: bool = False) -> Inspection | Failure:
         decode: whether to decode a file without provenance, to know if it is whole.
 
     Returns:
-        The inspection, or why the file cannot be opened at all.
+        The inspection, or a failure if the file cannot be opened at all.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a variant of somebody else may have metadata that Pillow warns about
+        warnings.simplefilter("ignore")  # a foreign file may have metadata that Pillow warns about
         try:
             return _inspected(data, decode=decode)
         except Refused as refusal:
@@ -70,11 +70,11 @@ def inspect(data: bytes, *, decode: bool = False) -> Inspection | Failure:
 def inspect_to_the_end(
     data: bytes, *, max_pixels: int, admit: Callable[[int], None] | None = None
 ) -> Inspection | Failure:
-    """The same, and whatever carries a checksum that holds, or carries none, is decoded to its end.
+    """The same, and decodes the file to its end, unless its checksum or its note is wrong already.
 
     Args:
         data: all bytes of the file.
-        max_pixels: most pixels that are decoded; a larger picture is a failure.
+        max_pixels: most pixels that may be decoded; a larger picture is a failure.
         admit: called with the number of pixels before they are decoded; may wait.
     """
     with warnings.catch_warnings():
@@ -145,10 +145,10 @@ def _fault(
 
 
 def _decoding_fault(data: bytes, name: str, header: ImageFile.ImageFile) -> str:
-    """What a decoder complains about; empty where it comes to the end.
+    """The decoder's complaint; empty if it decodes the file to its end.
 
-    Of a JPEG every coded bit is read, but only an eighth of the pixels of its brightness is computed: what follows
-    the entropy decoder is arithmetic that cannot fail, and takes most of the time.
+    A JPEG is decoded as gray at an eighth of its size. Every coded bit is still read: what follows the entropy decoder
+    is arithmetic that cannot fail, and takes most of the time.
     """
     try:
         with decoding(io.BytesIO(data), name):

@@ -1,11 +1,11 @@
 """Puts the note of a variant's provenance into its file, seals it, and reads it back.
 
-Where the note is: in JPEG a comment segment behind JFIF's, in PNG a `tEXt` chunk before the pixels, in WebP and AVIF
-inside an XMP packet. What the note says lives in `domain.provenance`.
+The note is in a comment segment after JFIF's in JPEG, in a `tEXt` chunk before the pixels in PNG, and in an XMP packet
+in WebP and AVIF. What the note says is in `domain.provenance`.
 
-What the checksum covers: all bytes of the file, as they are while the checksum's own 32 digits are zeros. In PNG the
-CRC of the note's chunk then is the one of the chunk with zeros; with the digits in place it is computed anew, and
-checked as part of the file.
+The checksum covers all bytes of the file, with the checksum's own 32 digits set to zeros. In PNG the note's chunk has a
+CRC: the checksum covers the CRC of the chunk with zeros. When the digits are put in, the CRC is computed again, and it
+is checked as part of the file.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ def note_options(output_format: OutputFormat, note: str) -> dict[str, Any]:
 
 
 def seal(data: bytes) -> tuple[bytes, str]:
-    """The file with the checksum's digits put in place of the zeros, and the checksum.
+    """The file with the checksum's digits in place of the zeros, and the checksum.
 
     Raises:
         ValueError: there is no unsealed note in the file.
@@ -63,7 +63,7 @@ def seal(data: bytes) -> tuple[bytes, str]:
 
 
 def read_provenance(data: bytes) -> Provenance | None:
-    """The provenance a variant's file carries, or None where it carries none of ours."""
+    """The provenance in a variant's file; None if it has no note of ours."""
     span = _note_span(data)
     if span is None or span[1] - span[0] > MAX_NOTE_CHARACTERS:
         return None
@@ -71,18 +71,18 @@ def read_provenance(data: bytes) -> Provenance | None:
 
 
 def bears_our_mark(data: bytes) -> bool:
-    """Whether a file has something in the place of our note that begins like one, be it readable or not."""
+    """Whether a file has text in the place of our note that begins like one, readable or not."""
     return _note_span(data) is not None
 
 
 def checksum_holds(data: bytes, provenance: Provenance) -> bool:
-    """Whether the file is, byte for byte, what was sealed with this provenance."""
+    """Whether the file is byte for byte the one that was sealed with this provenance."""
     digits = _digits_span(data)
     if digits is None:
         return False
     blank = _with_digits(data, digits, EMPTY_CHECKSUM)
     checksum = hashlib.sha256(blank).hexdigest()[: len(EMPTY_CHECKSUM)]
-    # Sealed again rather than only hashed: a PNG's wrong CRC would not show in the blank form.
+    # Compare the sealed file, not only the hash: with zeros put in, a PNG's wrong CRC has been replaced.
     return checksum == provenance.checksum and _with_digits(blank, digits, checksum) == data
 
 
@@ -107,7 +107,7 @@ def _digits_span(data: bytes) -> _Span | None:
 
 
 def _note_span(data: bytes) -> _Span | None:
-    """Where the text of the note starts and ends, whatever the container; None where there is none."""
+    """Where the text of the note starts and ends, in any container; None if there is no note."""
     if data.startswith(b"\xff\xd8"):
         spans = (span for marker, span in _jpeg_segments(data) if marker == 0xFE)
         return next((span for span in spans if data.startswith(_MAGIC, span[0])), None)
@@ -141,7 +141,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, _Span]]:
 
 
 def _png_chunks(data: bytes) -> Iterator[_Span]:
-    """The payload of each chunk before the pixels; its name is the four bytes in front."""
+    """The payload of each chunk before the pixels; the four bytes before it are the chunk's name."""
     at = len(_PNG_SIGNATURE)
     while at + 12 <= len(data) and data[at + 4 : at + 8] != b"IDAT":
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")

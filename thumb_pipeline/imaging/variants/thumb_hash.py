@@ -1,7 +1,7 @@
-"""ThumbHash: a picture in about 25 bytes, blurred, for a page to show until its thumbnail is there.
+"""ThumbHash: a blurred picture in about 25 bytes, which a page shows until the thumbnail is loaded.
 
 The format is Evan Wallace's (github.com/evanw/thumbhash, 2023): the lowest frequencies of a cosine transform of luma,
-of two differences of colours and of alpha, four bits each. Written anew here because no wheel of it exists for all
+of two differences of colours and of alpha, four bits each. It is implemented here because no wheel of it exists for all
 platforms of this project. The transform is separable, so rows are summed first.
 """
 
@@ -15,7 +15,7 @@ from operator import mul
 from PIL import Image
 
 _SIDE_PX = 32
-"""The picture is averaged down to this before: seven frequencies need no more, and the time grows with the pixels."""
+"""The picture is first averaged down to this: seven frequencies need no more, and the time grows with the pixels."""
 
 _OPAQUE_LUMA_FREQUENCIES, _LUMA_FREQUENCIES = 7, 5
 _COLOUR_FREQUENCIES, _ALPHA_FREQUENCIES = 3, 5
@@ -31,7 +31,7 @@ class _Channel:
 
 
 def thumb_hash(picture: Image.Image) -> str:
-    """The hash in base64, as browsers' decoders are usually given it.
+    """The hash in base64, the usual input of decoders in browsers.
 
     Args:
         picture: upright, in sRGB, of any size and any mode that converts to RGB or RGBA.
@@ -71,7 +71,7 @@ def _encoded(picture: Image.Image) -> bytes:
 
 
 def _planes(picture: Image.Image) -> tuple[Sequence[float], Sequence[float], Sequence[float], Sequence[float] | None]:
-    """Red, green, blue and alpha, 0 to 1; what is transparent is laid on the mean colour of the rest."""
+    """Red, green, blue and alpha, 0 to 1; transparent pixels are blended with the mean colour of the others."""
     bands = [[value / 255 for value in band.tobytes()] for band in picture.split()]
     if len(bands) == 3 or min(bands[3]) == 1:
         return bands[0], bands[1], bands[2], None
@@ -132,5 +132,5 @@ def _nibbles(waves: Iterable[float]) -> bytes:
 
 
 def _rounded(value: float) -> int:
-    """To the nearest integer, halves up: Python's own `round` takes them to the even one."""
+    """Rounds to the nearest integer, halves up; Python's own `round` takes halves to the even one."""
     return math.floor(value + 0.5)
