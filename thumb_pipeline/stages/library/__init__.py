@@ -1,1 +1,4 @@
-"""What a library is: its folders, settings, tables and locks; who was killed in it. Nothing is listed here."""
+"""The library: its folders, settings, tables and locks, and the clean-up after killed processes.
+
+Listing its files lives in `inventory`.
+"""

@@ -1,6 +1,6 @@
-"""Makes the folders outside of a library its own that an earlier version made, or that a lost library left behind.
+"""Marks folders outside of a library as its own: folders that an earlier version made, or that a lost library left.
 
-What a folder is to a library is decided in `roots`. Nothing in a folder is changed but the marker.
+`roots` decides what a folder is to a library. Only the marker in a folder is changed.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideFolder:
-    """A folder outside of a library that it writes into.
+    """A folder outside of a library that the library writes into.
 
     Attributes:
-        setting: that names it.
+        setting: the setting that names it.
         folder: its path.
         standing: what it was to the library before.
-        others: what lies in it that the library did not make; nobody touches it.
+        others: entries that the library did not make; they are never touched.
     """
 
     setting: str
@@ -33,7 +33,7 @@ class OutsideFolder:
 
     @property
     def is_to_be_marked(self) -> bool:
-        """Whether something has to be done to make it the library's; an empty one is marked at the first use."""
+        """Whether it needs a new marker to become the library's; an empty folder is marked at its first use."""
         return self.standing in _TO_BE_MARKED
 
 
@@ -41,7 +41,7 @@ def outside_folders(library: Library) -> list[OutsideFolder]:
     """The folders outside of a library that its settings name.
 
     Raises:
-        Refused: one cannot be read.
+        Refused: a folder cannot be read.
     """
     found = []
     if library.state != library.usual_state:
@@ -55,11 +55,11 @@ def adopt_folders(root: str, *, accept_others: bool = False) -> tuple[Library, l
     """Marks the folders outside of a library as its own; returns what they were before.
 
     Args:
-        root: of the library.
-        accept_others: also where something lies in them that the library did not make.
+        root: the library's folder.
+        accept_others: also mark folders that hold entries which the library did not make.
 
     Raises:
-        Refused: there is no library, a folder belongs to another one that is there, or it holds something else.
+        Refused: there is no library, or a folder belongs to another library that exists, or holds other entries.
     """
     library = open_library(root, is_own=False)
     folders = outside_folders(library)

@@ -1,7 +1,7 @@
 """Cleans up after processes that were killed: their unfinished files, then their leases.
 
-A killed process leaves its lease file, unlocked, with the folders it was writing to. What Dagster still believes of its
-runs is corrected where Dagster is allowed (`defs.runs.lost_runs`).
+A killed process leaves its lease file, unlocked, which lists the folders it was writing to. `defs.runs.lost_runs`
+corrects the state of such runs in Dagster.
 """
 
 import contextlib
@@ -21,25 +21,25 @@ Place = tuple[str, str]
 """A timelapse's key, and the name of a folder in it."""
 
 LEASE_TAG = "thumb_pipeline/lease"
-"""The tag by which a Dagster run names the lease of its process (`lease_tag`)."""
+"""The tag in which a Dagster run names the lease of its process (`lease_tag`)."""
 
 die_with_parent = leases.die_with_parent
-"""For processes that must not outlive the command that started them."""
+"""Ends a process together with the command that started it."""
 
 
 def lease_tag(lease: leases.Lease, run_id: str) -> str:
-    """What a run's tag says of its lease; with the run's id, as tags are copied to the run that repeats it."""
+    """The value of a run's lease tag; includes the run's id, because Dagster copies tags to the run that retries it."""
     return f"{lease.id}@{run_id}"
 
 
 def tagged_lease(tag: str, run_id: str) -> str | None:
-    """The lease that a run's tag names; None where the tag is another run's, or there is none."""
+    """The id of the lease in a run's tag; None if the tag is another run's or names no lease."""
     lease_id, _, owner = tag.partition("@")
     return lease_id if owner == run_id and is_lease_id(lease_id) else None
 
 
 def announce(library: Library, lease: leases.Lease, folders: Sequence[Place]) -> None:
-    """Notes in our lease, before the first file is written, which folders we are about to write to."""
+    """Writes into our lease which folders we are about to write to; call it before the first file is written."""
     lines = [f"{key}/{folder}" for key, folder in folders]
     leases.note(library.lease_folder, lease.id, "\n".join(lines))
 
@@ -55,15 +55,15 @@ def is_abandoned(library: Library, lease_id: str) -> bool:
 
 
 def holder(library: Library, lease_id: str) -> int | None:
-    """The process that holds a lease; None when it is free."""
+    """The id of the process that holds a lease; None if it is free."""
     return leases.holder(library.lease_folder, lease_id)
 
 
 def clean_up(library: Library) -> int:
-    """Removes what killed processes left unfinished in the folders they had announced; returns the number of files.
+    """Removes the unfinished files of killed processes from the folders they had announced; returns how many.
 
-    A folder that cannot be read is passed over, as whoever cleans up has work in others. Their leases stay until
-    `forget` is called: what else hangs on them is corrected in between.
+    A folder that cannot be read is skipped, so that the others are cleaned. The leases stay until `forget` is called:
+    in between, the caller corrects what else depends on them.
     """
     n_removed = 0
     for lines in leases.find_abandoned(library.lease_folder).values():
@@ -74,28 +74,28 @@ def clean_up(library: Library) -> int:
 
 
 def discard_own(library: Library, lease: leases.Lease, folders: Sequence[Place]) -> None:
-    """Removes what our own workers left unfinished in some folders when they were stopped."""
+    """Removes the unfinished files that our own workers left in some folders when they were stopped."""
     for key, folder in folders:
         path = inside(library.variants(key), folder)
-        with contextlib.suppress(ArchiveUnavailable, OSError):  # what stopped us may be that disk
+        with contextlib.suppress(ArchiveUnavailable, OSError):  # perhaps that disk is why we stop
             _remove(path, [name for name in _temporaries(path) if publishing.writer_of(name) == lease.id])
 
 
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
-    """Removes those unfinished files of one folder whose writers were killed, whatever their age."""
+    """Removes the unfinished files of one folder whose writers were killed, whatever their age."""
     free = find_abandoned_files(library, temporaries)
     return _remove(folder, free) if free else 0
 
 
 def find_abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
-    """Those of some unfinished files whose writers are known to this library, and were killed."""
+    """The unfinished files whose writers are known to this library and were killed."""
     return [name for name in temporaries if _state(library, name) is LeaseState.ABANDONED]
 
 
 def find_foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
-    """Those that only look like unfinished files of ours: no process that this library knows has written them.
+    """The files that look like our unfinished files, but whose writer this library does not know.
 
-    Somebody else has, on another machine perhaps, and may be about to finish them.
+    Another writer, perhaps on another machine, may be about to finish them.
     """
     return [name for name in temporaries if _state(library, name) is LeaseState.UNKNOWN]
 
@@ -106,7 +106,7 @@ def _state(library: Library, temporary: bytes) -> LeaseState:
 
 
 def _remove(folder: str, temporaries: list[bytes]) -> int:
-    """Removes unfinished files of a folder; returns how many went."""
+    """Removes unfinished files of a folder; returns how many were removed."""
     n_removed = 0
     try:
         with open_folder(os.path.realpath(folder)) as opened:
@@ -119,9 +119,9 @@ def _remove(folder: str, temporaries: list[bytes]) -> int:
 
 
 def forget(library: Library, lease_ids: list[str]) -> None:
-    """Removes the leases of killed processes after everything that hung on them is put right.
+    """Removes the leases of killed processes, after everything that depends on them was corrected.
 
-    One stays for the next time while a folder that it names cannot be read: what lies there is not known.
+    A lease stays for the next clean-up while a folder that it names cannot be read: unfinished files may be there.
     """
     announced = leases.find_abandoned(library.lease_folder)
     for lease_id in lease_ids:
@@ -130,13 +130,13 @@ def forget(library: Library, lease_ids: list[str]) -> None:
 
 
 def _announced(library: Library, lines: Sequence[str]) -> list[str]:
-    """The folders that the lines of a lease name, each once; a line that names none of this library is passed over.
+    """The folders that the lines of a lease name, each once; a line that names no folder of this library is skipped.
 
-    A lease names folders as this library has them, whatever its path: in a copy it means the copy's. Earlier versions
-    wrote whole paths; those that lie in this library are taken up.
+    A lease names folders relative to the library: in a copy of the library it means the copy's folders. Earlier
+    versions wrote whole paths; such a path counts if it is in this library.
     """
     found = []
-    for line in dict.fromkeys(lines):  # a run that follows cameras announces them again and again
+    for line in dict.fromkeys(lines):  # a run that follows cameras announces the same ones repeatedly
         own = line.removeprefix(f"{library.variants_root}/{CAMERAS_FOLDER}/")
         key, _, folder = own.rpartition("/")
         with contextlib.suppress(ValueError):
@@ -153,7 +153,7 @@ def _is_readable(folder: str) -> bool:
 
 
 def _temporaries(folder: str) -> list[bytes]:
-    """Unfinished files in a folder; where there is none, or a file in its place, there are none."""
+    """Unfinished files in a folder; empty if the folder does not exist or is a file."""
     try:
         return [name for name in os.listdir(os.fsencode(folder)) if publishing.is_temporary(name)]
     except (FileNotFoundError, NotADirectoryError):

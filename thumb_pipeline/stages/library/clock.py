@@ -1,6 +1,6 @@
-"""Keeps a note of what the clock said when somebody last looked, beside what is recorded by it: `<state>/clock.json`.
+"""Keeps a note of what the clock said at its last reading, next to the records that use it: `<state>/clock.json`.
 
-Whoever takes a lease looks. What follows from a step of the clock is `domain.clocks`.
+The clock is read whenever a lease is taken. What follows from a step of the clock is in `domain.clocks`.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ NAME = "clock.json"
 """The file in the state folder."""
 
 _HAVE_AGES = ("datasets", "plans", "trash")
-"""Folders of the state that are there once anything with a time was written."""
+"""Folders of the state that exist once anything with a time was written."""
 
 _EVERY_S = 3600.0
 _MOST_BYTES = 4096
@@ -27,13 +27,13 @@ _UPTIME = "/proc/uptime"
 
 
 def look(state: str, *, newest: datetime | None = None) -> Ages:
-    """Looks at the clock, notes what it says where that is due, and tells by what ages can be told.
+    """Reads the clock, writes the note if it is due, and returns what ages are computed by.
 
-    What cannot be noted is not known the next time: ages then count from that time on.
+    If the note cannot be written, the next reading does not know this one: ages then count from the next one on.
 
     Args:
         state: the state folder of a library.
-        newest: the latest of the stamps whose ages are asked for; one from the future tells of a step back.
+        newest: the latest of the stamps whose ages are wanted; a stamp in the future shows that the clock stepped back.
     """
     now = _reading()
     before = _read(state)
@@ -46,7 +46,7 @@ def look(state: str, *, newest: datetime | None = None) -> Ages:
 
 
 def peek(state: str, *, newest: datetime | None = None) -> Ages:
-    """The same without writing anything."""
+    """The same as `look`, without writing the note."""
     now = _reading()
     return Ages(now=moment(now.at_s), note=_noted(state, _read(state), now, newest))
 
@@ -65,7 +65,7 @@ def _is_due(before: ClockNote | None, note: ClockNote) -> bool:
 
 
 def _read(state: str) -> ClockNote | None:
-    """The note; None where there is none, or what stands there is none."""
+    """The note; None if there is no file, or it is not a note."""
     try:
         return ClockNote.parsed(json.loads(read_small(_path(state), _MOST_BYTES)))
     except (OSError, ValueError, RecursionError):
@@ -84,7 +84,7 @@ def _uptime_s() -> float | None:
 
 
 def _told(path: str) -> str:
-    """What the kernel tells there, on one line; nothing on other kernels than Linux."""
+    """The text of a file of the kernel, stripped; empty on other kernels than Linux."""
     try:
         return read_small(path, _MOST_BYTES).decode().strip()
     except (OSError, ValueError):

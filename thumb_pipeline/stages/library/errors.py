@@ -1,6 +1,6 @@
-"""What callers of stages must be ready for, by what it means to them.
+"""The exceptions that callers of stages must handle, grouped by what they mean to the caller.
 
-A bad picture is none of these: it is a row.
+A bad picture raises none of these: it is a row.
 """
 
 from thumb_pipeline.datasets.slices import SliceDamaged
@@ -13,9 +13,9 @@ REFUSALS = (Refused, ArchiveUnavailable, SliceDamaged)
 """Nothing was changed; the message says what to do first."""
 
 INTERRUPTIONS = (CannotWrite, NameTaken, LockTimeout)
-"""The environment stood in the way; what was done is kept, and repeating is safe."""
+"""The environment interrupted the work; what was done is kept, and repeating is safe."""
 
 
 def remedy_of(error: OSError) -> str:
-    """What to do where the system refused something that nobody has words of their own for."""
+    """What to do about an error of the system for which there is no message of its own."""
     return remedy(error)

@@ -1,6 +1,6 @@
-"""The opened library, the value that all stages are given: its folders, its settings, its tables, its locks.
+"""The opened library, the value that every stage takes: its folders, its settings, its tables, its locks.
 
-How one is opened is in `open`; what the settings may say in `domain.settings`.
+`open` opens a library; what the settings may say is in `domain.settings`.
 """
 
 import os
@@ -49,12 +49,12 @@ class Library:
     """An opened library: absolute folders and checked settings.
 
     Attributes:
-        root: holds `thumbs.toml` and `cameras/`.
-        state: everything we write but the variants.
-        variants_root: holds the variants' `cameras/`; the root itself unless the settings say otherwise.
+        root: the folder with `thumbs.toml` and `cameras/`.
+        state: the folder of everything we write except the variants.
+        variants_root: the folder with the variants' `cameras/`; the root itself unless the settings name another.
         written: the text that the settings were read from.
-        trouble: why that is not the text of `thumbs.toml`.
-        is_urgent: somebody waits for what is done with it; else its workers leave the cores to those of others.
+        trouble: why `written` is not the text of `thumbs.toml`; None if it is.
+        is_urgent: its workers do not yield the cores; otherwise they leave them to the workers of urgent work.
     """
 
     root: str
@@ -85,10 +85,10 @@ class Library:
         return inside(self.state, "plans")
 
     def order_folder(self, run_id: str) -> str:
-        """The folder of the order of work that was placed under a run's id.
+        """The folder of the work order that was written under a run's id.
 
         Raises:
-            Refused: that is no id of a run.
+            Refused: the text is not the id of a run.
         """
         return inside(self.plans, checked_run_id(run_id))
 
@@ -98,30 +98,30 @@ class Library:
         return inside(self.state, "trash")
 
     def journal_folder(self, run_id: str) -> str:
-        """The folder of the journal of a removal; raises as `order_folder`."""
+        """The folder of a removal's journal; raises as `order_folder`."""
         return inside(self.journals, checked_run_id(run_id))
 
     @property
     def trash(self) -> str:
-        """The folder that removed variants are moved to, on the variants' own file system."""
+        """The folder that removed variants are moved to; it is on the variants' own file system."""
         return inside(self.variants_root, TRASH_FOLDER)
 
     def trash_folder(self, run_id: str) -> str:
-        """The folder in the trash that holds what one removal took; raises as `order_folder`."""
+        """The folder in the trash with the files of one removal; raises as `order_folder`."""
         return inside(self.trash, checked_run_id(run_id))
 
     def in_trash(self, run_id: str, key: str, folder: str) -> str:
-        """The folder in the trash that holds what one removal took out of a variant folder."""
+        """The folder in the trash with the files that one removal moved out of a variant folder."""
         return inside(self.trash_folder(run_id), CAMERAS_FOLDER, *parse_key(key), folder)
 
     def file_in_trash(self, run_id: str, key: str, variant_path: str) -> bytes:
-        """The path in the trash of a variant that one removal took, as the disk wants it."""
+        """The path in the trash of a variant that one removal moved, as bytes for the file system."""
         folder, name = split_variant_path(variant_path)
         return inside(os.fsencode(self.in_trash(run_id, key, folder)), to_bytes(name))
 
     @property
     def watch(self) -> str:
-        """The folder of what a watcher remembers."""
+        """The folder of a watcher's state."""
         return inside(self.state, "watch")
 
     @property
@@ -131,12 +131,12 @@ class Library:
 
     @property
     def inventory(self) -> Table:
-        """One row a source."""
+        """One row for each source."""
         return self._table(INVENTORY)
 
     @property
     def manifest(self) -> Table:
-        """One row a recorded variant."""
+        """One row for each recorded variant."""
         return self._table(MANIFEST)
 
     @property
@@ -161,17 +161,17 @@ class Library:
 
     @property
     def damage(self) -> Table:
-        """Files that a deep verification opened and found wrong, though they look as recorded."""
+        """Files that a deep verification opened and found wrong, although their size and mtime are as recorded."""
         return self._table(DAMAGE)
 
     @property
     def checked(self) -> Table:
-        """When each source was opened last with its variants, to be verified."""
+        """When a deep verification last opened each source with its variants."""
         return self._table(CHECKED)
 
     @property
     def reported(self) -> Table:
-        """Which verdict the reports of each timelapse show; one slice, `WHOLE_LIBRARY`."""
+        """Which verdict the reports show for each timelapse; one slice, `WHOLE_LIBRARY`."""
         return self._table(REPORTED)
 
     @property
@@ -188,22 +188,22 @@ class Library:
         return inside(self.variants_root, CAMERAS_FOLDER, *parse_key(key))
 
     def source_file(self, key: str, name: str) -> bytes:
-        """The path of a source, as the disk wants it; its name as text."""
+        """The path of a source, as bytes for the file system; `name` is text (`domain.names`)."""
         return inside(os.fsencode(self.frames(key)), to_bytes(name))
 
     def variant_file(self, key: str, variant_path: str) -> bytes:
-        """The path of a variant, as the disk wants it."""
+        """The path of a variant, as bytes for the file system."""
         folder, name = split_variant_path(variant_path)
         return inside(os.fsencode(self.variants(key)), os.fsencode(folder), to_bytes(name))
 
     @property
     def frames_guard(self) -> FramesGuard:
-        """What tells the folders of sources from those of variants, whatever their names."""
+        """The guard that tells folders of sources from folders of variants, whatever their names."""
         return guard_of(self.cameras)
 
     @contextmanager
     def lease(self) -> Iterator[Lease]:
-        """Holds this process's lease, and notes what the clock says when it takes it.
+        """Holds this process's lease, and reads the clock when it takes the lease.
 
         Raises:
             ArchiveUnavailable: the library is gone.
@@ -221,25 +221,25 @@ class Library:
 
     @property
     def usual_state(self) -> str:
-        """Where the state lies unless the settings name another place; that folder is the library's by its name."""
+        """The state folder unless the settings name another; this one belongs to the library and needs no marker."""
         return inside(self.root, STATE_FOLDER)
 
     def claim_state(self) -> None:
-        """Makes sure, before anything is written there, that the state folder says that it is this library's.
+        """Marks a state folder outside of the library as its own; call it before anything is written there.
 
         Raises:
-            Refused: it is another's, or cannot be written.
+            Refused: the folder is another library's, or cannot be written.
         """
         if self.state != self.usual_state:
             self._write_owner(roots.claim, self.state)
 
     def claim_variants(self) -> None:
-        """The same for the folder of the variants; raises as `claim_state`."""
+        """The same for the variants' folder; raises as `claim_state`."""
         if self.variants_root != self.root:
             self._write_owner(roots.claim, self.variants_root)
 
     def mark(self, folder: str) -> None:
-        """Says in a folder that it is this library's, whatever it said before; raises as `claim_state`."""
+        """Marks a folder as this library's, whatever its marker said before; raises as `claim_state`."""
         self._write_owner(roots.mark, folder)
 
     def _write_owner(self, write: Callable[[str, str], None], folder: str) -> None:
@@ -253,7 +253,7 @@ class Library:
             raise Refused(str(error)) from error
 
     def state_refused(self, error: OSError) -> Refused:
-        """What to tell where the state folder cannot be written."""
+        """The refusal for a state folder that cannot be written."""
         return self._refused(self.state, error)
 
     def _refused(self, folder: str, error: OSError) -> Refused:
@@ -265,11 +265,11 @@ class Library:
 
     @contextmanager
     def locked(self, path: str) -> Iterator[None]:
-        """Holds an exclusive lock on a file of the state folder, made if needed; released with the process.
+        """Holds an exclusive lock on a file of the state folder, made if needed; the lock ends with the process.
 
         Raises:
-            ArchiveUnavailable: the library is gone; its folders would be made anew in an empty mount point.
-            CannotWrite: the disk does not take the file.
+            ArchiveUnavailable: the library is gone; otherwise its folders would be made in an empty mount point.
+            CannotWrite: the file cannot be made or locked.
         """
         self.refuse_if_gone()
         self.claim_state()
@@ -281,10 +281,10 @@ class Library:
             yield
 
     def refuse_if_gone(self) -> None:
-        """Makes sure that what was listed until now was the library, and not what lies under its mount point.
+        """Makes sure that the library is still there: without its disk, its path is an empty mount point.
 
         Raises:
-            ArchiveUnavailable: the library is gone since it was opened.
+            ArchiveUnavailable: the library has gone since it was opened.
         """
         path = inside(self.root, SETTINGS_NAME)
         if not os.path.isfile(path):
@@ -295,10 +295,10 @@ class Library:
 
 
 def checked_run_id(text: str) -> str:
-    """A run's id that is to name a folder.
+    """The text, if it is a run's id and so can name a folder.
 
     Raises:
-        Refused: it is none.
+        Refused: it is not.
     """
     if not is_run_id(text):
         raise Refused(
@@ -309,10 +309,10 @@ def checked_run_id(text: str) -> str:
 
 
 def publish_durably(target: bytes, data: bytes) -> None:
-    """Publishes a file of ours in the state folder: whole, and safe from a power cut."""
+    """Publishes a file in the state folder atomically, so that it survives a power cut."""
     publishing.publish(target, data, writer="dataset", durable=True)
 
 
 def publish_into_state(target: bytes, data: bytes) -> None:
-    """The same into a folder that is there, or was a moment ago: without it the library is gone."""
+    """The same, but never makes the folder: it existed before, so if it is absent now the library is gone."""
     publishing.publish(target, data, writer="dataset", durable=True, makes_folder=False)

@@ -1,6 +1,6 @@
-"""Opens a library, and makes a folder one: reads its settings and refuses what cannot be used.
+"""Opens a library, or makes a folder a library: reads its settings and refuses settings that cannot be used.
 
-Services go on with the last usable settings instead: they open a library by `settings_in_force`.
+Services continue with the last usable settings instead: they open a library with `settings_in_force`.
 """
 
 import os
@@ -25,7 +25,7 @@ def open_library(root: str, *, is_own: bool = True) -> Library:
 
     Raises:
         SettingsUnusable: its settings cannot be used.
-        Refused: there is no library, or it is not initialised.
+        Refused: there is no such folder, or it is not a library.
     """
     root = os.path.realpath(root)
     path = inside(root, SETTINGS_NAME)
@@ -45,15 +45,15 @@ def open_library(root: str, *, is_own: bool = True) -> Library:
 
 
 def open_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
-    """A library as some text of settings has it, whatever its `thumbs.toml` says now.
+    """Opens a library with the given settings, whatever its `thumbs.toml` says now.
 
     Args:
-        root: of the library, absolute and without links.
-        written: the text.
-        is_own: whether folders outside of it must be its own; only to make them so, they need not be.
+        root: the library's folder, absolute and without links.
+        written: the text of the settings.
+        is_own: whether folders outside of the library must be its own; False only in order to mark them as its own.
 
     Raises:
-        SettingsUnusable: such settings cannot be used.
+        SettingsUnusable: these settings cannot be used.
     """
     path = inside(root, SETTINGS_NAME)
     settings = _parsed(written, path)
@@ -71,7 +71,7 @@ def open_with(root: str, written: bytes, *, is_own: bool = True) -> Library:
 
 
 def initialise(root: str) -> bool:
-    """Makes a folder a library by writing `thumbs.toml`; returns False, changing nothing, where there is one already.
+    """Makes a folder a library by writing `thumbs.toml`; changes nothing and returns False if the file exists already.
 
     Raises:
         Refused: `root` is a file or cannot be written, or the `thumbs.toml` in it cannot be used.
@@ -100,12 +100,12 @@ def _parsed(written: bytes, path: str) -> Settings:
 
 
 def resolve_folder(root: str, written: str) -> str:
-    """The folder that a path in the settings means."""
+    """The absolute path, without links, of a path in the settings."""
     return os.path.realpath(under(root, os.path.expanduser(written)))
 
 
 def _refuse_foreign(library: Library, path: str) -> None:
-    """Folders outside of the library must be its own, or empty: what lies in them is taken for what it wrote."""
+    """Folders outside of the library must be its own, or empty: their content is treated as written by the library."""
     try:
         if library.state != library.usual_state:
             roots.refuse_foreign("storage.state", library.state, library.root)
@@ -116,7 +116,7 @@ def _refuse_foreign(library: Library, path: str) -> None:
 
 
 def _refuse_overlaps(library: Library, path: str) -> None:
-    """Sources, state and variants must not lie in one another, however links and `..` disguise it."""
+    """Sources, state and variants must not lie in one another, also not by way of links or `..`."""
     roots = {CAMERAS_FOLDER + "/": os.path.realpath(library.cameras), "storage.state": library.state}
     if library.variants_root != library.root:
         roots["storage.variants"] = library.variants_root

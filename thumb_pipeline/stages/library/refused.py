@@ -1,6 +1,6 @@
-"""What is refused before anything is changed, and settings that cannot be used: the words for it.
+"""The exceptions for a request that is refused before anything is changed, and for settings that cannot be used.
 
-Which refusals there are besides is in `errors`; who refuses what, everywhere.
+Any stage may raise them; which other refusals there are is in `errors`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Refused(Exception):
 
 
 class SettingsUnusable(Refused):
-    """The library is there, and what its `thumbs.toml` says cannot be used; one line for each fault."""
+    """The library is there, but its `thumbs.toml` cannot be used; the message has one line for each fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,8 @@ class SettingsTrouble:
     """`thumbs.toml` cannot be used, and earlier settings are in force instead.
 
     Attributes:
-        faults: what is wrong with it, each with the file's path and the remedy.
-        in_force_since: when the settings that are in force were kept.
+        faults: what is wrong with the file, each with its path and the remedy.
+        in_force_since: when the settings in force were kept.
     """
 
     faults: tuple[str, ...]
@@ -29,7 +29,7 @@ class SettingsTrouble:
 
     @property
     def consequence(self) -> str:
-        """What that means meanwhile."""
+        """Which settings are in force meanwhile."""
         return f"the settings of {self.in_force_since:%Y-%m-%d %H:%M} UTC stay in force until that is put right"
 
     def __str__(self) -> str:

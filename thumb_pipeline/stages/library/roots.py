@@ -1,8 +1,8 @@
-"""Makes sure that folders outside of a library which it writes into are its own: a marker in each says whose it is.
+"""Makes sure that the folders outside of a library that it writes into are its own: a marker in each names its library.
 
-These are `storage.state` and `storage.variants`, where the settings name another place than the usual one. Such a
-folder must be empty at first; it is marked when the library first writes there. What a marker means for the library
-that finds it is decided here; what is done in the folders is everybody else's business.
+These are `storage.state` and `storage.variants`, if the settings name another place than the usual one. Such a folder
+must be empty at first; it is marked when the library first writes there. This module decides what a marker means for a
+library; reading and writing the other files in the folders lives elsewhere.
 """
 
 import os
@@ -24,7 +24,7 @@ from thumb_pipeline.storage.reading import read_small
 
 MARKER_NAME = ".thumb_pipeline-owner.json"
 ID_NAME = ".thumb_pipeline-id"
-"""In the library's own folder: what tells it from another one that was put in its place."""
+"""The file in the library's own folder that holds its id, which tells it from another library at the same path."""
 
 STATE_NAMES = frozenset(
     {
@@ -33,7 +33,7 @@ STATE_NAMES = frozenset(
     }
 )
 VARIANTS_NAMES = frozenset({CAMERAS_FOLDER, TRASH_FOLDER})
-"""What we make in such a folder; nothing else in it is ever touched."""
+"""The entries that we make in such a folder; nothing else in it is ever touched."""
 
 _WRITER = "owner"
 
@@ -43,7 +43,7 @@ _LEFT_BY_SYSTEMS = frozenset(
         *(".DS_Store", ".Spotlight-V100", "System Volume Information", "$RECYCLE.BIN", "desktop.ini", "Thumbs.db"),
     }
 )
-"""What file systems, NAS and desktops put into a folder that is otherwise empty."""
+"""The entries that file systems, NAS and desktops put into a folder that is otherwise empty."""
 
 
 class ForeignFolder(Exception):
@@ -56,7 +56,7 @@ class Standing(Enum):
     FREE = "free"  # not there, or empty
     OURS = "ours"
     MOVED = "moved"  # ours, and the library was elsewhere when it was marked
-    UNMARKED = "unmarked"  # something is in it, and nothing says whose it is
+    UNMARKED = "unmarked"  # not empty, and without a marker
     COPIED = "copied"  # it belongs to the library of which this one is a copy
     ANOTHERS = "anothers"
 
@@ -67,11 +67,11 @@ def _checked_id(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose a folder is.
+    """The library that owns a folder; the content of a marker.
 
     Attributes:
-        library_id: of the library.
-        root: its folder when this was written, as text (`domain.names.to_text`).
+        library_id: the library's id.
+        root: its folder when the marker was written, as text (`domain.names.to_text`).
     """
 
     library_id: Annotated[str, AfterValidator(_checked_id)]
@@ -95,15 +95,15 @@ def standing(folder: str, root: str) -> Standing:
 
 
 def refuse_foreign(setting: str, folder: str, root: str) -> None:
-    """Makes sure that a folder is the library's, or may become it.
+    """Makes sure that a folder is the library's, or may become the library's.
 
     Args:
-        setting: that names the folder.
-        folder: absolute.
-        root: of the library.
+        setting: the setting that names the folder.
+        folder: its absolute path.
+        root: the library's folder.
 
     Raises:
-        ForeignFolder: it is not.
+        ForeignFolder: it is not, and may not.
     """
     found = standing(folder, root)
     if found is Standing.UNMARKED:
@@ -127,10 +127,10 @@ def refuse_foreign(setting: str, folder: str, root: str) -> None:
 
 
 def claim(folder: str, root: str) -> None:
-    """Marks a folder as the library's where it is not marked yet, or the library has moved since.
+    """Marks a folder as the library's, if it is not marked yet or the library has moved since.
 
     Raises:
-        ForeignFolder: somebody else has marked it meanwhile.
+        ForeignFolder: another library has marked it meanwhile.
         OSError: the folder cannot be written.
         CannotWrite: likewise.
     """
@@ -139,7 +139,7 @@ def claim(folder: str, root: str) -> None:
 
 @lru_cache(maxsize=64)
 def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
-    """The same, once for each marker that a process meets: it is asked before every merge."""
+    """The same, cached for each state of the marker: it is called before every merge."""
     found = standing(folder, root)
     if found is Standing.FREE:
         os.makedirs(folder, exist_ok=True)
@@ -152,13 +152,13 @@ def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
 
 
 def mark(folder: str, root: str) -> None:
-    """Says in a folder that it is the library's, whatever was said there before; raises as `claim`."""
+    """Marks a folder as the library's, whatever its marker said before; raises as `claim` if it cannot be written."""
     data = _OWNERS.dump_json(_me(root))
     publishing.publish(_path(folder, MARKER_NAME), data, writer=_WRITER, durable=True)
 
 
 def read_owner(folder: str) -> Owner | None:
-    """Whose a folder says it is; None where it does not, or says nothing of use."""
+    """The owner in a folder's marker; None if there is no marker, or it cannot be read."""
     try:
         return _OWNERS.validate_json(read_small(inside(folder, MARKER_NAME)))
     except (OSError, ValueError):
@@ -166,7 +166,7 @@ def read_owner(folder: str) -> Owner | None:
 
 
 def is_there(owner: Owner) -> bool:
-    """Whether the library that a marker names is where it says."""
+    """Whether the library that a marker names still exists at the marker's path."""
     try:
         root = os.fsdecode(to_bytes(owner.root))
         is_library = os.path.isfile(inside(root, SETTINGS_NAME))
@@ -176,10 +176,10 @@ def is_there(owner: Owner) -> bool:
 
 
 def entries(folder: str) -> list[str]:
-    """What is in a folder besides what every system may put there; nothing where it is not there.
+    """The entries of a folder, without unfinished files and those of the system; empty if the folder does not exist.
 
     Raises:
-        ForeignFolder: it cannot be read, so nobody knows.
+        ForeignFolder: it cannot be read.
     """
     try:
         found = os.listdir(folder)
@@ -200,12 +200,12 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _me(root: str) -> Owner:
-    """Who marks a folder: the library's id is made when it is needed first, where its folder can be written."""
+    """The owner that this library writes into a marker. Its id is made at first need, if its folder can be written."""
     if _written_id(root) is None:
         try:
             publishing.publish_new(_path(root, ID_NAME), f"{uuid.uuid4()}\n".encode(), writer=_WRITER)
         except (OSError, publishing.CannotWrite):
-            return Owner(library_id=_id_by_path(root), root=_text(root))  # an archive that is only read
+            return Owner(library_id=_id_by_path(root), root=_text(root))  # a read-only archive
     return Owner(library_id=_written_id(root) or _id_by_path(root), root=_text(root))
 
 

@@ -1,8 +1,8 @@
-"""Which database keeps the runs of a library: SQLite in its state folder, or the PostgreSQL that the environment names.
+"""The database of a library's runs: SQLite in its state folder, or the PostgreSQL database that the environment names.
 
-One database belongs to one library: partitions, history and the runs that are taken for abandoned must never mix. So
-the database carries the id of its library, and the state folder carries it too. How to talk to the server is in
-`storage.postgres`, what Dagster is told in the instance file that the commands write.
+One database belongs to one library: their partitions, history and abandoned runs must never mix. So the database stores
+the id of its library, and the state folder stores it too. Talking to the server lives in `storage.postgres`; the
+commands write the instance file that names the database to Dagster.
 """
 
 import os
@@ -32,10 +32,10 @@ class ForeignDatabase(Refused):
 
 
 def read_address() -> "URL | None":
-    """The address that the environment names, or None for SQLite.
+    """The address in the environment, or None for SQLite.
 
     Raises:
-        Refused: it is no address of a PostgreSQL database.
+        Refused: it is not the address of a PostgreSQL database.
     """
     written = os.environ.get(POSTGRES_VARIABLE)
     if not written:
@@ -50,21 +50,21 @@ def read_address() -> "URL | None":
 
 
 def driver_address(address: "URL") -> str:
-    """The address as Dagster needs it, password included: for the environment of our processes only."""
+    """The address as Dagster needs it, with the password: only for the environment of our processes."""
     return address.render_as_string(hide_password=False)
 
 
 def described(address: "URL", error: Exception) -> str:
-    """What befell the database, for people."""
+    """The message that the database cannot be used, with the reason."""
     said = postgres.reason(error.__cause__ or error, address)
     return f"the {postgres.shown(address)} cannot be used ({said})"
 
 
 def claim(library: Library, address: "URL") -> None:
-    """Makes the database this library's, or finds that it is.
+    """Claims the database for this library, if it is not claimed yet.
 
     Raises:
-        ForeignDatabase: it is another library's.
+        ForeignDatabase: it belongs to another library.
         Refused: it cannot be used.
     """
     mine = postgres.Claim(library_id=_id_of(library), state=names.to_text(os.fsencode(library.state)))
@@ -98,7 +98,7 @@ def _refuse_foreign(library: Library, address: "URL", found: postgres.Claim, min
 
 
 def _folder_in(found: postgres.Claim) -> str | None:
-    """The folder that a claim names; None where it names none: others may have written the row."""
+    """The folder that a claim names; None if its text is no absolute path, as other programs can write the row."""
     try:
         path = names.to_bytes(found.state)
     except ValueError:
@@ -107,7 +107,7 @@ def _folder_in(found: postgres.Claim) -> str | None:
 
 
 def _id_of(library: Library) -> str:
-    """The library's id, made when it is asked for first."""
+    """The library's id; makes it at first need."""
     found = _written_id(library.state)
     if found:
         return found
@@ -122,7 +122,7 @@ def _id_of(library: Library) -> str:
 
 
 def _written_id(state: str) -> str | None:
-    """The id in a state folder; None where there is none, or what is there is no id."""
+    """The id in a state folder; None if there is none, or the file holds no id."""
     try:
         written = read_small(_id_path(state), _MOST_ID_N_BYTES).decode("ascii").strip()
     except (OSError, ValueError):

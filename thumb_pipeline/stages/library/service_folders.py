@@ -1,7 +1,7 @@
-"""What a service was started on, as its environment says: Dagster's records and the library, which it never makes anew.
+"""Keeps a service from making anew the folders that it was started on: Dagster's records and the library.
 
-`up` ends when its state is gone (`cli.dagster.places`); until then, and in what it started, nothing takes the old
-place.
+The environment names them. `up` ends when its state is gone (`cli.dagster.places`); until then neither `up` nor the
+processes that it started make a folder in the old place.
 """
 
 import os
@@ -11,12 +11,12 @@ from thumb_pipeline.domain.paths import inside
 from thumb_pipeline.storage.standing import never_make_anew
 
 LIBRARY_VARIABLE = "THUMB_PIPELINE_LIBRARY"
-"""Names the folder of the library."""
+"""The environment variable with the library's folder."""
 
 _RECORDS_VARIABLE = "DAGSTER_HOME"
 
 
 def never_make_folders_anew() -> None:
-    """For each process of a service, before it does anything: what is gone from then on stays gone for it."""
+    """Keeps this process from making these folders again if they vanish; each process of a service calls it first."""
     records, library = os.environ.get(_RECORDS_VARIABLE), os.environ.get(LIBRARY_VARIABLE)
     never_make_anew([*([records] if records else []), *([inside(library, CAMERAS_FOLDER)] if library else [])])

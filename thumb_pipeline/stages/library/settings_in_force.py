@@ -1,8 +1,8 @@
-"""Which settings are in force: those of `thumbs.toml` or, while that cannot be used, the last ones that could.
+"""Opens a library with the settings in force: those of `thumbs.toml`, or the last usable ones while it cannot be used.
 
-For services, and for commands that a machine may start or that must work whatever the file says. Commands that a person
-types refuse an unusable file instead: somebody is there to mend it (decision 051). Only a *missing* file is refused by
-all: that is how a library whose disk is not mounted is known.
+For services, for commands that a machine may start, and for commands that must work whatever the file says. Commands
+that a person types refuse an unusable file instead, because the person can correct it (decision 051). A *missing* file
+is refused by all: that is how a library whose disk is not mounted is recognised.
 """
 
 import contextlib
@@ -30,16 +30,16 @@ _MOST_N_BYTES = 64 * 1024 * 1024
 
 _STANDS_STILL_S = 1.0
 _PATIENCE_S = 5.0
-"""A file that was just changed may be one that an editor is still writing: half a file can be valid TOML."""
+"""How long to wait for a changed file. An editor may still be writing it, and half a file can be valid TOML."""
 
 
 def open_in_force(root: str) -> Library:
-    """Opens a library with the settings that are in force, and keeps them where they are the file's own.
+    """Opens a library with the settings in force, and keeps them as the last usable ones if they are the file's own.
 
-    Waits a moment for a changed file to stand still.
+    Waits up to `_PATIENCE_S` until a changed file has not changed for `_STANDS_STILL_S`.
 
     Raises:
-        Refused: there is no library, it is not initialised, or its settings cannot be used and none were before.
+        Refused: there is no library, it is not initialised, or its settings cannot be used and none were kept before.
     """
     deadline_s = time.monotonic() + _PATIENCE_S
     while True:
@@ -56,11 +56,7 @@ def open_in_force(root: str) -> Library:
 
 
 def peek(root: str) -> Library:
-    """The same without waiting for anything and without writing anything.
-
-    Raises:
-        Refused: likewise.
-    """
+    """The same as `open_in_force`, without waiting and without writing; raises as it does."""
     opened, _ = _attempt(root)
     if isinstance(opened, SettingsUnusable):
         raise opened
@@ -68,16 +64,16 @@ def peek(root: str) -> Library:
 
 
 def keep(library: Library) -> None:
-    """Keeps the settings that a command works with as the last usable ones; it does not matter if that fails.
+    """Keeps a command's settings as the last usable ones; a failure to write them is ignored.
 
-    Text that was changed this moment is left to the services, which wait until it stands still.
+    If the file was changed just now, they are not kept: the services wait until it is complete, and then keep it.
     """
     if library.trouble is None and (_kept_text(library.state) is None or _rest_s(library.root) <= 0):
         _keep(library)
 
 
 def look_at_file(library: Library) -> tuple[int, ...] | None:
-    """What is another one whenever `thumbs.toml` was changed, its permissions included."""
+    """A value that differs after each change of `thumbs.toml` or of its permissions; None if the file is absent."""
     try:
         status = os.stat(inside(library.root, SETTINGS_NAME))
     except OSError:
@@ -86,10 +82,10 @@ def look_at_file(library: Library) -> tuple[int, ...] | None:
 
 
 def refuse_trouble(library: Library) -> None:
-    """Makes sure that the settings in force are those that anybody can read.
+    """Makes sure that the settings in force are those of `thumbs.toml`.
 
     Raises:
-        Refused: they are not; nothing is removed by settings that nobody sees.
+        Refused: they are not; nothing may be removed by settings that no user can see in the file.
     """
     if library.trouble is not None:
         faults = "\n".join(library.trouble.faults)
@@ -99,7 +95,10 @@ def refuse_trouble(library: Library) -> None:
 
 
 def _attempt(root: str) -> tuple[Library | SettingsUnusable, bool]:
-    """What can be opened now, and whether that is news: other than the kept settings, of which there are some."""
+    """The library that can be opened now, or the error; and whether `thumbs.toml` differs from the kept settings.
+
+    Without kept settings the second value is False.
+    """
     try:
         library = open_library(root)
     except SettingsUnusable as unusable:
@@ -109,7 +108,7 @@ def _attempt(root: str) -> tuple[Library | SettingsUnusable, bool]:
 
 
 def _rest_s(root: str) -> float:
-    """How long the file has still to stand as it is, to be taken for whole; of an mtime to come nothing can be told."""
+    """How long the file must stay unchanged before it counts as complete; 0 for an mtime in the future."""
     try:
         age_s = time.time() - os.stat(inside(root, SETTINGS_NAME)).st_mtime
     except OSError:
@@ -118,7 +117,7 @@ def _rest_s(root: str) -> float:
 
 
 def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
-    """The library with the last usable settings, if there are any and they are this library's."""
+    """The library with the last usable settings; None if there are none, or they are another library's."""
     for state in _state_folders(root):
         path = inside(state, KEPT_NAME)
         with contextlib.suppress(OSError, SettingsUnusable):
@@ -131,7 +130,7 @@ def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
 
 
 def _state_folders(root: str) -> Iterator[str]:
-    """Where the state may be while the file that names its folder cannot be used, the likeliest first."""
+    """Where the state may be while the settings that name it cannot be used, the likeliest folder first."""
     with (
         contextlib.suppress(OSError, ValueError, RecursionError, KeyError, TypeError),
         open(inside(root, SETTINGS_NAME), "rb") as f,

@@ -1,4 +1,4 @@
-"""Reads the text of a `thumbs.toml` as tables, whatever the text is; what they may say is in `domain.settings`."""
+"""Reads the text of a `thumbs.toml` as tables; what the tables may say is in `domain.settings`."""
 
 import tomllib
 from collections.abc import Collection
@@ -10,17 +10,17 @@ _TOO_DEEP = f"it has tables or lists in one another, more than {_MOST_LEVELS} of
 
 
 def read_toml(written: bytes) -> dict[str, Any]:
-    """The tables that a text of settings holds.
+    """The tables in the text of the settings.
 
     Raises:
-        ValueError: it is no TOML, or what no reader of TOML has to take and nobody means: numbers that not even a
-            message could show, tables in tables without end.
+        ValueError: the text is not TOML, or it has numbers of more than 64 bits or tables nested too deep, which
+            readers of TOML need not accept.
     """
     try:
         tables = tomllib.loads(written.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         raise
-    except ValueError as error:  # Python reads no decimal number of more than 4,300 digits
+    except ValueError as error:  # Python refuses decimal numbers of more than 4,300 digits
         raise ValueError(_TOO_LARGE) from error
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
