@@ -1,1 +1,1 @@
-"""The processes that open pictures: what is asked of them, what they may use, what their death means."""
+"""The worker processes that open pictures: their tasks and answers, their limits, and what a crash means."""

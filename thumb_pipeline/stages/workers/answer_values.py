@@ -1,6 +1,6 @@
-"""What a value in a worker's answer may be: functions that take one of JSON and give it back, or say that it is none.
+"""Checks single values in a worker's answer: functions that take a value of JSON and return it, or raise `NoAnswer`.
 
-They know nothing of answers; which field may hold what is in `answers`.
+They know nothing of whole answers; `answers` says which field may hold what.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,15 +10,15 @@ from thumb_pipeline.domain.plain_text import plain
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
-"""A value of JSON -> what is kept of it; raises `NoAnswer` where it is none of those that are expected."""
+"""Takes a value of JSON and returns the value to keep; raises `NoAnswer` for a value that is not expected."""
 
 
 class NoAnswer(ValueError):
-    """What was read is no answer to the task."""
+    """The worker's output is not an answer to its task."""
 
 
 def fields_of(kind: type[T], checks: Mapping[str, Check]) -> Callable[[Any], T]:
-    """Reads an object with exactly these fields."""
+    """Reads an object with exactly these fields as a `kind`."""
 
     def read(fields: Any) -> T:
         if type(fields) is not dict or fields.keys() != checks.keys():
@@ -40,7 +40,7 @@ def each(check: Check) -> Check:
 
 
 def exactly(n: int, check: Check) -> Check:
-    """Reads a list of so many."""
+    """Reads a list of `n` values."""
 
     def read(value: Any) -> list[Any]:
         if type(value) is not list or len(value) != n:
@@ -51,18 +51,18 @@ def exactly(n: int, check: Check) -> Check:
 
 
 def or_nothing(check: Check) -> Check:
-    """Reads a value that may be absent."""
+    """Reads a value that may be null."""
     return lambda value: None if value is None else check(value)
 
 
 def nothing(value: Any) -> None:
-    """Reads what must be absent."""
+    """Reads a value that must be null."""
     if value is not None:
         raise NoAnswer("it has more than was asked for")
 
 
 def integer(least: int, most: int) -> Check:
-    """Reads an integer, both ends included; no yes or no is one."""
+    """Reads an integer between two bounds, both included; true and false do not count as integers."""
 
     def read(value: Any) -> int:
         if type(value) is not int or not least <= value <= most:
@@ -73,21 +73,21 @@ def integer(least: int, most: int) -> Check:
 
 
 def milliseconds(value: Any) -> float:
-    """Reads a duration; what is no number lies between no two."""
+    """Reads a duration; NaN is refused, because no comparison with it holds."""
     if type(value) not in (int, float) or not 0 <= value <= 1e12:
         raise NoAnswer("it took a time that cannot be")
     return float(value)
 
 
 def boolean(value: Any) -> bool:
-    """Reads a yes or no."""
+    """Reads true or false."""
     if type(value) is not bool:
         raise NoAnswer("it says neither yes nor no")
     return value
 
 
 def words(value: Any) -> str:
-    """Reads what was written for people, and makes it fit for them."""
+    """Reads text for people, and removes what must not be shown to them (`domain.plain_text`)."""
     if type(value) is not str:
         raise NoAnswer("it has no words")
     return plain(value)
@@ -105,7 +105,7 @@ def one_of(*words: str) -> Check:
 
 
 def text(is_sound: Callable[[str], object]) -> Check:
-    """Reads a text of a form."""
+    """Reads a text for which `is_sound` holds."""
 
     def read(value: Any) -> str:
         if type(value) is not str or not is_sound(value):

@@ -1,8 +1,7 @@
-"""Reads what a worker process answers: as data from a stranger, who has had strange bytes in its decoders.
+"""Reads the answers of a worker process, as untrusted data: the worker has decoded untrusted bytes.
 
-An answer is taken only if it is one to the task that was set, whole, and every value of it is one that its maker can
-give and the tables can hold. What counts as no answer, and what follows, is decided in `pool`; what the fields
-mean is said in `messages`.
+An answer is accepted only if it belongs to the task, is complete, and holds only values that a sound worker can give
+and the tables can hold. What follows from a wrong answer is decided in `pool`; what the fields mean is in `messages`.
 """
 
 import json
@@ -65,11 +64,11 @@ def read_answer(data: bytes, task: Task, number: int) -> Answer:
 
     Args:
         data: what the worker wrote.
-        task: what it was asked.
-        number: the one that the task was sent with: an answer to an earlier one is none.
+        task: the task that the worker was given.
+        number: the number that the task was sent with; an answer with an earlier number is refused.
 
     Raises:
-        NoAnswer: it is none.
+        NoAnswer: the data are not an answer to this task.
     """
     try:
         written = json.loads(data)
@@ -109,7 +108,7 @@ def _digest(_task: DigestTask, fields: Any) -> DigestAnswer:
 
 
 def _proof(task: ProveTask | ReadTask, fields: Any) -> ProofAnswer:
-    """An answer that speaks of each file of the task at most once."""
+    """Reads an answer that names each file of the task at most once."""
     place, states = integer(0, len(task.files) - 1), _SOURCE_STATES if isinstance(task, ReadTask) else _VARIANT_STATES
     damage = fields_of(Damage, {"index": place, "state": states, "detail": words})
     checks = {"wrong": each(damage), "moved": each(place), "n_bytes": integer(0, _LARGEST)}
@@ -152,7 +151,7 @@ _EXIF_TIME = text(re.compile(r"[0-9]{4}(?:-[0-9]{2}){2}T[0-9]{2}(?::[0-9]{2}){2}
 _THUMB_HASH = text(re.compile("[A-Za-z0-9+/]{1,60}={0,2}").fullmatch)
 _BASE64 = text(re.compile(f"[A-Za-z0-9+/]{{0,{_MOST_BASE64}}}={{0,2}}").fullmatch)
 _SIDE, _N_BYTES, _MTIME = integer(1, LARGEST_SIDE_PX), integer(0, _LARGEST), integer(-_LARGEST - 1, _LARGEST)
-_SIDE_OF_ANY = integer(0, LARGEST_SIDE_PX)  # of what is no picture, none
+_SIDE_OF_ANY = integer(0, LARGEST_SIDE_PX)  # 0 for a file that is not a picture
 _VARIANT_STATES, _SOURCE_STATES = one_of(*Reason), one_of(*SourceFinding)
 
 _FILE = {"n_bytes": or_nothing(_N_BYTES), "mtime_ns": or_nothing(_MTIME), "checksum": or_nothing(_DIGEST)}
@@ -203,4 +202,4 @@ _ANSWERS: dict[type, tuple[type, Callable[[Any, Any], Any]]] = {
     ProveTask: (ProofAnswer, _proof),
     ReadTask: (ProofAnswer, _proof),
 }
-"""What answers each kind of task, and what reads it from JSON, given the task."""
+"""For each kind of task: the kind of its answer, and the function that reads the answer from JSON, given the task."""

@@ -1,7 +1,7 @@
-"""What a worker does to prove files: variants are decoded to their end, sources read to theirs.
+"""The worker's part of a deep verification: it decodes variants to their end, and reads sources to their end.
 
-Nothing is written, and sources are opened for reading only. Which files are asked about, and what follows, is in
-`examining.deep`; the verdict on a variant's provenance is `domain.plans.judge`.
+Nothing is written, and sources are opened for reading only. Which files are checked, and what follows, is in
+`examining.deep`; `domain.plans.judge` judges a variant's provenance.
 """
 
 import errno
@@ -25,16 +25,16 @@ from thumb_pipeline.stages.workers.messages import (
 )
 from thumb_pipeline.storage.folders import mtime_ns
 
-_buffer = memoryview(bytearray(1024 * 1024))  # one for all: fresh memory for each piece costs as much as its digest
+_buffer = memoryview(bytearray(1024 * 1024))  # reused: new memory for each piece costs as much as its digest
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
 class _Moved(Exception):
-    """The file is not the one that was asked about."""
+    """The file is not the recorded or listed one (any more)."""
 
 
 def prove(task: ProveTask, orders: WorkerOrders) -> ProofAnswer:
-    """Opens variants; each may take the whole deadline."""
+    """Decodes variants; each file has the whole deadline."""
     answer = ProofAnswer(wrong=[], moved=[], n_bytes=0)
     room = Room(orders.room)
     for index, (path, expected, recorded) in enumerate(task.files):
@@ -57,7 +57,7 @@ def prove(task: ProveTask, orders: WorkerOrders) -> ProofAnswer:
 
 
 def read(task: ReadTask, orders: WorkerOrders) -> ProofAnswer:
-    """Reads sources; the deadline is for each megabyte, as a slow disk at work is no hang."""
+    """Reads sources; each megabyte has the whole deadline, because a slow disk is not a hang."""
     answer = ProofAnswer(wrong=[], moved=[], n_bytes=0)
     for index, source in enumerate(task.files):
         try:
@@ -107,7 +107,7 @@ def _damage(
 
 
 def _max_pixels(recorded: RecordedFile, orders: WorkerOrders) -> int:
-    """The limit is for sources: what we made before it was lowered is as sound as it was."""
+    """The limit on pixels, or the recorded size if that is larger: the limit may have been lowered after rendering."""
     return max(orders.max_pixels, (recorded.width_px or 0) * (recorded.height_px or 0))
 
 
@@ -135,7 +135,7 @@ def _digest(source: KnownSource, deadline_s: float) -> str:
 
 def _open(path: bytes) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe put there must not be waited for
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # do not block on a pipe put in its place
     except OSError as error:
         if error.errno in _GONE:
             raise _Moved from None

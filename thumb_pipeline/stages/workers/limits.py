@@ -1,6 +1,6 @@
-"""What a worker may use: memory, time and cores. It sets its limits itself, before it meets a picture.
+"""The limits of a worker: memory, time and cores. A worker sets its limits itself, before it opens a picture.
 
-Who is given which is in `examining.adopt.worker_orders`, what a death at a limit means in `pool`.
+Both the values of the limits (`worker_orders`) and what follows when a worker ends at one are in `pool`.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ _NICE = 10
 _AUTOGROUP_TRIES = 10
 _AUTOGROUP_EVERY_S = 0.1
 _SLOWED_BY = 10.0
-"""How many times longer a task may take in a worker that yields: about the share of a core that is left to it."""
+"""How many times longer a task may take in a worker that yields: it may get only about a tenth of a core."""
 
 
 def restrict(orders: WorkerOrders) -> None:
-    """Limits this process: it dies with its parent, at its deadline, within its memory, and yields if it is to."""
+    """Limits the memory of this process, ends it with its parent or at its deadline, and yields cores if ordered."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what to stop
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (orders.max_memory_bytes, orders.max_memory_bytes))
@@ -31,10 +31,10 @@ def restrict(orders: WorkerOrders) -> None:
 
 
 def start_deadline(orders: WorkerOrders) -> None:
-    """The kernel ends this process when its task takes too long.
+    """Has the kernel end this process when its task takes too long.
 
-    A worker that yields is not to blame for the time it waited for a core: its deadline counts what it used of one, and
-    the clock on the wall ends only what waits for something that never comes.
+    A worker that yields may wait long for a core. So its deadline counts CPU time, and its wall-clock deadline is
+    longer and ends only a task that hangs.
     """
     if orders.is_yielding:
         signal.setitimer(signal.ITIMER_PROF, orders.deadline_s)
@@ -42,17 +42,17 @@ def start_deadline(orders: WorkerOrders) -> None:
 
 
 def stop_deadline() -> None:
-    """The task is done."""
+    """Stops the timers; the task is done."""
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _yield_cores() -> None:
-    """Lets processes of other work go first; goes on without where the system does not let it.
+    """Lowers the priority of this process; continues without if the system does not allow it.
 
-    Only workers yield, never the process that records: it holds locks that new captures wait for. Where Linux shares
-    the cores among sessions before it looks at single processes (autogroup), a session of its own has to be what
-    yields, or a command in a terminal would get as much as all captures of a service.
+    Only workers yield, never the process that records: it holds locks that new captures wait for. With autogroup, Linux
+    shares the cores among sessions first and among processes second. So the worker gets a session of its own with low
+    priority; otherwise a command in a terminal would get as much CPU time as all captures of a service.
     """
     with contextlib.suppress(OSError):
         os.nice(_NICE)
@@ -66,6 +66,6 @@ def _yield_cores() -> None:
 
 
 def _nice_session() -> None:
-    """Linux takes ten of these a second from all unprivileged processes together."""
+    """Lowers the priority of this session; Linux allows ten such writes a second for all unprivileged processes."""
     with open("/proc/self/autogroup", "w", encoding="ascii") as file:
         file.write(str(_NICE))

@@ -1,8 +1,8 @@
 """Lets at most one large picture at a time into memory, over all workers of a pool.
 
-How large a picture is shows only in its header, which only its worker has read. So the worker asks, between header and
-pixels: small ones go on at once, a large one waits until no other large one is in flight. What a picture may hold at
-most is the renderer's limit; which task runs where is decided in `pool`.
+The size of a picture is only in its header, which its worker reads. So the worker asks between header and pixels: a
+small picture is decoded at once, a large one waits for a lock until no other large one is in memory. The renderer
+limits how large a picture may be; `pool` decides which task runs where.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ SHARED_PIXELS = 30_000_000
 
 
 def make_room() -> IO[bytes]:
-    """The file whose lock is the turn; workers inherit its descriptor, and the kernel frees it when they die."""
+    """The file whose lock is the turn; workers inherit its descriptor, and the kernel frees the lock when they end."""
     return tempfile.TemporaryFile()
 
 
@@ -23,8 +23,8 @@ class Room:
     """One worker's access to the turn.
 
     Args:
-        descriptor: of the file from `make_room`; None where there is one worker only.
-        shared_pixels: pixels up to which nothing has to wait.
+        descriptor: of the file from `make_room`; None if there is only one worker.
+        shared_pixels: a picture of up to this many pixels never waits.
     """
 
     def __init__(self, descriptor: int | None, shared_pixels: int = SHARED_PIXELS) -> None:
@@ -33,17 +33,17 @@ class Room:
         self._has_turn = False
 
     def admit(self, n_pixels: int) -> None:
-        """Returns when so many pixels may be decoded; the deadline stands still meanwhile."""
+        """Returns when this many pixels may be decoded; the wall-clock deadline is suspended while it waits."""
         if self._descriptor is None or self._has_turn or n_pixels <= self._shared_pixels:
             return
         remaining_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)
-        # A record lock belongs to a process; a lock of flock's would belong to all that inherited the descriptor.
+        # A record lock belongs to one process; a flock would belong to all workers that inherited the descriptor.
         fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
         self._has_turn = True
         signal.setitimer(signal.ITIMER_REAL, remaining_s)
 
     def leave(self) -> None:
-        """Gives the turn back, if it was taken; called after each source."""
+        """Releases the turn if it was taken; called after each picture."""
         if self._has_turn and self._descriptor is not None:
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
             self._has_turn = False

@@ -1,8 +1,8 @@
-"""What is asked of a worker process and what it answers.
+"""The messages between the pool and a worker process: tasks and answers.
 
-Questions are pickled: they come from us. Answers are JSON: they come from a process that has had strange bytes in its
-decoders, and are read as data (`answers`). Each message of ours has a number, which its answer repeats. Imported
-by the workers: nothing heavy here.
+Tasks are pickled, because they come from us. Answers are JSON, because they come from a process that has decoded
+untrusted bytes; they are read as untrusted data (`answers`). Each message of ours has a number, which its answer
+repeats. The workers import this module, so it imports nothing heavy.
 """
 
 import struct
@@ -14,22 +14,22 @@ from thumb_pipeline.domain.plans import Examined, Expectation
 from thumb_pipeline.domain.variants import VariantSpec
 
 LENGTH = struct.Struct("<Q")
-"""Goes before each message: how many bytes it has."""
+"""The prefix of each message: its length in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOrders:
-    """What holds for a worker's whole life.
+    """The orders that hold as long as a worker runs.
 
     Attributes:
         writer: id of the lease it writes under.
-        cameras: the folder of all cameras, in whose frames folders nothing is written.
-        deadline_s: seconds one task may take; then the kernel ends the worker.
-        max_pixels: most pixels held decoded.
+        cameras: the folder of all cameras; nothing is written into their folders of frames.
+        deadline_s: seconds that one task may take; then the kernel ends the worker.
+        max_pixels: most decoded pixels in memory.
         max_memory_bytes: address space it may use.
         frame_at: the moment of a video whose frame is taken.
         room: descriptor of the file whose lock is the turn of large pictures (`memory_turn`); set by the pool.
-        is_yielding: others go first where cores are short (`limits`).
+        is_yielding: other workers go first where cores are short (`limits`).
     """
 
     writer: str
@@ -44,12 +44,12 @@ class WorkerOrders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantOrder:
-    """One variant to make: its recipe and its place.
+    """One variant to make: its spec and its path.
 
     Attributes:
-        known_digest: if the source's bytes have it, the variant stands as it is.
-        superseded: file that goes once this one is published, if its provenance says that it is this source's.
-        superseded_of: digest of the name of the other source whose file that is, where it is another's.
+        known_digest: if the source's bytes have this digest, a sound variant stays as it is.
+        superseded: the file to remove once this one is published, if its provenance names the right source.
+        superseded_of: the digest of that source's name, if it is another source; None for this one.
     """
 
     spec: VariantSpec
@@ -61,7 +61,7 @@ class VariantOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderTask:
-    """One source and the variants to make of it; `n_bytes` and `mtime_ns` are as planned."""
+    """One source and the variants to make from it; `n_bytes` and `mtime_ns` are as planned."""
 
     path: bytes
     name: bytes
@@ -72,7 +72,7 @@ class RenderTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamineTask:
-    """Variant files to look into; with `trust_existing` those without provenance are decoded to their end."""
+    """Variant files to examine; with `trust_existing`, files without provenance are decoded to their end."""
 
     files: tuple[tuple[bytes, Expectation], ...]
     trust_existing: bool = False
@@ -80,11 +80,11 @@ class ExamineTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetTask:
-    """Variant files to put on a contact sheet; unreadable ones are left out.
+    """Variant files to put on a contact sheet; unreadable files are left out.
 
     Attributes:
         cell: width and height of a cell in pixels.
-        target: file to publish it as; None asks for its bytes.
+        target: the path to publish the sheet under; None to have its bytes in the answer.
     """
 
     files: tuple[bytes, ...]
@@ -96,14 +96,14 @@ class SheetTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceTask:
-    """Files that nothing expects, to be asked what they are; those without provenance are decoded to their end."""
+    """Unexpected files to examine; those without provenance are decoded to their end."""
 
     files: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestTask:
-    """A source to be read for its digest alone; `n_bytes` and `mtime_ns` are as listed."""
+    """A source to read only for its digest; `n_bytes` and `mtime_ns` are as listed."""
 
     path: bytes
     n_bytes: int
@@ -112,7 +112,7 @@ class DigestTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedFile:
-    """What the manifest says of a variant's file; `is_trusted` ones carry no provenance."""
+    """What the manifest records of a variant's file; a file that `is_trusted` carries no provenance."""
 
     n_bytes: int
     mtime_ns: int
@@ -124,14 +124,14 @@ class RecordedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProveTask:
-    """Variant files that look right: each is decoded to its end and held against all that is known of it."""
+    """Variant files that look right: each is decoded to its end and compared with all that is known of it."""
 
     files: tuple[tuple[bytes, Expectation, RecordedFile], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSource:
-    """A source as listed, and the digest that its bytes had under this size and mtime; None where none was taken."""
+    """A source as listed, and the digest that its bytes had at this size and mtime; None if it has none yet."""
 
     path: bytes
     n_bytes: int
@@ -147,13 +147,13 @@ class ReadTask:
 
 
 Batch = ExamineTask | ProveTask | ReadTask | EvidenceTask
-"""A task over several files, each of which can be asked about alone."""
+"""A task over several files, which can be split into tasks of one file each."""
 
 Task = RenderTask | SheetTask | DigestTask | Batch
 
 
 class Outcome(StrEnum):
-    """How one variant ended."""
+    """The result for one variant."""
 
     MADE = "made"
     UNCHANGED = "unchanged"
@@ -163,7 +163,7 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class VariantAnswer:
-    """One variant's outcome and, where a file stands, what a record says of it."""
+    """One variant's outcome; if it has a file, also the facts of the file that are recorded."""
 
     outcome: str
     reason: str | None = None
@@ -179,7 +179,7 @@ class VariantAnswer:
 
 @dataclass(slots=True, kw_only=True)
 class RenderAnswer:
-    """What became of a source: its digest, what decoding taught, one answer a variant in the order asked."""
+    """The result for a source: its digest, what decoding told about it, and one answer for each variant, in order."""
 
     variants: list[VariantAnswer]
     digest: str | None = None
@@ -192,7 +192,7 @@ class RenderAnswer:
 
 @dataclass(slots=True, kw_only=True)
 class Examination:
-    """The verdict on a file: make it again for `reason`, or adopt it (reason None) as described."""
+    """The verdict on a file: make it again for `reason`, or, if `reason` is None, adopt it as described."""
 
     reason: str | None
     known_digest: str | None = None
@@ -208,21 +208,21 @@ class Examination:
 
 @dataclass(slots=True, kw_only=True)
 class ExamineAnswer:
-    """One verdict a file, in the order asked."""
+    """One verdict for each file, in the order of the task."""
 
     files: list[Examination]
 
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
-    """What one file says of itself.
+    """What was found out about one file.
 
     Attributes:
         seen: what was found in it.
-        format: of the picture; None where it is none.
-        n_bytes: its size when it was read; None where it could not be.
-        mtime_ns: likewise.
-        checksum: the one it carries, or of all its bytes.
+        format: the format of the picture; None if it cannot be opened.
+        n_bytes: its size when it was read; None if it cannot be opened.
+        mtime_ns: its mtime, likewise.
+        checksum: the one in its provenance, or the digest of all its bytes; None likewise.
     """
 
     seen: Examined
@@ -234,21 +234,21 @@ class Evidence:
 
 @dataclass(slots=True, kw_only=True)
 class EvidenceAnswer:
-    """One evidence a file, in the order asked."""
+    """One evidence for each file, in the order of the task."""
 
     files: list[Evidence]
 
 
 @dataclass(slots=True, kw_only=True)
 class DigestAnswer:
-    """The digest of a source; None where it is not as listed any more, or cannot be read."""
+    """The digest of a source; None if the source has changed since it was listed, or cannot be read."""
 
     digest: str | None
 
 
 @dataclass(slots=True, kw_only=True)
 class SheetAnswer:
-    """How many pictures are on the sheet, and its bytes in base64 where they were asked for."""
+    """How many pictures are on the sheet, and its bytes in base64 if the task has no target."""
 
     n_pictures: int
     base64: str | None = None
@@ -256,7 +256,7 @@ class SheetAnswer:
 
 @dataclass(slots=True, kw_only=True)
 class Broken:
-    """The environment, not a picture, stood in the way: the run must stop, or leave that folder alone."""
+    """An error of the environment, not of a picture: the run must stop, or stop writing into that folder."""
 
     message: str
     is_of_folder: bool = False
@@ -264,7 +264,7 @@ class Broken:
 
 @dataclass(slots=True, kw_only=True)
 class Damage:
-    """What is wrong with one file of a `ProveTask` or `ReadTask`: a `Reason` or a `SourceFinding`, and words."""
+    """What is wrong with one file of a `ProveTask` or `ReadTask`: a `Reason` or a `SourceFinding`, and a message."""
 
     index: int
     state: str
@@ -273,11 +273,11 @@ class Damage:
 
 @dataclass(slots=True, kw_only=True)
 class ProofAnswer:
-    """What opening the files of a task came to; those that are not named are right.
+    """The result for the files of a task; files that are not named are sound.
 
     Attributes:
-        wrong: the damaged ones.
-        moved: indices of those that are not there, or not as recorded (any more): nothing is said of them.
+        wrong: the damaged files.
+        moved: indices of files that are absent, or not as recorded (any more): they were not checked.
         n_bytes: how many bytes were read.
     """
 

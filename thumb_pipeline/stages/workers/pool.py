@@ -1,6 +1,6 @@
-"""Keeps worker processes busy, and takes the loss when one dies over a picture.
+"""Runs worker processes, and replaces a worker that dies over a picture.
 
-Who asks decides what the answers mean. What happens inside a worker is in `process`.
+The caller decides what the answers mean. What a worker does is in `process`.
 """
 
 import os
@@ -26,18 +26,18 @@ from thumb_pipeline.storage import stopping
 from thumb_pipeline.storage.publishing import CannotWrite, FolderClosed
 
 _MAX_ANSWER_N_BYTES = 4 * 1024 * 1024
-"""Ten times the longest; as JSON of nothing but brackets it takes 100 MB to read."""
+"""Ten times the longest answer. JSON of this size that is nothing but brackets takes 100 MB to read."""
 
 _MOST_COMPLAINTS_N_BYTES = 64 * 1024
 _REST_WITHIN_S = 60.0
-"""Time for the rest of an answer that has begun, and for a worker that has closed its pipe to end."""
+"""Time for the rest of an answer that has begun, and for a worker to end after its pipe is closed."""
 
 _LOOK_EVERY_S = 0.5
 _END_WITHIN_S = 2.0
-"""Time for the pictures in flight when a stop is asked for; who needs longer is killed."""
+"""Time for the tasks in flight when a stop is requested; a worker that needs longer is killed."""
 
 _OUT_OF_MEMORY_WORDS = ("MemoryError", "bad_alloc", "out of memory", "Cannot allocate memory")
-"""What Python, C++ and C libraries say last when the address space that a worker may use is full."""
+"""Words in the last line that Python, C++ and C libraries print when a worker's address space is full."""
 
 
 _T = TypeVar("_T")
@@ -47,7 +47,7 @@ _FILES_A_BATCH = 64
 
 
 def in_batches(n_files: int) -> Iterator[range]:
-    """The places of so many files, cut for `WorkerPool.run_batches`."""
+    """The indices of this many files, in batches for `WorkerPool.run_batches`."""
     for first in range(0, n_files, _FILES_A_BATCH):
         yield range(first, min(first + _FILES_A_BATCH, n_files))
 
@@ -57,18 +57,18 @@ class _Worker:
     process: subprocess.Popen[bytes]
     complaints: IO[bytes]
     task: Task | None = None
-    number: int = 0  # of the message that was sent last; the answer must bear it
+    number: int = 0  # of the message that was sent last; the answer must repeat it
 
 
 @dataclass(frozen=True, slots=True)
 class _Killed:
-    """A worker ended from outside, and what that is recorded as if it happens again."""
+    """A worker was killed from outside; `failure` is recorded if the second try ends the same way."""
 
     failure: Failure
 
 
 def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
-    """What the settings allow a worker of a library."""
+    """The orders for a worker of a library, by its settings."""
     rendering = library.settings.rendering
     return WorkerOrders(
         writer=lease.id,
@@ -82,14 +82,14 @@ def worker_orders(library: Library, lease: Lease) -> WorkerOrders:
 
 
 def open_pool(library: Library, lease: Lease) -> "WorkerPool":
-    """A pool of as many workers as the settings say; a context that ends with them."""
+    """A pool of as many workers as the settings say, as a context manager that ends them."""
     return WorkerPool(library.workers, lease, worker_orders(library, lease))
 
 
 class WorkerPool:
     """Up to `n_workers` processes, started when there is work for them and ended with the block.
 
-    They inherit the lease, so that it is free only when the last of them has ended.
+    They inherit the lease, so it is free only when the last worker has ended.
     """
 
     def __init__(self, n_workers: int, lease: Lease, orders: WorkerOrders) -> None:
@@ -114,28 +114,29 @@ class WorkerPool:
         self._room.close()
 
     def warm_up(self, n_tasks: int) -> None:
-        """Starts the workers for so many tasks before they come, and does not wait until they have started."""
+        """Starts the workers for this many tasks ahead of the tasks, without waiting for their start."""
         while len(self._idle) + len(self._busy) < min(n_tasks, self._n_workers):
             self._idle.append(self._start())
 
     def rest(self) -> None:
-        """Ends the workers that have nothing to do; others are started when there is work again."""
+        """Ends the idle workers; new ones are started when there is work again."""
         while self._idle:
             worker = self._idle.pop()
             worker.process.kill()
             self._bury(worker)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
-        """Answers as they come, in no order. A worker that dies over a task, or talks nonsense, gives a `Failure`.
+        """Yields each task's answer as it comes, in no order; a `Failure` if the worker dies or its answer is unusable.
 
-        Who is killed from outside was most likely the kernel's choice when memory was short: such a task is tried once
-        more in the end, alone. While one run's answers are taken, another one may be made: it has workers of its own.
+        A worker that is killed from outside was most likely chosen by the kernel when memory was short. Its task is
+        tried once more at the end, with one worker at a time. A second `run` may start while the first is still being
+        iterated; it uses other workers.
 
-        When a stop is asked for, no task is handed out any more; what is in flight has two seconds.
+        When a stop is requested, no further task is started, and the tasks in flight have two seconds.
 
         Raises:
-            CannotWrite: the environment, not a picture, stands in the way.
-            Stopped: a stop was asked for.
+            CannotWrite: the environment, not a picture, is at fault.
+            Stopped: a stop was requested.
         """
         killed: list[Task] = []
         for task, answer in self._answers(iter(tasks), self._n_workers):
@@ -147,7 +148,7 @@ class WorkerPool:
             yield task, answer.failure if isinstance(answer, _Killed) else answer
 
     def run_for(self, asked: Iterable[tuple[_T, Task]]) -> Iterator[tuple[_T, Answer | Failure]]:
-        """The same for tasks that each come with what they are for; the answer comes with that. Raises as `run`."""
+        """The same for pairs of a purpose and a task; yields each purpose with its answer. Raises as `run`."""
         purposes: dict[int, _T] = {}
 
         def tasks() -> Iterator[Task]:
@@ -161,10 +162,10 @@ class WorkerPool:
     def run_batches(
         self, batches: Iterable[tuple[Sequence[int], Batch]]
     ) -> Iterator[tuple[Sequence[int], Answer | Failure]]:
-        """The same for tasks over several files, which come with the places of these in some table.
+        """The same for tasks over several files, each with the places of its files in the caller's table.
 
-        A worker that dies over a batch has died over one of its files: they are asked about again one by one, when the
-        pool is free. So a `Failure` is always one of a single file.
+        If a worker dies over a batch, one of the batch's files is the cause. Its files are run again one by one, after
+        all other batches. So a `Failure` always belongs to a single file.
         """
         deadly: list[tuple[Sequence[int], Batch]] = []
         for (places, batch), answer in self.run_for(((places, batch), batch) for places, batch in batches):
@@ -173,7 +174,7 @@ class WorkerPool:
             else:
                 yield places, answer
         alone = (
-            ([place], replace(batch, files=(file,)))  # type: ignore[arg-type]  # as many of its own kind
+            ([place], replace(batch, files=(file,)))  # type: ignore[arg-type]  # files of the batch's own kind
             for places, batch in deadly
             for place, file in zip(places, batch.files, strict=True)
         )
@@ -189,14 +190,14 @@ class WorkerPool:
                         raise (FolderClosed if answer.is_of_folder else CannotWrite)(answer.message)
                     self._feed(waiting, n_workers, selector)
                     if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
-                        yield task, answer  # a signal to the whole group ends workers too: no source is to blame
+                        yield task, answer  # a signal to the whole group ends workers too: not the source's fault
                 if (stopping.asked_for_s() or 0.0) > _END_WITHIN_S:
                     yield from self._last_answers(selector)
                     stopping.look()
         stopping.look()
 
     def _last_answers(self, selector: selectors.DefaultSelector) -> Iterator[tuple[Task, Answer]]:
-        """Kills who is at work; gives what they had answered by then, which was published and is to be recorded."""
+        """Kills the busy workers; yields the answers they had written: those variants are published, so record them."""
         for worker in self._busy.values():
             worker.process.kill()
         for descriptor in list(self._busy):
@@ -218,7 +219,7 @@ class WorkerPool:
             self._busy[descriptor] = worker
 
     def _living(self) -> _Worker:
-        """An idle worker, or a new one; no source is blamed for one that died, or spoke, while it had nothing to do."""
+        """An idle worker, or a new one. Ends a worker that died or wrote something while idle; no source is blamed."""
         while self._idle:
             worker = self._idle.pop()
             if worker.process.poll() is None and not _speaks(worker, within_s=0.0):
@@ -259,13 +260,13 @@ class WorkerPool:
         return worker
 
     def _bury(self, worker: _Worker) -> Failure:
-        """Ends a worker for good; returns what it died of."""
+        """Closes a worker's pipes, waits for its end and returns why it ended."""
         for pipe in (worker.process.stdin, worker.process.stdout):
             if pipe is not None:
                 try:
                     pipe.close()
                 except BrokenPipeError:
-                    continue  # it died before it read its task
+                    continue  # the worker died before it read its task
         code = _end(worker)
         worker.complaints.seek(max(0, worker.complaints.seek(0, os.SEEK_END) - _MOST_COMPLAINTS_N_BYTES))
         said = worker.complaints.read().decode("utf-8", "replace").strip().splitlines()
@@ -274,7 +275,7 @@ class WorkerPool:
 
 
 def _end(worker: _Worker) -> int:
-    """Waits until a worker without pipes has ended; one that goes on all the same is killed."""
+    """Waits until a worker whose pipes are closed has ended; kills it if it does not end."""
     try:
         return worker.process.wait(_REST_WITHIN_S)
     except subprocess.TimeoutExpired:
@@ -302,14 +303,14 @@ def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
         worker.process.stdin.write(LENGTH.pack(len(data)) + data)
         worker.process.stdin.flush()
     except BrokenPipeError:
-        return  # it died while idle: its closed answer pipe tells
+        return  # it died while idle; its closed answer pipe shows that
 
 
 def _received(worker: _Worker) -> Answer | None:
-    """The worker's answer; None where it ended before it had given one.
+    """The worker's answer; None if it ended before it had written one.
 
     Raises:
-        NoAnswer: it lost its senses over strange bytes.
+        NoAnswer: its output is not an answer to its task.
     """
     assert worker.task is not None
     head = _read(worker, LENGTH.size)
@@ -323,10 +324,10 @@ def _received(worker: _Worker) -> Answer | None:
 
 
 def _read(worker: _Worker, n_bytes: int) -> bytes:
-    """So many bytes of an answer; fewer where the worker has closed its pipe.
+    """Reads this many bytes of an answer; fewer if the worker has closed its pipe.
 
     Raises:
-        NoAnswer: it stopped in the middle.
+        NoAnswer: the worker stopped writing in the middle of its answer.
     """
     assert worker.process.stdout is not None
     descriptor, until_s = worker.process.stdout.fileno(), time.monotonic() + _REST_WITHIN_S
@@ -342,7 +343,7 @@ def _read(worker: _Worker, n_bytes: int) -> bytes:
 
 
 def _speaks(worker: _Worker, *, within_s: float) -> bool:
-    """Whether a worker has written something, or closed its pipe, within a time."""
+    """Waits until a worker writes something or closes its pipe; returns whether it did so in time."""
     assert worker.process.stdout is not None
     poll = select.poll()
     poll.register(worker.process.stdout, select.POLLIN)

@@ -1,7 +1,7 @@
-"""The worker process: opens pictures, renders and publishes variants, looks into existing ones.
+"""The worker process: opens pictures, renders and publishes variants, examines existing ones.
 
-Every picture is opened here, headers too: a crash, a hang or a bomb in a decoder ends this process and costs one
-source a row. It imports what rendering needs and nothing else. Its parent is `pool`.
+Every picture is opened here, even for its header alone: a crash, a hang or a decompression bomb in a decoder ends only
+this process, and becomes a failure in one source's row. It imports only what rendering needs. Its parent is `pool`.
 """
 
 import base64
@@ -64,10 +64,10 @@ class _Moved(Exception):
 
 
 def main() -> None:
-    """Answers tasks from standard input until it is closed."""
+    """Reads tasks from standard input and writes answers to standard output, until the input is closed."""
     tasks = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints must not end up between the answers
+    os.dup2(2, 1)  # a library's prints must not get between the answers
     received = _received(tasks)
     assert received is not None
     _, orders = received
@@ -114,7 +114,13 @@ def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
 
 
 def _read_source(task: RenderTask | DigestTask) -> tuple[BinaryIO, str]:
-    """The source's bytes and their digest, if it is before and after reading what was planned."""
+    """The source's bytes and their digest.
+
+    Raises:
+        _Moved: the source is not as planned, before or after reading.
+        OSError: it cannot be read.
+        MemoryError: it does not fit into the worker's memory.
+    """
     try:
         file = os.fdopen(open_regular(task.path), "rb", buffering=0)  # a large one is read again by the decoder
     except (FileNotFoundError, NotADirectoryError):
@@ -141,9 +147,9 @@ def _compare(descriptor: int, task: RenderTask | DigestTask) -> None:
 
 
 def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
-    """The variant as it stands, where the source was only touched and its variant is whole.
+    """The answer for a variant that is kept: the source's bytes are unchanged and the file is whole. Otherwise None.
 
-    What supersedes a file is made again: a kill came between its publication and the other's removal.
+    A variant that supersedes another file is made again: a kill came between its publication and that file's removal.
     """
     if order.known_digest != digest or order.superseded is not None:
         return None
@@ -165,7 +171,7 @@ def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
 def _make(
     stream: BinaryIO, origin: Origin, wanted: list[VariantOrder], orders: WorkerOrders, answer: RenderAnswer
 ) -> list[VariantAnswer]:
-    """Renders and publishes the wanted variants; what decoding taught about the source goes into `answer`."""
+    """Renders and publishes the wanted variants; writes the facts about the source into `answer`."""
     if not wanted:
         return []
     specs = [order.spec for order in wanted]
@@ -211,12 +217,12 @@ def _published(
 
 
 def _remove_superseded(path: bytes, name_digest: str, guard: FramesGuard) -> None:
-    """The one deletion that rendering may do: our own file of the source it should be of, whose successor stands."""
+    """Removes our own file of the expected source, whose successor is published; rendering deletes nothing else."""
     folder_path, name = os.path.split(path)
     try:
         folder = os.open(folder_path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
-        return  # whoever moved it away has the file as well
+        return  # the folder was moved away or replaced, and the file with it
     try:
         guard.admit(folder, folder_path)
         data, status = _read(name, folder=folder)
@@ -229,7 +235,7 @@ def _remove_superseded(path: bytes, name_digest: str, guard: FramesGuard) -> Non
 
 
 def _is_of_source(data: bytes, name_digest: str) -> bool:
-    """Whether a file is a variant of ours, of the source with this name."""
+    """Whether a file is our variant of the source with this name."""
     found = inspect(data)
     note = None if isinstance(found, Failure) else found.provenance
     return note is not None and note.source_name_digest == name_digest
@@ -313,7 +319,7 @@ def _read(path: bytes, *, folder: int | None = None) -> tuple[bytes, os.stat_res
         with os.fdopen(open_regular(path, folder=folder), "rb", buffering=0) as file:
             return file.readall() or b"", os.fstat(file.fileno())
     except OSError:
-        return b"", None  # gone, unreadable or no file: it is examined as the empty file it is to us, and made again
+        return b"", None  # gone, unreadable or not a file: examined as an empty file, and so made again
 
 
 def _refused(failure: Failure) -> VariantAnswer:
@@ -325,11 +331,11 @@ def _all(task: RenderTask, answer: VariantAnswer) -> RenderAnswer:
 
 
 def _received(tasks: BinaryIO) -> tuple[int, Task | WorkerOrders] | None:
-    """The next message of our parent and its number; None where there are no more."""
+    """The number and the content of the parent's next message; None if there are no more."""
     head = tasks.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
-    message: tuple[int, Task | WorkerOrders] = pickle.loads(tasks.read(LENGTH.unpack(head)[0]))  # noqa: S301 -- its words
+    message: tuple[int, Task | WorkerOrders] = pickle.loads(tasks.read(LENGTH.unpack(head)[0]))  # noqa: S301 -- ours
     return message
 
 
@@ -340,7 +346,7 @@ def _send(answers: BinaryIO, number: int, answer: Answer) -> None:
 
 
 def _fields(answer: Any) -> dict[str, Any]:
-    """The fields of an answer, or of a part of it; `dataclasses.asdict` copies them, at three times the cost."""
+    """The fields of an answer or of a part of it; `dataclasses.asdict` would copy them and cost three times as much."""
     return {name: getattr(answer, name) for name in answer.__slots__}
 
 
@@ -355,7 +361,7 @@ _WORK: dict[type, Callable[[Any, WorkerOrders], Answer]] = {
         files=[_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
     ),
 }
-"""What is done for each kind of task."""
+"""The function for each kind of task."""
 
 
 if __name__ == "__main__":
