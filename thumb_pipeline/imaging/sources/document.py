@@ -26,7 +26,7 @@ class PageFile(ForeignFile):
     shrinks_on_load = True
 
     def _open(self) -> None:
-        with self._page() as page:
+        with self._open_first_page() as page:
             self._points = page.get_size()
         width, height = self._points
         if not (math.isfinite(width) and math.isfinite(height)):
@@ -46,21 +46,21 @@ class PageFile(ForeignFile):
 
     def decoded(self) -> Image.Image:
         """The page on white paper, with its annotations."""
-        with self._page() as page:
+        with self._open_first_page() as page:
             bitmap = page.render(scale=self._scale, rev_byteorder=True)
             picture: Image.Image = bitmap.to_pil()
             return picture.convert("RGB")
 
     @contextlib.contextmanager
-    def _page(self) -> "Iterator[PdfPage]":
-        with _document(self.fp) as document:
+    def _open_first_page(self) -> "Iterator[PdfPage]":
+        with _open_document(self.fp) as document:
             page = document[0]
             yield page
             page.close()
 
 
 @contextlib.contextmanager
-def _document(stream: object) -> "Iterator[PdfDocument]":
+def _open_document(stream: object) -> "Iterator[PdfDocument]":
     import pypdfium2
 
     document = pypdfium2.PdfDocument(stream, autoclose=False)

@@ -40,7 +40,7 @@ class RawFile(ForeignFile):
     def _open(self) -> None:
         self._preview: Image.Image | None = None
         self._is_preview_enough = self._is_half = False
-        with _complaints():
+        with _translate_errors():
             self._raw = _rawpy_open(cast("BinaryIO", self.fp))
             sizes = self._raw.sizes
         self._turn = _TURNS.get(sizes.flip)
@@ -50,7 +50,7 @@ class RawFile(ForeignFile):
         """Chooses the cheapest decoding that still covers `size`: preview, half size or full size."""
         if size is None or mode not in (None, "RGB"):
             return None
-        self._preview = self._embedded()
+        self._preview = self._extract_preview()
         half = (self.size[0] // 2, self.size[1] // 2)
         if self._preview is not None and self._stands_for_all(self._preview) and _covers(self._preview.size, size):
             self._is_preview_enough = True
@@ -64,9 +64,9 @@ class RawFile(ForeignFile):
         """The upright pixels; sensor data are developed with the camera's white balance, in sRGB."""
         if self._preview is not None and self._is_preview_enough:
             return self._preview
-        with _complaints():
+        with _translate_errors():
             if _passes_its_white(self._raw):
-                return self._only_preview()
+                return self._fall_back_to_preview()
             pixels = self._raw.postprocess(half_size=self._is_half, use_camera_wb=True, output_bps=8)
             self._raw.close()
         return Image.fromarray(pixels)
@@ -75,28 +75,28 @@ class RawFile(ForeignFile):
         across = self.size[0] * preview.size[1]
         return abs(across - self.size[1] * preview.size[0]) <= _SAME_SECTION * across
 
-    def _only_preview(self) -> Image.Image:
+    def _fall_back_to_preview(self) -> Image.Image:
         """The preview, however small; the source then counts as that small, so that nothing is enlarged."""
         if self._preview is None:
             raise Refused(FailureReason.UNSUPPORTED, "its samples are brighter than what LibRaw takes for white")
         self.shrinks_on_load = False
         return self._preview
 
-    def _embedded(self) -> Image.Image | None:
+    def _extract_preview(self) -> Image.Image | None:
         """The largest embedded picture, upright; None if there is none, or it does not decode."""
         import rawpy
 
         try:
-            found = self._raw.extract_thumb()
+            thumbnail = self._raw.extract_thumb()
         except rawpy.LibRawError:
             return None
-        if not isinstance(found.data, bytes):
-            return _upright(Image.fromarray(found.data), self._turn, self.size)
+        if not isinstance(thumbnail.data, bytes):
+            return _upright(Image.fromarray(thumbnail.data), self._turn, self.size)
         try:
-            picture = _jpeg(found.data)
+            picture = _jpeg(thumbnail.data)
         except (OSError, SyntaxError, ValueError):
             return None  # the preview is broken; the sensor data may be sound
-        own_turn = _EXIF_TURNS.get(read_exif(picture, io.BytesIO(found.data)).orientation)
+        own_turn = _EXIF_TURNS.get(read_exif(picture, io.BytesIO(thumbnail.data)).orientation)
         return _upright(picture, own_turn or self._turn, self.size)
 
 
@@ -152,15 +152,15 @@ def _covers(outer: Size, inner: Size) -> bool:
 
 
 @contextlib.contextmanager
-def _complaints() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turns LibRaw's errors into refusals."""
     import rawpy
 
     try:
         yield
     except rawpy.LibRawError as error:
-        said = error.args[0] if error.args else ""
-        words = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        message = error.args[0] if error.args else ""
+        words = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
         raise Refused(_reason(error), f"LibRaw: {words}") from error
 
 

@@ -62,7 +62,7 @@ class VideoFile(ForeignFile):
         super().__init__(stream, "")
 
     def _open(self) -> None:
-        with self._video() as (_, stream):
+        with self._open_container() as (_, stream):
             size = (stream.codec_context.width, stream.codec_context.height)
         if min(size) < 1:
             raise Refused(FailureReason.DAMAGED, "its video has no size")
@@ -70,10 +70,10 @@ class VideoFile(ForeignFile):
 
     def decoded(self) -> Image.Image:
         """The pixels of the chosen frame, as RGB."""
-        with self._video() as (container, stream):
+        with self._open_container() as (container, stream):
             frame = choose_frame(container, stream, self._frame_at)
         if frame is None:
-            with self._video() as (container, stream):
+            with self._open_container() as (container, stream):
                 frame = first_frame(container, stream)
         if frame is None:
             raise Refused(FailureReason.TRUNCATED, "none of its frames can be decoded")
@@ -81,7 +81,7 @@ class VideoFile(ForeignFile):
         return picture if turn is None else picture.transpose(turn)
 
     @contextlib.contextmanager
-    def _video(self) -> "Iterator[tuple[InputContainer, VideoStream]]":
+    def _open_container(self) -> "Iterator[tuple[InputContainer, VideoStream]]":
         import av
 
         assert self.fp is not None
@@ -92,8 +92,8 @@ class VideoFile(ForeignFile):
             "io_open": _refuse_other_files,
             "metadata_errors": "replace",
         }
-        with _complaints(), av.open(self.fp, "r", **options) as container:
-            stream = _moving(container)
+        with _translate_errors(), av.open(self.fp, "r", **options) as container:
+            stream = _find_video_stream(container)
             stream.thread_type = "NONE"  # several workers share the processors already
             yield container, stream
 
@@ -108,7 +108,7 @@ def open_video(stream: BinaryIO, format_name: str, frame_at: FrameAt) -> VideoFi
     return VideoFile(stream, DEMUXERS[format_name], frame_at)
 
 
-def _moving(container: "InputContainer") -> "VideoStream":
+def _find_video_stream(container: "InputContainer") -> "VideoStream":
     from av.stream import Disposition
 
     for stream in container.streams.video:
@@ -136,7 +136,7 @@ def _to_rgb(frame: "VideoFrame") -> Image.Image:
 
 
 @contextlib.contextmanager
-def _complaints() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Turns FFmpeg's errors, which have numbers like the system's, into errors without a number and the same words."""
     import av
 

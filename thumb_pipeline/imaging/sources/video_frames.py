@@ -44,7 +44,7 @@ def choose_frame(container: "InputContainer", stream: "VideoStream", frame_at: F
     wanted_s = frame_at.seconds if frame_at.seconds is not None else frame_at.share * duration_s
     fallback: VideoFrame | None = None
     for moment_s, n_frames in _moments(wanted_s, duration_s):
-        for frame in islice(_from(container, stream, moment_s), n_frames):
+        for frame in islice(_decode_from(container, stream, moment_s), n_frames):
             fallback = fallback or frame
             if not is_empty(frame):
                 return frame
@@ -53,7 +53,7 @@ def choose_frame(container: "InputContainer", stream: "VideoStream", frame_at: F
 
 def first_frame(container: "InputContainer", stream: "VideoStream") -> "VideoFrame | None":
     """The first frame that can be decoded, without seeking in a container that was just opened."""
-    return next(_decoded(container, stream), None)
+    return next(_decode_frames(container, stream), None)
 
 
 def _moments(wanted_s: float, duration_s: float) -> list[tuple[float, int]]:
@@ -71,13 +71,13 @@ def is_empty(frame: "VideoFrame") -> bool:
     return statistics.stddev[0] < _FLAT_DEVIATION or n_dark >= _NEARLY_ALL * _PROBE_SIDE_PX**2
 
 
-def _from(container: "InputContainer", stream: "VideoStream", wanted_s: float) -> "Iterator[VideoFrame]":
+def _decode_from(container: "InputContainer", stream: "VideoStream", wanted_s: float) -> "Iterator[VideoFrame]":
     """Frames from a moment on; if the video ends before the moment, its last frame."""
     start_s = (container.start_time or 0) / _MICROSECONDS
     if wanted_s > _SEEK_EARLIER_S or stream.codec_context.is_open:
         _seek(container, start_s + max(0.0, wanted_s - _SEEK_EARLIER_S))
     last: VideoFrame | None = None
-    for frame in _decoded(container, stream):
+    for frame in _decode_frames(container, stream):
         if not _has_time(frame) or frame.time >= start_s + wanted_s - _half_a_frame_s(stream):
             yield frame
             last = None
@@ -102,11 +102,11 @@ def _seek(container: "InputContainer", moment_s: float) -> None:
         return
 
 
-def _decoded(container: "InputContainer", stream: "VideoStream") -> "Iterator[VideoFrame]":
+def _decode_frames(container: "InputContainer", stream: "VideoStream") -> "Iterator[VideoFrame]":
     """Every frame that decodes; packets that do not decode are skipped, as players do."""
     import av
 
-    for packet in _packets(container, stream):
+    for packet in _read_packets(container, stream):
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -114,7 +114,7 @@ def _decoded(container: "InputContainer", stream: "VideoStream") -> "Iterator[Vi
         yield from (frame for frame in frames if not frame.is_corrupt)
 
 
-def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[Packet[VideoStream]]":
+def _read_packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[Packet[VideoStream]]":
     import av
 
     try:

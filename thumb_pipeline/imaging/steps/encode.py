@@ -30,7 +30,7 @@ def encode(picture: Image.Image, spec: VariantSpec, note: str) -> bytes:
     """
     importlib.import_module(f"PIL.{_PLUGINS[spec.format]}")
     buffer = io.BytesIO()
-    with _room_for(picture, spec):
+    with _enlarge_buffer(picture, spec):
         picture.save(buffer, spec.format.upper(), **_options(spec), **note_options(spec.format, note))
     return buffer.getvalue()
 
@@ -49,7 +49,7 @@ def _options(spec: VariantSpec) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _room_for(picture: Image.Image, spec: VariantSpec) -> Iterator[None]:
+def _enlarge_buffer(picture: Image.Image, spec: VariantSpec) -> Iterator[None]:
     """Enlarges Pillow's buffer so that it holds a whole progressive JPEG.
 
     libjpeg writes it in one go, and Pillow's own guess is too small for noise at high quality ("encoder error -2").

@@ -14,12 +14,12 @@ def shrink_on_load(source: Source) -> None:
     source.region = whole(source.stored_size)
     mode = "YCbCr" if _stays_in_planes(source) else None
     with decoding(source.stream, source.format):
-        drafted = source.header.draft(mode, _need(source))
+        drafted = source.header.draft(mode, _needed_size(source))
     if drafted is not None:
         source.region = drafted[1]
 
 
-def _need(source: Source) -> Size:
+def _needed_size(source: Source) -> Size:
     scaled = [framing(source.upright_size, spec).scaled for spec in source.specs]
     largest = (max((size[0] for size in scaled), default=1), max((size[1] for size in scaled), default=1))
     return as_upright(largest, source.exif.orientation)

@@ -23,13 +23,13 @@ def to_working_mode(source: Source) -> None:
     with decoding(source.stream, source.format):
         if source.pixels.mode == "YCbCr" and source.format == "TIFF":
             source.pixels = source.pixels.convert("RGB")
-        uncovered = _first_frame(source)
+        covered = _first_frame_place(source)
         source.pixels = _converted(source.pixels)
-        if uncovered is not None:
-            source.pixels = _transparent_outside(source.pixels, uncovered)
+        if covered is not None:
+            source.pixels = _transparent_outside(source.pixels, covered)
 
 
-def _first_frame(source: Source) -> tuple[int, int, int, int] | None:
+def _first_frame_place(source: Source) -> tuple[int, int, int, int] | None:
     """The place of a GIF's first frame, if it does not cover the whole screen; otherwise None."""
     place: tuple[int, int, int, int] | None = getattr(source.pixels, "dispose_extent", None)
     return None if place == (0, 0, *source.pixels.size) else place

@@ -80,7 +80,7 @@ def inspect_to_the_end(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            name, header = _opened(data)
+            name, header = _open_variant(data)
             if header.width * header.height > max_pixels:
                 return Failure(reason=FailureReason.TOO_LARGE, detail=f"{header.width}x{header.height} pixels")
             return _described(data, name, header, lambda note: _fault(data, name, header, note, admit))
@@ -89,7 +89,7 @@ def inspect_to_the_end(
 
 
 def _inspected(data: bytes, *, decode: bool) -> Inspection:
-    name, header = _opened(data)
+    name, header = _open_variant(data)
 
     def fault(note: Provenance | None) -> str:
         if note is not None:
@@ -99,7 +99,7 @@ def _inspected(data: bytes, *, decode: bool) -> Inspection:
     return _described(data, name, header, fault)
 
 
-def _opened(data: bytes) -> tuple[str, ImageFile.ImageFile]:
+def _open_variant(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     name = identify(data[:HEAD_N_BYTES])
     if name is None or name not in SUPPORTED:
         reason = FailureReason.NOT_AN_IMAGE if name is None else FailureReason.UNSUPPORTED

@@ -43,12 +43,12 @@ def outside_folders(library: Library) -> list[OutsideFolder]:
     Raises:
         Refused: a folder cannot be read.
     """
-    found = []
+    folders = []
     if library.state != library.usual_state:
-        found.append(_seen(library, "storage.state", library.state, roots.STATE_NAMES))
+        folders.append(_inspect_folder(library, "storage.state", library.state, roots.STATE_NAMES))
     if library.variants_root != library.root:
-        found.append(_seen(library, "storage.variants", library.variants_root, roots.VARIANTS_NAMES))
-    return found
+        folders.append(_inspect_folder(library, "storage.variants", library.variants_root, roots.VARIANTS_NAMES))
+    return folders
 
 
 def adopt_folders(root: str, *, accept_others: bool = False) -> tuple[Library, list[OutsideFolder]]:
@@ -71,7 +71,7 @@ def adopt_folders(root: str, *, accept_others: bool = False) -> tuple[Library, l
     return library, folders
 
 
-def _seen(library: Library, setting: str, folder: str, ours: frozenset[str]) -> OutsideFolder:
+def _inspect_folder(library: Library, setting: str, folder: str, ours: frozenset[str]) -> OutsideFolder:
     try:
         others = set(roots.entries(folder)) - {roots.MARKER_NAME} - ours
         standing = roots.standing(folder, library.root)

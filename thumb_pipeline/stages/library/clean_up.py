@@ -67,9 +67,9 @@ def clean_up(library: Library) -> int:
     """
     n_removed = 0
     for lines in leases.find_abandoned(library.lease_folder).values():
-        for path in _announced(library, lines):
+        for path in _announced_folders(library, lines):
             with contextlib.suppress(ArchiveUnavailable):
-                n_removed += clean_folder(library, path, _temporaries(path))
+                n_removed += clean_folder(library, path, _list_temporaries(path))
     return n_removed
 
 
@@ -78,7 +78,7 @@ def discard_own(library: Library, lease: leases.Lease, folders: Sequence[Place])
     for key, folder in folders:
         path = inside(library.variants(key), folder)
         with contextlib.suppress(ArchiveUnavailable, OSError):  # perhaps that disk is why we stop
-            _remove(path, [name for name in _temporaries(path) if publishing.writer_of(name) == lease.id])
+            _remove(path, [name for name in _list_temporaries(path) if publishing.writer_of(name) == lease.id])
 
 
 def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int:
@@ -89,7 +89,7 @@ def clean_folder(library: Library, folder: str, temporaries: list[bytes]) -> int
 
 def find_abandoned_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
     """The unfinished files whose writers are known to this library and were killed."""
-    return [name for name in temporaries if _state(library, name) is LeaseState.ABANDONED]
+    return [name for name in temporaries if _read_lease_state(library, name) is LeaseState.ABANDONED]
 
 
 def find_foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes]:
@@ -97,10 +97,10 @@ def find_foreign_files(library: Library, temporaries: list[bytes]) -> list[bytes
 
     Another writer, perhaps on another machine, may be about to finish them.
     """
-    return [name for name in temporaries if _state(library, name) is LeaseState.UNKNOWN]
+    return [name for name in temporaries if _read_lease_state(library, name) is LeaseState.UNKNOWN]
 
 
-def _state(library: Library, temporary: bytes) -> LeaseState:
+def _read_lease_state(library: Library, temporary: bytes) -> LeaseState:
     writer = publishing.writer_of(temporary)
     return LeaseState.UNKNOWN if writer is None else leases.lease_state(library.lease_folder, writer)
 
@@ -109,10 +109,10 @@ def _remove(folder: str, temporaries: list[bytes]) -> int:
     """Removes unfinished files of a folder; returns how many were removed."""
     n_removed = 0
     try:
-        with open_folder(os.path.realpath(folder)) as opened:
+        with open_folder(os.path.realpath(folder)) as descriptor:
             for name in temporaries:
                 with contextlib.suppress(OSError):
-                    n_removed += remove_file(name, folder=opened)
+                    n_removed += remove_file(name, folder=descriptor)
     except WrongFolder:
         return 0
     return n_removed
@@ -125,34 +125,34 @@ def forget(library: Library, lease_ids: list[str]) -> None:
     """
     announced = leases.find_abandoned(library.lease_folder)
     for lease_id in lease_ids:
-        if all(_is_readable(folder) for folder in _announced(library, announced.get(lease_id, []))):
+        if all(_is_readable(folder) for folder in _announced_folders(library, announced.get(lease_id, []))):
             leases.forget(library.lease_folder, lease_id)
 
 
-def _announced(library: Library, lines: Sequence[str]) -> list[str]:
+def _announced_folders(library: Library, lines: Sequence[str]) -> list[str]:
     """The folders that the lines of a lease name, each once; a line that names no folder of this library is skipped.
 
     A lease names folders relative to the library: in a copy of the library it means the copy's folders. Earlier
     versions wrote whole paths; such a path counts if it is in this library.
     """
-    found = []
+    folders = []
     for line in dict.fromkeys(lines):  # a run that follows cameras announces the same ones repeatedly
         own = line.removeprefix(f"{library.variants_root}/{CAMERAS_FOLDER}/")
         key, _, folder = own.rpartition("/")
         with contextlib.suppress(ValueError):
-            found.append(inside(library.variants(key), folder))
-    return found
+            folders.append(inside(library.variants(key), folder))
+    return folders
 
 
 def _is_readable(folder: str) -> bool:
     try:
-        _temporaries(folder)
+        _list_temporaries(folder)
     except ArchiveUnavailable:
         return False
     return True
 
 
-def _temporaries(folder: str) -> list[bytes]:
+def _list_temporaries(folder: str) -> list[bytes]:
     """Unfinished files in a folder; empty if the folder does not exist or is a file."""
     try:
         return [name for name in os.listdir(os.fsencode(folder)) if publishing.is_temporary(name)]

@@ -35,9 +35,9 @@ def look(state: str, *, newest: datetime | None = None) -> Ages:
         state: the state folder of a library.
         newest: the latest of the stamps whose ages are wanted; a stamp in the future shows that the clock stepped back.
     """
-    now = _reading()
-    before = _read(state)
-    note = _noted(state, before, now, newest)
+    now = _read_clock()
+    before = _read_note(state)
+    note = _make_note(state, before, now, newest)
     if os.path.isdir(state) and _is_due(before, note):
         with contextlib.suppress(publishing.CannotWrite, publishing.NameTaken):
             data = json.dumps(note.document()).encode()
@@ -47,11 +47,11 @@ def look(state: str, *, newest: datetime | None = None) -> Ages:
 
 def peek(state: str, *, newest: datetime | None = None) -> Ages:
     """The same as `look`, without writing the note."""
-    now = _reading()
-    return Ages(now=moment(now.at_s), note=_noted(state, _read(state), now, newest))
+    now = _read_clock()
+    return Ages(now=moment(now.at_s), note=_make_note(state, _read_note(state), now, newest))
 
 
-def _noted(state: str, before: ClockNote | None, now: Reading, newest: datetime | None) -> ClockNote:
+def _make_note(state: str, before: ClockNote | None, now: Reading, newest: datetime | None) -> ClockNote:
     if before is None:
         is_new = not any(os.path.lexists(inside(state, name)) for name in _HAVE_AGES)
         before = first_note(now, is_new=is_new)
@@ -64,7 +64,7 @@ def _is_due(before: ClockNote | None, note: ClockNote) -> bool:
     return note.boot_id != before.boot_id or not 0 <= note.at_s - before.at_s < _EVERY_S
 
 
-def _read(state: str) -> ClockNote | None:
+def _read_note(state: str) -> ClockNote | None:
     """The note; None if there is no file, or it is not a note."""
     try:
         return ClockNote.parsed(json.loads(read_small(_path(state), _MOST_BYTES)))
@@ -72,18 +72,18 @@ def _read(state: str) -> ClockNote | None:
         return None
 
 
-def _reading() -> Reading:
-    return Reading(at_s=time.time(), uptime_s=_uptime_s(), boot_id=_told(_BOOT_ID) or None)
+def _read_clock() -> Reading:
+    return Reading(at_s=time.time(), uptime_s=_read_uptime_s(), boot_id=_read_kernel_file(_BOOT_ID) or None)
 
 
-def _uptime_s() -> float | None:
+def _read_uptime_s() -> float | None:
     try:
-        return float(_told(_UPTIME).split()[0])
+        return float(_read_kernel_file(_UPTIME).split()[0])
     except (ValueError, IndexError):
         return None
 
 
-def _told(path: str) -> str:
+def _read_kernel_file(path: str) -> str:
     """The text of a file of the kernel, stripped; empty on other kernels than Linux."""
     try:
         return read_small(path, _MOST_BYTES).decode().strip()

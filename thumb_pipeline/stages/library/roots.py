@@ -86,7 +86,7 @@ def standing(folder: str, root: str) -> Standing:
     owner = read_owner(folder)
     if owner is None:
         return Standing.UNMARKED if entries(folder) else Standing.FREE
-    is_here, mine = owner.root == _text(root), _written_id(root)
+    is_here, mine = owner.root == _text(root), _read_id(root)
     if owner.library_id == (mine or _id_by_path(root)) or (is_here and mine is None):
         if is_here:
             return Standing.OURS
@@ -134,7 +134,7 @@ def claim(folder: str, root: str) -> None:
         OSError: the folder cannot be written.
         CannotWrite: likewise.
     """
-    _claim(folder, root, _identity(inside(folder, MARKER_NAME)))
+    _claim(folder, root, _stat_marker(inside(folder, MARKER_NAME)))
 
 
 @lru_cache(maxsize=64)
@@ -143,7 +143,7 @@ def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
     found = standing(folder, root)
     if found is Standing.FREE:
         os.makedirs(folder, exist_ok=True)
-        publishing.publish_new(_path(folder, MARKER_NAME), _OWNERS.dump_json(_me(root)), writer=_WRITER)
+        publishing.publish_new(_path(folder, MARKER_NAME), _OWNERS.dump_json(_make_owner(root)), writer=_WRITER)
         found = standing(folder, root)
     if found is Standing.MOVED:
         mark(folder, root)
@@ -153,7 +153,7 @@ def _claim(folder: str, root: str, _marker: tuple[int, int] | None) -> None:
 
 def mark(folder: str, root: str) -> None:
     """Marks a folder as the library's, whatever its marker said before; raises as `claim` if it cannot be written."""
-    data = _OWNERS.dump_json(_me(root))
+    data = _OWNERS.dump_json(_make_owner(root))
     publishing.publish(_path(folder, MARKER_NAME), data, writer=_WRITER, durable=True)
 
 
@@ -172,7 +172,7 @@ def is_there(owner: Owner) -> bool:
         is_library = os.path.isfile(inside(root, SETTINGS_NAME))
     except ValueError:
         return False
-    return is_library and (_written_id(root) or _id_by_path(root)) == owner.library_id
+    return is_library and (_read_id(root) or _id_by_path(root)) == owner.library_id
 
 
 def entries(folder: str) -> list[str]:
@@ -182,16 +182,16 @@ def entries(folder: str) -> list[str]:
         ForeignFolder: it cannot be read.
     """
     try:
-        found = os.listdir(folder)
+        names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise ForeignFolder(f"{folder} cannot be read ({error.strerror}); let this user read it") from error
-    unfinished = {name for name in found if publishing.writer_of(os.fsencode(name)) is not None}
-    return sorted(set(found) - _LEFT_BY_SYSTEMS - unfinished)
+    unfinished = {name for name in names if publishing.writer_of(os.fsencode(name)) is not None}
+    return sorted(set(names) - _LEFT_BY_SYSTEMS - unfinished)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _stat_marker(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
     except OSError:
@@ -199,17 +199,17 @@ def _identity(path: str) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _me(root: str) -> Owner:
-    """The owner that this library writes into a marker. Its id is made at first need, if its folder can be written."""
-    if _written_id(root) is None:
+def _make_owner(root: str) -> Owner:
+    """Makes the content of a marker. The library's id is made at first need, if the library's folder can be written."""
+    if _read_id(root) is None:
         try:
             publishing.publish_new(_path(root, ID_NAME), f"{uuid.uuid4()}\n".encode(), writer=_WRITER)
         except (OSError, publishing.CannotWrite):
             return Owner(library_id=_id_by_path(root), root=_text(root))  # a read-only archive
-    return Owner(library_id=_written_id(root) or _id_by_path(root), root=_text(root))
+    return Owner(library_id=_read_id(root) or _id_by_path(root), root=_text(root))
 
 
-def _written_id(root: str) -> str | None:
+def _read_id(root: str) -> str | None:
     try:
         return _checked_id(read_small(inside(root, ID_NAME)).decode("ascii").strip())
     except (OSError, ValueError):

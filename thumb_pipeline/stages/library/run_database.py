@@ -56,8 +56,8 @@ def driver_address(address: "URL") -> str:
 
 def described(address: "URL", error: Exception) -> str:
     """The message that the database cannot be used, with the reason."""
-    said = postgres.reason(error.__cause__ or error, address)
-    return f"the {postgres.shown(address)} cannot be used ({said})"
+    reason = postgres.reason(error.__cause__ or error, address)
+    return f"the {postgres.shown(address)} cannot be used ({reason})"
 
 
 def claim(library: Library, address: "URL") -> None:
@@ -67,12 +67,12 @@ def claim(library: Library, address: "URL") -> None:
         ForeignDatabase: it belongs to another library.
         Refused: it cannot be used.
     """
-    mine = postgres.Claim(library_id=_id_of(library), state=names.to_text(os.fsencode(library.state)))
+    mine = postgres.Claim(library_id=_ensure_id(library), state=names.to_text(os.fsencode(library.state)))
     try:
-        found = postgres.claim(address, mine)
-        if found == mine:
+        claimed = postgres.claim(address, mine)
+        if claimed == mine:
             return
-        _refuse_foreign(library, address, found, mine)
+        _refuse_foreign(library, address, claimed, mine)
         postgres.move_claim(address, mine)
     except postgres.DatabaseUnusable as error:
         raise Refused(
@@ -81,47 +81,47 @@ def claim(library: Library, address: "URL") -> None:
         ) from error
 
 
-def _refuse_foreign(library: Library, address: "URL", found: postgres.Claim, mine: postgres.Claim) -> None:
-    if found.library_id != mine.library_id:
+def _refuse_foreign(library: Library, address: "URL", claimed: postgres.Claim, mine: postgres.Claim) -> None:
+    if claimed.library_id != mine.library_id:
         raise ForeignDatabase(
-            f"the {postgres.shown(address)} keeps the runs of another library, whose state is in {found.state}; "
+            f"the {postgres.shown(address)} keeps the runs of another library, whose state is in {claimed.state}; "
             f"name a database of this library's own in {POSTGRES_VARIABLE}. If it is this library's and its state "
-            f"folder was lost: echo {shlex.quote(found.library_id)} > {shlex.quote(_id_path(library.state))}"
+            f"folder was lost: echo {shlex.quote(claimed.library_id)} > {shlex.quote(_id_path(library.state))}"
         )
-    there = _folder_in(found)
-    if there and _written_id(there) == mine.library_id and not os.path.samefile(there, library.state):
+    there = _folder_in(claimed)
+    if there and _read_id(there) == mine.library_id and not os.path.samefile(there, library.state):
         raise ForeignDatabase(
-            f"the {postgres.shown(address)} keeps the runs of the library whose state is in {found.state}, and "
+            f"the {postgres.shown(address)} keeps the runs of the library whose state is in {claimed.state}, and "
             f"{library.state} is a copy of that; name another database in {POSTGRES_VARIABLE} for the copy, "
             f"and delete {_id_path(library.state)}"
         )
 
 
-def _folder_in(found: postgres.Claim) -> str | None:
+def _folder_in(claimed: postgres.Claim) -> str | None:
     """The folder that a claim names; None if its text is no absolute path, as other programs can write the row."""
     try:
-        path = names.to_bytes(found.state)
+        path = names.to_bytes(claimed.state)
     except ValueError:
         return None
     return os.fsdecode(path) if path.startswith(b"/") and b"\0" not in path else None
 
 
-def _id_of(library: Library) -> str:
+def _ensure_id(library: Library) -> str:
     """The library's id; makes it at first need."""
-    found = _written_id(library.state)
-    if found:
-        return found
+    library_id = _read_id(library.state)
+    if library_id:
+        return library_id
     library.claim_state()
     os.makedirs(library.dagster_home, exist_ok=True)
     with library.locked(inside(library.dagster_home, ".naming")):
-        found = _written_id(library.state)
-        if not found:
-            found = str(uuid.uuid4())
-            publish_durably(os.fsencode(_id_path(library.state)), f"{found}\n".encode())
-    return found
+        library_id = _read_id(library.state)
+        if not library_id:
+            library_id = str(uuid.uuid4())
+            publish_durably(os.fsencode(_id_path(library.state)), f"{library_id}\n".encode())
+    return library_id
 
 
-def _written_id(state: str) -> str | None:
+def _read_id(state: str) -> str | None:
     """The id in a state folder; None if there is none, or the file holds no id."""
     try:
         written = read_small(_id_path(state), _MOST_ID_N_BYTES).decode("ascii").strip()

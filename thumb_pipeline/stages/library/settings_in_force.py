@@ -43,8 +43,8 @@ def open_in_force(root: str) -> Library:
     """
     deadline_s = time.monotonic() + _PATIENCE_S
     while True:
-        opened, is_news = _attempt(root)
-        rest_s = _rest_s(root) if is_news else 0.0
+        opened, differs_from_kept = _try_open(root)
+        rest_s = _rest_s(root) if differs_from_kept else 0.0
         if rest_s <= 0 or time.monotonic() >= deadline_s:
             break
         time.sleep(rest_s)
@@ -57,7 +57,7 @@ def open_in_force(root: str) -> Library:
 
 def peek(root: str) -> Library:
     """The same as `open_in_force`, without waiting and without writing; raises as it does."""
-    opened, _ = _attempt(root)
+    opened, _ = _try_open(root)
     if isinstance(opened, SettingsUnusable):
         raise opened
     return opened
@@ -68,7 +68,7 @@ def keep(library: Library) -> None:
 
     If the file was changed just now, they are not kept: the services wait until it is complete, and then keep it.
     """
-    if library.trouble is None and (_kept_text(library.state) is None or _rest_s(library.root) <= 0):
+    if library.trouble is None and (_read_kept_text(library.state) is None or _rest_s(library.root) <= 0):
         _keep(library)
 
 
@@ -94,7 +94,7 @@ def refuse_trouble(library: Library) -> None:
         )
 
 
-def _attempt(root: str) -> tuple[Library | SettingsUnusable, bool]:
+def _try_open(root: str) -> tuple[Library | SettingsUnusable, bool]:
     """The library that can be opened now, or the error; and whether `thumbs.toml` differs from the kept settings.
 
     Without kept settings the second value is False.
@@ -102,9 +102,9 @@ def _attempt(root: str) -> tuple[Library | SettingsUnusable, bool]:
     try:
         library = open_library(root)
     except SettingsUnusable as unusable:
-        last = _last_valid(os.path.realpath(root), unusable)
+        last = _open_last_valid(os.path.realpath(root), unusable)
         return last or unusable, last is not None
-    return library, _kept_text(library.state) not in (None, library.written)
+    return library, _read_kept_text(library.state) not in (None, library.written)
 
 
 def _rest_s(root: str) -> float:
@@ -116,7 +116,7 @@ def _rest_s(root: str) -> float:
     return _STANDS_STILL_S - age_s if age_s >= 0 else 0.0
 
 
-def _last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
+def _open_last_valid(root: str, unusable: SettingsUnusable) -> Library | None:
     """The library with the last usable settings; None if there are none, or they are another library's."""
     for state in _state_folders(root):
         path = inside(state, KEPT_NAME)
@@ -142,7 +142,7 @@ def _state_folders(root: str) -> Iterator[str]:
     yield resolve_folder(root, Settings().storage.state)
 
 
-def _kept_text(state: str) -> bytes | None:
+def _read_kept_text(state: str) -> bytes | None:
     try:
         return read_small(inside(state, KEPT_NAME), _MOST_N_BYTES)
     except OSError:
@@ -150,7 +150,7 @@ def _kept_text(state: str) -> bytes | None:
 
 
 def _keep(library: Library) -> None:
-    if _kept_text(library.state) == library.written:
+    if _read_kept_text(library.state) == library.written:
         return
     with contextlib.suppress(OSError, CannotWrite, NameTaken, ArchiveUnavailable, Refused):
         if not os.path.isdir(library.state):

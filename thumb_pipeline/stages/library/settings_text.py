@@ -26,7 +26,7 @@ def read_toml(written: bytes) -> dict[str, Any]:
         raise ValueError(_TOO_DEEP) from error
     level: list[object] = [tables]
     for _ in range(_MOST_LEVELS):
-        level = [inner for outer in level for inner in _inside(outer)]
+        level = [inner for outer in level for inner in _values_in(outer)]
         if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
             raise ValueError(_TOO_LARGE)
     if level:
@@ -34,7 +34,7 @@ def read_toml(written: bytes) -> dict[str, Any]:
     return tables
 
 
-def _inside(value: object) -> Collection[object]:
+def _values_in(value: object) -> Collection[object]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()

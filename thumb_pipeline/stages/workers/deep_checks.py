@@ -49,10 +49,10 @@ def prove(task: ProveTask, orders: WorkerOrders) -> ProofAnswer:
             answer.wrong.append(Damage(index=index, state=Reason.CORRUPT, detail=detail))
             continue
         answer.n_bytes += len(data)
-        found = inspect_to_the_end(data, max_pixels=_max_pixels(recorded, orders), admit=room.admit)
+        inspection = inspect_to_the_end(data, max_pixels=_max_pixels(recorded, orders), admit=room.admit)
         room.leave()
-        if (said := _damage(data, found, expected, recorded)) is not None:
-            answer.wrong.append(Damage(index=index, state=said[0], detail=said[1]))
+        if (damage := _damage(data, inspection, expected, recorded)) is not None:
+            answer.wrong.append(Damage(index=index, state=damage[0], detail=damage[1]))
     return answer
 
 
@@ -61,7 +61,7 @@ def read(task: ReadTask, orders: WorkerOrders) -> ProofAnswer:
     answer = ProofAnswer(wrong=[], moved=[], n_bytes=0)
     for index, source in enumerate(task.files):
         try:
-            digest = _digest(source, orders.deadline_s)
+            digest = _read_digest(source, orders.deadline_s)
         except _Moved:
             answer.moved.append(index)
             continue
@@ -77,30 +77,30 @@ def read(task: ReadTask, orders: WorkerOrders) -> ProofAnswer:
 
 
 def _damage(
-    data: bytes, found: Inspection | Failure, expected: Expectation, recorded: RecordedFile
+    data: bytes, inspection: Inspection | Failure, expected: Expectation, recorded: RecordedFile
 ) -> tuple[Reason, str] | None:
-    if isinstance(found, Failure):
-        return Reason.CORRUPT, f"it does not open ({found.detail})"
-    if not found.is_whole:
-        return Reason.CORRUPT, found.fault
-    note = found.provenance
+    if isinstance(inspection, Failure):
+        return Reason.CORRUPT, f"it does not open ({inspection.detail})"
+    if not inspection.is_whole:
+        return Reason.CORRUPT, inspection.fault
+    note = inspection.provenance
     if note is None and not recorded.is_trusted:
         return Reason.CORRUPT, "another picture stands here: it does not carry the note of what was recorded"
     checksum = note.checksum if note is not None else hashlib.sha256(data).hexdigest()[:32]
     seen = Examined(
         opens=True,
         is_whole=True,
-        width_px=found.width_px,
-        height_px=found.height_px,
+        width_px=inspection.width_px,
+        height_px=inspection.height_px,
         provenance=note,
     )
     if note is not None and (verdict := judge(seen, expected, trust_existing=False)).reason is not None:
         return verdict.reason, verdict.detail
     if recorded.checksum is not None and checksum != recorded.checksum:
         return Reason.CORRUPT, "whole in itself, but not the file that was recorded: its checksum is another"
-    sizes = ((found.width_px, recorded.width_px), (found.height_px, recorded.height_px))
+    sizes = ((inspection.width_px, recorded.width_px), (inspection.height_px, recorded.height_px))
     if any(known is not None and known != side for side, known in sizes):
-        return Reason.CORRUPT, f"{found.width_px}x{found.height_px} pixels, which is not what was recorded"
+        return Reason.CORRUPT, f"{inspection.width_px}x{inspection.height_px} pixels, which is not what was recorded"
     if note is None and not fits_box(seen, expected.spec):
         return Reason.STALE_SPEC, "larger than its box"
     return None
@@ -120,7 +120,7 @@ def _read_variant(path: bytes, recorded: RecordedFile) -> bytes:
     return data
 
 
-def _digest(source: KnownSource, deadline_s: float) -> str:
+def _read_digest(source: KnownSource, deadline_s: float) -> str:
     descriptor = _open(source.path)
     digest = hashlib.sha256()
     with os.fdopen(descriptor, "rb", buffering=0) as file:

@@ -108,7 +108,7 @@ class WorkerPool:
     ) -> None:
         for worker in [*self._idle, *self._busy.values()]:
             worker.process.kill()  # publication is atomic: there is nothing to finish
-            self._bury(worker)
+            self._close_worker(worker)
         self._idle.clear()
         self._busy.clear()
         self._room.close()
@@ -123,7 +123,7 @@ class WorkerPool:
         while self._idle:
             worker = self._idle.pop()
             worker.process.kill()
-            self._bury(worker)
+            self._close_worker(worker)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Answer | Failure]]:
         """Yields each task's answer as it comes, in no order; a `Failure` if the worker dies or its answer is unusable.
@@ -139,20 +139,20 @@ class WorkerPool:
             Stopped: a stop was requested.
         """
         killed: list[Task] = []
-        for task, answer in self._answers(iter(tasks), self._n_workers):
+        for task, answer in self._run_tasks(iter(tasks), self._n_workers):
             if isinstance(answer, _Killed):
                 killed.append(task)
             else:
                 yield task, answer
-        for task, answer in self._answers(iter(killed), 1):
+        for task, answer in self._run_tasks(iter(killed), 1):
             yield task, answer.failure if isinstance(answer, _Killed) else answer
 
-    def run_for(self, asked: Iterable[tuple[_T, Task]]) -> Iterator[tuple[_T, Answer | Failure]]:
+    def run_for(self, pairs: Iterable[tuple[_T, Task]]) -> Iterator[tuple[_T, Answer | Failure]]:
         """The same for pairs of a purpose and a task; yields each purpose with its answer. Raises as `run`."""
         purposes: dict[int, _T] = {}
 
         def tasks() -> Iterator[Task]:
-            for purpose, task in asked:
+            for purpose, task in pairs:
                 purposes[id(task)] = purpose
                 yield task
 
@@ -180,28 +180,30 @@ class WorkerPool:
         )
         yield from self.run_for(alone)
 
-    def _answers(self, waiting: Iterator[Task], n_workers: int) -> "Iterator[tuple[Task, Answer | Failure | _Killed]]":
+    def _run_tasks(
+        self, waiting: Iterator[Task], n_workers: int
+    ) -> "Iterator[tuple[Task, Answer | Failure | _Killed]]":
         with selectors.DefaultSelector() as selector:
             self._feed(waiting, n_workers, selector)
             while selector.get_map():
                 for key, _ in selector.select(_LOOK_EVERY_S):
-                    task, answer = self._take(key.fd, selector)
+                    task, answer = self._take_answer(key.fd, selector)
                     if isinstance(answer, Broken):
                         raise (FolderClosed if answer.is_of_folder else CannotWrite)(answer.message)
                     self._feed(waiting, n_workers, selector)
                     if stopping.asked_for_s() is None or not isinstance(answer, Failure | _Killed):
                         yield task, answer  # a signal to the whole group ends workers too: not the source's fault
                 if (stopping.asked_for_s() or 0.0) > _END_WITHIN_S:
-                    yield from self._last_answers(selector)
+                    yield from self._take_last_answers(selector)
                     stopping.look()
         stopping.look()
 
-    def _last_answers(self, selector: selectors.DefaultSelector) -> Iterator[tuple[Task, Answer]]:
+    def _take_last_answers(self, selector: selectors.DefaultSelector) -> Iterator[tuple[Task, Answer]]:
         """Kills the busy workers; yields the answers they had written: those variants are published, so record them."""
         for worker in self._busy.values():
             worker.process.kill()
         for descriptor in list(self._busy):
-            task, answer = self._take(descriptor, selector)
+            task, answer = self._take_answer(descriptor, selector)
             if not isinstance(answer, Broken | Failure | _Killed):
                 yield task, answer
 
@@ -210,7 +212,7 @@ class WorkerPool:
             task = next(waiting, None)
             if task is None:
                 return
-            worker = self._living()
+            worker = self._get_worker()
             worker.task = task
             _send(worker, task)
             assert worker.process.stdout is not None
@@ -218,36 +220,38 @@ class WorkerPool:
             selector.register(descriptor, selectors.EVENT_READ)
             self._busy[descriptor] = worker
 
-    def _living(self) -> _Worker:
+    def _get_worker(self) -> _Worker:
         """An idle worker, or a new one. Ends a worker that died or wrote something while idle; no source is blamed."""
         while self._idle:
             worker = self._idle.pop()
-            if worker.process.poll() is None and not _speaks(worker, within_s=0.0):
+            if worker.process.poll() is None and not _wait_for_output(worker, within_s=0.0):
                 return worker
             worker.process.kill()
-            self._bury(worker)
+            self._close_worker(worker)
         return self._start()
 
-    def _take(self, descriptor: int, selector: selectors.DefaultSelector) -> "tuple[Task, Answer | Failure | _Killed]":
+    def _take_answer(
+        self, descriptor: int, selector: selectors.DefaultSelector
+    ) -> "tuple[Task, Answer | Failure | _Killed]":
         selector.unregister(descriptor)
         worker = self._busy.pop(descriptor)
         task = worker.task
         assert task is not None
         try:
-            answer = _received(worker)
-        except NoAnswer as nonsense:
+            answer = _receive(worker)
+        except NoAnswer as error:
             worker.process.kill()
-            self._bury(worker)
-            detail = f"the decoder's process gave no answer that can be read: {nonsense}"
+            self._close_worker(worker)
+            detail = f"the decoder's process gave no answer that can be read: {error}"
             return task, Failure(reason=FailureReason.CRASHED, detail=detail)
         if answer is None:
-            failure = self._bury(worker)
+            failure = self._close_worker(worker)
             return task, _Killed(failure) if worker.process.returncode == -signal.SIGKILL else failure
         self._idle.append(worker)
         return task, answer
 
     def _start(self) -> _Worker:
-        complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- closed when the worker is buried
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the worker
         process = subprocess.Popen(
             [sys.executable, "-m", "thumb_pipeline.stages.workers.process"],
             stdin=subprocess.PIPE,
@@ -259,7 +263,7 @@ class WorkerPool:
         _send(worker, self._orders)
         return worker
 
-    def _bury(self, worker: _Worker) -> Failure:
+    def _close_worker(self, worker: _Worker) -> Failure:
         """Closes a worker's pipes, waits for its end and returns why it ended."""
         for pipe in (worker.process.stdin, worker.process.stdout):
             if pipe is not None:
@@ -269,9 +273,9 @@ class WorkerPool:
                     continue  # the worker died before it read its task
         code = _end(worker)
         worker.complaints.seek(max(0, worker.complaints.seek(0, os.SEEK_END) - _MOST_COMPLAINTS_N_BYTES))
-        said = worker.complaints.read().decode("utf-8", "replace").strip().splitlines()
+        lines = worker.complaints.read().decode("utf-8", "replace").strip().splitlines()
         worker.complaints.close()
-        return _cause_of_death(code, said[-1] if said else "", self._orders)
+        return _cause_of_death(code, lines[-1] if lines else "", self._orders)
 
 
 def _end(worker: _Worker) -> int:
@@ -283,16 +287,18 @@ def _end(worker: _Worker) -> int:
         return worker.process.wait()
 
 
-def _cause_of_death(code: int, said: str, orders: WorkerOrders) -> Failure:
+def _cause_of_death(code: int, last_line: str, orders: WorkerOrders) -> Failure:
     if code in (-signal.SIGALRM, -signal.SIGPROF):
         return Failure(reason=FailureReason.TIMED_OUT, detail=f"took longer than {orders.deadline_s:g} s")
-    if any(words in said for words in _OUT_OF_MEMORY_WORDS):
-        return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=said)
+    if any(words in last_line for words in _OUT_OF_MEMORY_WORDS):
+        return Failure(reason=FailureReason.OUT_OF_MEMORY, detail=last_line)
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         hint = "; perhaps the machine ran out of memory" if code == -signal.SIGKILL else ""
-        return Failure(reason=FailureReason.CRASHED, detail=f"the decoder was ended by {name}{hint} {said}".strip())
-    return Failure(reason=FailureReason.CRASHED, detail=said or f"the decoder ended with exit code {code}")
+        return Failure(
+            reason=FailureReason.CRASHED, detail=f"the decoder was ended by {name}{hint} {last_line}".strip()
+        )
+    return Failure(reason=FailureReason.CRASHED, detail=last_line or f"the decoder ended with exit code {code}")
 
 
 def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
@@ -306,7 +312,7 @@ def _send(worker: _Worker, message: Task | WorkerOrders) -> None:
         return  # it died while idle; its closed answer pipe shows that
 
 
-def _received(worker: _Worker) -> Answer | None:
+def _receive(worker: _Worker) -> Answer | None:
     """The worker's answer; None if it ended before it had written one.
 
     Raises:
@@ -333,7 +339,7 @@ def _read(worker: _Worker, n_bytes: int) -> bytes:
     descriptor, until_s = worker.process.stdout.fileno(), time.monotonic() + _REST_WITHIN_S
     data = bytearray()
     while len(data) < n_bytes:
-        if not _speaks(worker, within_s=until_s - time.monotonic()):
+        if not _wait_for_output(worker, within_s=until_s - time.monotonic()):
             raise NoAnswer("it stopped in the middle of it")
         piece = os.read(descriptor, n_bytes - len(data))
         if not piece:
@@ -342,7 +348,7 @@ def _read(worker: _Worker, n_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _speaks(worker: _Worker, *, within_s: float) -> bool:
+def _wait_for_output(worker: _Worker, *, within_s: float) -> bool:
     """Waits until a worker writes something or closes its pipe; returns whether it did so in time."""
     assert worker.process.stdout is not None
     poll = select.poll()

@@ -68,13 +68,13 @@ def main() -> None:
     tasks = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library's prints must not get between the answers
-    received = _received(tasks)
+    received = _receive(tasks)
     assert received is not None
     _, orders = received
     assert isinstance(orders, WorkerOrders)
     restrict(orders)
     never_make_folders_anew()
-    while (received := _received(tasks)) is not None:
+    while (received := _receive(tasks)) is not None:
         number, task = received
         assert not isinstance(task, WorkerOrders)
         start_deadline(orders)
@@ -90,24 +90,24 @@ def _answer(task: Task, orders: WorkerOrders) -> Answer:
         return Broken(message=str(error), is_of_folder=isinstance(error, FolderClosed))
 
 
-def _rendered(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
+def _render_source(task: RenderTask, orders: WorkerOrders) -> RenderAnswer:
     started = time.perf_counter()
     try:
         stream, digest = _read_source(task)
     except _Moved as moved:
-        return _all(task, VariantAnswer(outcome=Outcome.MOVED, detail=str(moved)))
+        return _same_for_all(task, VariantAnswer(outcome=Outcome.MOVED, detail=str(moved)))
     except OSError as error:
-        return _all(task, _refused(Failure(reason=FailureReason.UNREADABLE, detail=str(error.strerror))))
+        return _same_for_all(task, _refused(Failure(reason=FailureReason.UNREADABLE, detail=str(error.strerror))))
     except MemoryError:
         detail = f"{task.n_bytes} bytes do not fit the memory a worker may use"
-        return _all(task, _refused(Failure(reason=FailureReason.OUT_OF_MEMORY, detail=detail)))
+        return _same_for_all(task, _refused(Failure(reason=FailureReason.OUT_OF_MEMORY, detail=detail)))
     answer = RenderAnswer(variants=[], digest=digest)
     origin = Origin(digest=digest, n_bytes=task.n_bytes, mtime_ns=task.mtime_ns, name_digest=name_digest(task.name))
     with stream:
-        standing = [_standing(order, digest) for order in task.variants]
-        wanted = [order for order, stands in zip(task.variants, standing, strict=True) if stands is None]
+        existing = [_check_existing(order, digest) for order in task.variants]
+        wanted = [order for order, stands in zip(task.variants, existing, strict=True) if stands is None]
         made = iter(_make(stream, origin, wanted, orders, answer))
-    answer.variants = [stands or next(made) for stands in standing]
+    answer.variants = [stands or next(made) for stands in existing]
     for variant in answer.variants:
         variant.ms = (time.perf_counter() - started) * 1000 / len(answer.variants)
     return answer
@@ -146,25 +146,25 @@ def _compare(descriptor: int, task: RenderTask | DigestTask) -> None:
         raise _Moved("changed since it was listed")
 
 
-def _standing(order: VariantOrder, digest: str) -> VariantAnswer | None:
+def _check_existing(order: VariantOrder, digest: str) -> VariantAnswer | None:
     """The answer for a variant that is kept: the source's bytes are unchanged and the file is whole. Otherwise None.
 
     A variant that supersedes another file is made again: a kill came between its publication and that file's removal.
     """
     if order.known_digest != digest or order.superseded is not None:
         return None
-    data, status = _read(order.target)
-    found = inspect(data)
-    if status is None or isinstance(found, Failure) or not found.is_whole or found.provenance is None:
+    data, status = _read_file(order.target)
+    inspection = inspect(data)
+    if status is None or isinstance(inspection, Failure) or not inspection.is_whole or inspection.provenance is None:
         return None
     return VariantAnswer(
         outcome=Outcome.UNCHANGED,
-        width_px=found.width_px,
-        height_px=found.height_px,
+        width_px=inspection.width_px,
+        height_px=inspection.height_px,
         n_bytes=status.st_size,
         mtime_ns=mtime_ns(status),
-        checksum=found.provenance.checksum,
-        frame_at=found.provenance.frame_at or None,
+        checksum=inspection.provenance.checksum,
+        frame_at=inspection.provenance.frame_at or None,
     )
 
 
@@ -190,12 +190,12 @@ def _make(
     return [
         _refused(picture)
         if isinstance(picture, Failure)
-        else _published(order, picture, origin, orders, frame_at=facts.frame_at)
+        else _publish_variant(order, picture, origin, orders, frame_at=facts.frame_at)
         for order, picture in zip(wanted, rendering.pictures, strict=True)
     ]
 
 
-def _published(
+def _publish_variant(
     order: VariantOrder, picture: Picture, origin: Origin, orders: WorkerOrders, *, frame_at: str | None
 ) -> VariantAnswer:
     try:
@@ -225,7 +225,7 @@ def _remove_superseded(path: bytes, name_digest: str, guard: FramesGuard) -> Non
         return  # the folder was moved away or replaced, and the file with it
     try:
         guard.admit(folder, folder_path)
-        data, status = _read(name, folder=folder)
+        data, status = _read_file(name, folder=folder)
         if status is not None and _is_of_source(data, name_digest):
             remove_seen(name, status, folder=folder)
     except OSError as error:
@@ -236,14 +236,14 @@ def _remove_superseded(path: bytes, name_digest: str, guard: FramesGuard) -> Non
 
 def _is_of_source(data: bytes, name_digest: str) -> bool:
     """Whether a file is our variant of the source with this name."""
-    found = inspect(data)
-    note = None if isinstance(found, Failure) else found.provenance
+    inspection = inspect(data)
+    note = None if isinstance(inspection, Failure) else inspection.provenance
     return note is not None and note.source_name_digest == name_digest
 
 
-def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> Examination:
-    data, status = _read(path)
-    seen = _seen(data, decode_foreign=trust_existing)
+def _examine(path: bytes, expected: Expectation, *, trust_existing: bool) -> Examination:
+    data, status = _read_file(path)
+    seen = _inspect_bytes(data, decode_foreign=trust_existing)
     verdict = judge(seen, expected, trust_existing=trust_existing)
     note = seen.provenance
     return Examination(
@@ -260,43 +260,43 @@ def _examined(path: bytes, expected: Expectation, *, trust_existing: bool) -> Ex
     )
 
 
-def _seen(data: bytes, *, decode_foreign: bool) -> Examined:
-    found = inspect(data)
-    if not isinstance(found, Failure) and found.is_foreign:
-        found = inspect(data, decode=True) if decode_foreign else found
-    if isinstance(found, Failure):
+def _inspect_bytes(data: bytes, *, decode_foreign: bool) -> Examined:
+    inspection = inspect(data)
+    if not isinstance(inspection, Failure) and inspection.is_foreign:
+        inspection = inspect(data, decode=True) if decode_foreign else inspection
+    if isinstance(inspection, Failure):
         return Examined(opens=False)
-    foreign_is_moot = found.is_foreign and not decode_foreign
+    is_unchecked_foreign = inspection.is_foreign and not decode_foreign
     return Examined(
         opens=True,
-        is_whole=found.is_whole or foreign_is_moot,
-        width_px=found.width_px,
-        height_px=found.height_px,
-        provenance=found.provenance,
+        is_whole=inspection.is_whole or is_unchecked_foreign,
+        width_px=inspection.width_px,
+        height_px=inspection.height_px,
+        provenance=inspection.provenance,
     )
 
 
-def _evidence(path: bytes) -> Evidence:
-    data, status = _read(path)
-    found = inspect(data, decode=True)
-    if status is None or isinstance(found, Failure):
+def _gather_evidence(path: bytes) -> Evidence:
+    data, status = _read_file(path)
+    inspection = inspect(data, decode=True)
+    if status is None or isinstance(inspection, Failure):
         return Evidence(seen=Examined(opens=False))
     return Evidence(
         seen=Examined(
             opens=True,
-            is_whole=found.is_whole,
-            width_px=found.width_px,
-            height_px=found.height_px,
-            provenance=found.provenance,
+            is_whole=inspection.is_whole,
+            width_px=inspection.width_px,
+            height_px=inspection.height_px,
+            provenance=inspection.provenance,
         ),
-        format=found.format,
+        format=inspection.format,
         n_bytes=status.st_size,
         mtime_ns=mtime_ns(status),
-        checksum=found.provenance.checksum if found.provenance else hashlib.sha256(data).hexdigest()[:32],
+        checksum=inspection.provenance.checksum if inspection.provenance else hashlib.sha256(data).hexdigest()[:32],
     )
 
 
-def _digest(task: DigestTask) -> str | None:
+def _read_digest(task: DigestTask) -> str | None:
     try:
         stream, digest = _read_source(task)
     except (_Moved, OSError, MemoryError):
@@ -305,8 +305,8 @@ def _digest(task: DigestTask) -> str | None:
     return digest
 
 
-def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
-    pictures = [data for data, _ in map(_read, task.files) if not isinstance(inspect(data, decode=True), Failure)]
+def _make_sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
+    pictures = [data for data, _ in map(_read_file, task.files) if not isinstance(inspect(data, decode=True), Failure)]
     sheet = contact_sheet(pictures, columns=task.columns, cell=task.cell, quality=task.quality)
     if task.target is None:
         return SheetAnswer(n_pictures=len(pictures), base64=base64.b64encode(sheet).decode())
@@ -314,7 +314,7 @@ def _sheet(task: SheetTask, orders: WorkerOrders) -> SheetAnswer:
     return SheetAnswer(n_pictures=len(pictures))
 
 
-def _read(path: bytes, *, folder: int | None = None) -> tuple[bytes, os.stat_result | None]:
+def _read_file(path: bytes, *, folder: int | None = None) -> tuple[bytes, os.stat_result | None]:
     try:
         with os.fdopen(open_regular(path, folder=folder), "rb", buffering=0) as file:
             return file.readall() or b"", os.fstat(file.fileno())
@@ -326,11 +326,11 @@ def _refused(failure: Failure) -> VariantAnswer:
     return VariantAnswer(outcome=Outcome.FAILED, reason=failure.reason, detail=failure.detail)
 
 
-def _all(task: RenderTask, answer: VariantAnswer) -> RenderAnswer:
+def _same_for_all(task: RenderTask, answer: VariantAnswer) -> RenderAnswer:
     return RenderAnswer(variants=[answer for _ in task.variants])
 
 
-def _received(tasks: BinaryIO) -> tuple[int, Task | WorkerOrders] | None:
+def _receive(tasks: BinaryIO) -> tuple[int, Task | WorkerOrders] | None:
     """The number and the content of the parent's next message; None if there are no more."""
     head = tasks.read(LENGTH.size)
     if len(head) < LENGTH.size:
@@ -351,14 +351,14 @@ def _fields(answer: Any) -> dict[str, Any]:
 
 
 _WORK: dict[type, Callable[[Any, WorkerOrders], Answer]] = {
-    RenderTask: _rendered,
-    SheetTask: _sheet,
+    RenderTask: _render_source,
+    SheetTask: _make_sheet,
     ProveTask: prove,
     ReadTask: read,
-    DigestTask: lambda task, _: DigestAnswer(digest=_digest(task)),
-    EvidenceTask: lambda task, _: EvidenceAnswer(files=[_evidence(path) for path in task.files]),
+    DigestTask: lambda task, _: DigestAnswer(digest=_read_digest(task)),
+    EvidenceTask: lambda task, _: EvidenceAnswer(files=[_gather_evidence(path) for path in task.files]),
     ExamineTask: lambda task, _: ExamineAnswer(
-        files=[_examined(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
+        files=[_examine(path, expected, trust_existing=task.trust_existing) for path, expected in task.files]
     ),
 }
 """The function for each kind of task."""

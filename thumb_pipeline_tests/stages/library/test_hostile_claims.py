@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thumb_pipeline.stages.library.refused import Refused
-from thumb_pipeline.stages.library.run_database import _id_of, claim
+from thumb_pipeline.stages.library.run_database import _ensure_id, claim
 from thumb_pipeline.storage.postgres import AddressUnusable, Claim, DatabaseUnusable, parse_address
 from thumb_pipeline.storage.postgres import claim as claim_row
 from thumb_pipeline_tests.stages.archives import Archive
@@ -35,10 +35,10 @@ def write_claim(database: str, library_id: str, state: str) -> None:
 def test_a_claim_of_ours_that_names_no_folder_is_put_right(archive: Archive, database: str, state: str) -> None:
     library, address = archive.library, parse_address(database)
     claim(library, address)
-    write_claim(database, _id_of(library), state)
+    write_claim(database, _ensure_id(library), state)
     claim(library, address)
     mine = claim_row(address, OTHER)
-    assert (mine.library_id, mine.state) == (_id_of(library), library.state)
+    assert (mine.library_id, mine.state) == (_ensure_id(library), library.state)
 
 
 @pytest.mark.parametrize("library_id", ["x; rm -rf ~", "$(reboot)", "\x1b[2J", "", "x" * 10_000])

@@ -16,7 +16,7 @@ from thumb_pipeline.domain.settings import Settings, SettingsError, for_timelaps
 from thumb_pipeline.domain.settings.written import default_settings
 from thumb_pipeline.stages.library.open import open_with
 from thumb_pipeline.stages.library.refused import SettingsUnusable
-from thumb_pipeline.stages.library.run_database import _id_of, _written_id
+from thumb_pipeline.stages.library.run_database import _ensure_id, _read_id
 from thumb_pipeline.stages.library.settings_in_force import KEPT_NAME, open_in_force, peek
 from thumb_pipeline_tests.mutations import EDITS, Edit, mutated
 from thumb_pipeline_tests.stages.archives import KEY, Archive
@@ -121,11 +121,11 @@ def test_what_is_no_id_of_a_library_is_replaced_by_one(archive: Archive, kind: s
     path = Path(library.state, "library-id")
     path.parent.mkdir(parents=True)
     NO_FILE[kind](path)
-    assert _written_id(library.state) is None
-    made = _id_of(library)
-    assert _written_id(library.state) == made
+    assert _read_id(library.state) is None
+    made = _ensure_id(library)
+    assert _read_id(library.state) == made
     assert path.is_file()
     shutil.copytree(
         library.state, archive.root / "copy", ignore=lambda folder, names: [n for n in names if n == "dagster"]
     )
-    assert _written_id(str(archive.root / "copy")) == made
+    assert _read_id(str(archive.root / "copy")) == made

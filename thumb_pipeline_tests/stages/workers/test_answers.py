@@ -393,7 +393,7 @@ def test_a_worker_that_answers_twice_is_not_asked_again(tmp_path: Path, frame: P
         assert isinstance(answered, RenderAnswer)
         assert {variant.detail for variant in answered.variants} == {"stand-in"}
         until_s = time.monotonic() + 10
-        while not worker_pool._speaks(pool._idle[0], within_s=0.0):
+        while not worker_pool._wait_for_output(pool._idle[0], within_s=0.0):
             assert time.monotonic() < until_s
         pool._start = real
         ((_, made),) = list(pool.run([task_for(frame, tmp_path)]))
