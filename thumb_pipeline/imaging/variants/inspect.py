@@ -21,8 +21,8 @@ from thumb_pipeline.imaging.variants.provenance import bears_our_mark, checksum_
 
 _OUTPUT_FORMATS = {output_format.upper(): output_format for output_format in OutputFormat}
 
-_CHECKSUM_FAILS = "its bytes are not those that its checksum was taken of"
-_NO_NOTE = "it carries a note like ours that this program never wrote"
+_CHECKSUM_FAILS = "its bytes do not match its checksum"
+_NO_NOTE = "its note begins like ours, but this program never wrote it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def _open_variant(data: bytes) -> tuple[str, ImageFile.ImageFile]:
     name = identify(data[:HEAD_N_BYTES])
     if name is None or name not in SUPPORTED:
         reason = FailureReason.NOT_AN_IMAGE if name is None else FailureReason.UNSUPPORTED
-        raise Refused(reason, f"a variant cannot be {name or 'this'}")
+        raise Refused(reason, "no known picture format" if name is None else f"{name} is not a format of variants")
     stream = io.BytesIO(data)
     with decoding(stream, name):
         header = open_header(stream, name)

@@ -90,7 +90,7 @@ def refuse_trouble(library: Library) -> None:
     if library.trouble is not None:
         faults = "\n".join(library.trouble.faults)
         raise Refused(
-            f"{faults}\nnothing is removed while other settings than these are in force; put that right first"
+            f"{faults}\nnothing is removed while earlier settings are in force; first correct what is named above"
         )
 
 

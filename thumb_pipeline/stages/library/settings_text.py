@@ -6,7 +6,7 @@ from typing import Any
 
 _MOST_LEVELS = 20
 _TOO_LARGE = "it has a number of more than 64 bits"
-_TOO_DEEP = f"it has tables or lists in one another, more than {_MOST_LEVELS} of them"
+_TOO_DEEP = f"it nests tables or lists more than {_MOST_LEVELS} deep"
 
 
 def read_toml(written: bytes) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def fields_of(kind: type[T], checks: Mapping[str, Check]) -> Callable[[Any], T]:
 
     def read(fields: Any) -> T:
         if type(fields) is not dict or fields.keys() != checks.keys():
-            raise NoAnswer(f"it is no {kind.__name__}")
+            raise NoAnswer(f"the fields are not those of {kind.__name__}")
         return kind(**{name: check(fields[name]) for name, check in checks.items()})
 
     return read
@@ -33,7 +33,7 @@ def each(check: Check) -> Check:
 
     def read(value: Any) -> list[Any]:
         if type(value) is not list:
-            raise NoAnswer("it is no list")
+            raise NoAnswer("a value is not a list")
         return [check(item) for item in value]
 
     return read
@@ -44,7 +44,7 @@ def exactly(n: int, check: Check) -> Check:
 
     def read(value: Any) -> list[Any]:
         if type(value) is not list or len(value) != n:
-            raise NoAnswer(f"it is no list of {n}")
+            raise NoAnswer(f"a value is not a list of {n}")
         return [check(item) for item in value]
 
     return read
@@ -58,7 +58,7 @@ def or_nothing(check: Check) -> Check:
 def nothing(value: Any) -> None:
     """Reads a value that must be null."""
     if value is not None:
-        raise NoAnswer("it has more than was asked for")
+        raise NoAnswer("a value is set that must be null")
 
 
 def integer(least: int, most: int) -> Check:
@@ -66,7 +66,7 @@ def integer(least: int, most: int) -> Check:
 
     def read(value: Any) -> int:
         if type(value) is not int or not least <= value <= most:
-            raise NoAnswer("it has a number that cannot be")
+            raise NoAnswer("a number is not an integer in its range")
         return value
 
     return read
@@ -75,21 +75,21 @@ def integer(least: int, most: int) -> Check:
 def milliseconds(value: Any) -> float:
     """Reads a duration; NaN is refused, because no comparison with it holds."""
     if type(value) not in (int, float) or not 0 <= value <= 1e12:
-        raise NoAnswer("it took a time that cannot be")
+        raise NoAnswer("a duration is out of range")
     return float(value)
 
 
 def boolean(value: Any) -> bool:
     """Reads true or false."""
     if type(value) is not bool:
-        raise NoAnswer("it says neither yes nor no")
+        raise NoAnswer("a value is neither true nor false")
     return value
 
 
 def words(value: Any) -> str:
     """Reads text for people, and removes what must not be shown to them (`domain.plain_text`)."""
     if type(value) is not str:
-        raise NoAnswer("it has no words")
+        raise NoAnswer("a message is not text")
     return plain(value)
 
 
@@ -98,7 +98,7 @@ def one_of(*words: str) -> Check:
 
     def read(value: Any) -> str:
         if type(value) is not str or value not in words:
-            raise NoAnswer("it has a word that is not on the list")
+            raise NoAnswer("a word is not one of its list")
         return value
 
     return read
@@ -109,7 +109,7 @@ def text(is_sound: Callable[[str], object]) -> Check:
 
     def read(value: Any) -> str:
         if type(value) is not str or not is_sound(value):
-            raise NoAnswer("it has a text that cannot be")
+            raise NoAnswer("a text has the wrong form")
         return value
 
     return read

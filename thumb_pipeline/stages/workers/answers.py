@@ -73,9 +73,9 @@ def read_answer(data: bytes, task: Task, number: int) -> Answer:
     try:
         written = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise NoAnswer("it is no JSON") from error
+        raise NoAnswer("it is not JSON") from error
     if type(written) is not list or len(written) != 3 or type(written[0]) is not int or written[0] != number:
-        raise NoAnswer("it is not of this task")
+        raise NoAnswer("it does not belong to this task")
     _, kind, fields = written
     if kind == "Broken":
         return fields_of(Broken, _BROKEN)(fields)
@@ -115,7 +115,7 @@ def _proof(task: ProveTask | ReadTask, fields: Any) -> ProofAnswer:
     answer = fields_of(ProofAnswer, checks)(fields)
     places = [*(one.index for one in answer.wrong), *answer.moved]
     if len(set(places)) < len(places):
-        raise NoAnswer("it speaks twice of a file")
+        raise NoAnswer("it names a file twice")
     return answer
 
 
@@ -124,7 +124,7 @@ def _variant(fields: Any) -> VariantAnswer:
     stands = answer.outcome in (Outcome.MADE, Outcome.UNCHANGED)
     facts = (answer.width_px, answer.height_px, answer.n_bytes, answer.mtime_ns, answer.checksum)
     if (stands and None in facts) or (answer.outcome == Outcome.FAILED) is (answer.reason is None):
-        raise NoAnswer("it does not say what became of a variant")
+        raise NoAnswer("it lacks the result of a variant")
     return answer
 
 
@@ -132,13 +132,13 @@ def _examined(fields: Any) -> Examination:
     answer = fields_of(Examination, _EXAMINED)(fields)
     facts = (answer.width_px, answer.height_px, answer.n_bytes, answer.mtime_ns, answer.checksum)
     if answer.reason is None and (None in facts or 0 in facts[:2]):
-        raise NoAnswer("it does not describe what is to be adopted")
+        raise NoAnswer("it does not describe a file that is to be adopted")
     return answer
 
 
 def _provenance(fields: Any) -> Provenance:
     if type(fields) is not dict or fields.keys() != set(Provenance.__slots__):
-        raise NoAnswer("it is no provenance")
+        raise NoAnswer("the fields are not those of Provenance")
     try:
         return Provenance(**fields)
     except ValueError as error:

@@ -85,7 +85,7 @@ def _damage(
         return Reason.CORRUPT, inspection.fault
     note = inspection.provenance
     if note is None and not recorded.is_trusted:
-        return Reason.CORRUPT, "another picture stands here: it does not carry the note of what was recorded"
+        return Reason.CORRUPT, "another picture is in its place: it lacks the note that the recorded file carried"
     checksum = note.checksum if note is not None else hashlib.sha256(data).hexdigest()[:32]
     seen = Examined(
         opens=True,
@@ -97,10 +97,10 @@ def _damage(
     if note is not None and (verdict := judge(seen, expected, trust_existing=False)).reason is not None:
         return verdict.reason, verdict.detail
     if recorded.checksum is not None and checksum != recorded.checksum:
-        return Reason.CORRUPT, "whole in itself, but not the file that was recorded: its checksum is another"
+        return Reason.CORRUPT, "it is whole, but not the file that was recorded: its checksum differs"
     sizes = ((inspection.width_px, recorded.width_px), (inspection.height_px, recorded.height_px))
     if any(known is not None and known != side for side, known in sizes):
-        return Reason.CORRUPT, f"{inspection.width_px}x{inspection.height_px} pixels, which is not what was recorded"
+        return Reason.CORRUPT, f"{inspection.width_px}x{inspection.height_px} pixels, which is not the recorded size"
     if note is None and not fits_box(seen, expected.spec):
         return Reason.STALE_SPEC, "larger than its box"
     return None

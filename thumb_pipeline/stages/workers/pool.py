@@ -242,7 +242,7 @@ class WorkerPool:
         except NoAnswer as error:
             worker.process.kill()
             self._close_worker(worker)
-            detail = f"the decoder's process gave no answer that can be read: {error}"
+            detail = f"the decoder's process gave an unusable answer: {error}"
             return task, Failure(reason=FailureReason.CRASHED, detail=detail)
         if answer is None:
             failure = self._close_worker(worker)
@@ -324,7 +324,7 @@ def _receive(worker: _Worker) -> Answer | None:
         return None
     (n_bytes,) = LENGTH.unpack(head)
     if n_bytes > _MAX_ANSWER_N_BYTES:
-        raise NoAnswer("it is longer than any")
+        raise NoAnswer(f"it is longer than {_MAX_ANSWER_N_BYTES} bytes")
     data = _read(worker, n_bytes)
     return read_answer(data, worker.task, worker.number) if len(data) == n_bytes else None
 
@@ -340,7 +340,7 @@ def _read(worker: _Worker, n_bytes: int) -> bytes:
     data = bytearray()
     while len(data) < n_bytes:
         if not _wait_for_output(worker, within_s=until_s - time.monotonic()):
-            raise NoAnswer("it stopped in the middle of it")
+            raise NoAnswer(f"it was not finished within {_REST_WITHIN_S:g} s")
         piece = os.read(descriptor, n_bytes - len(data))
         if not piece:
             break
