@@ -25,8 +25,8 @@ def refuse_too_large(source: Source) -> None:
 def _buffers_all(source: Source) -> bool:
     """Whether the decoder holds the whole source in memory, so that shrinking on load saves no memory.
 
-    libjpeg does so for progressive files, and for files with a separate scan for each component. The first scan's
-    header, which tells the latter, ends where Pillow stopped reading the file's header.
+    libjpeg does so for progressive files, and for files with a separate scan for each component. The latter show in the
+    header of the first scan, which ends where Pillow stopped reading the file's header.
     """
     if isinstance(source.header, ForeignFile):
         return not source.header.shrinks_on_load

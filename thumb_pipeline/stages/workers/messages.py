@@ -179,7 +179,7 @@ class VariantAnswer:
 
 @dataclass(slots=True, kw_only=True)
 class RenderAnswer:
-    """The result for a source: its digest, what decoding told about it, and one answer for each variant, in order."""
+    """The result for a source: its digest, the facts that decoding gave, and one answer for each variant, in order."""
 
     variants: list[VariantAnswer]
     digest: str | None = None
