@@ -21,7 +21,7 @@ from thumb_pipeline.cli.dagster.runs import instance_of
 from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE, driver_address, read_address
 from thumb_pipeline_tests.cli.command_server import CommandServer
-from thumb_pipeline_tests.conftest import is_long
+from thumb_pipeline_tests.conftest import STORAGES, is_long
 
 QUICK_DAEMON = str(Path(__file__).parents[1] / "quick_daemon")
 COMMAND = str(Path(sys.executable).with_name("thumb-pipeline"))
@@ -160,6 +160,38 @@ def dagster_instance(archive: Archive) -> Iterator[dg.DagsterInstance]:
         patch.setenv(POSTGRES_VARIABLE, dagster_environment().get(POSTGRES_VARIABLE, ""))
         with dg.DagsterInstance.from_config(str(archive.root / ".thumb_pipeline" / "dagster")) as instance:
             yield instance
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Chooses what keeps the runs of an `up` that the tests of a module share: one, or both with `--tier long`."""
+    chosen_by_test = any(mark.args[0] == "shared_storage" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "shared_storage" in metafunc.fixturenames and not chosen_by_test:
+        one = getattr(metafunc.module, "SHARED_STORAGE")  # noqa: B009 -- each such module has it
+        metafunc.parametrize(
+            "shared_storage", STORAGES if is_long(metafunc.config) else [one], indirect=True, scope="module"
+        )
+
+
+@pytest.fixture(scope="module")
+def shared_storage(request: pytest.FixtureRequest) -> str:
+    """The address of the database of an `up` that several tests share; empty where that is SQLite."""
+    if request.param == "sqlite":
+        return ""
+    return str(request.getfixturevalue("postgres").fresh(request.getfixturevalue("dagster_tables")))
+
+
+@pytest.fixture
+def on_shared_storage(shared_storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of this test find the runs of the `up` that it shares."""
+    monkeypatch.setenv(POSTGRES_VARIABLE, shared_storage)
+
+
+@contextmanager
+def environment_of(shared_storage: str) -> Iterator[None]:
+    """For the start of such an `up`: it takes the address over, and other tests run meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(POSTGRES_VARIABLE, shared_storage)
+        yield
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def until(is_so: Callable[[], object], what: str) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not is_so():
         assert time.monotonic() < deadline_s, f"not within {PATIENCE_S:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def lease_holders(archive: Archive) -> list[str]:

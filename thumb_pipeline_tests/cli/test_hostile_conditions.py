@@ -17,16 +17,22 @@ import pytest
 from PIL import Image
 
 from thumb_pipeline.stages.library.open import initialise
-from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
-from thumb_pipeline_tests.cli.conftest import Archive, is_remembered, is_rendered, let_captures_runs_end, variants_of
+from thumb_pipeline_tests.cli.conftest import (
+    Archive,
+    environment_of,
+    is_remembered,
+    is_rendered,
+    let_captures_runs_end,
+    variants_of,
+)
 from thumb_pipeline_tests.cli.page import asked, launch, partitions, statuses
 from thumb_pipeline_tests.cli.served import said_by_up, until, up
-from thumb_pipeline_tests.conftest import STORAGES, is_long
 
 pytestmark = pytest.mark.daemon
 
 UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
 LOCKED_S = 15.0
+SHARED_STORAGE = "sqlite"
 HERE = 'repositoryLocationName: "thumb_pipeline", repositoryName: "__repository__"'
 
 
@@ -42,22 +48,12 @@ def restless_library(root: Path, **storage: Path) -> Archive:
     return Archive(root)
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """On one storage of runs, as that one `up` is dear; with `--tier long` on both where the test does not say."""
-    if "served" in metafunc.fixturenames and "statements" not in metafunc.fixturenames:
-        storages = STORAGES if is_long(metafunc.config) else STORAGES[:1]
-        metafunc.parametrize("served", storages, indirect=True, scope="module")
-
-
 @pytest.fixture(scope="module")
-def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, str]]:
+def served(shared_storage: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Archive, str]]:
     """A library with `up` on it that several tests share, and the address of its page; one for each storage of runs."""
     archive = restless_library(tmp_path_factory.mktemp("served") / "library")
     with ExitStack() as stack:
-        with pytest.MonkeyPatch.context() as patch:  # no longer than `up` takes it over: other tests run meanwhile
-            if request.param == "postgres":
-                tables = request.getfixturevalue("dagster_tables")
-                patch.setenv(POSTGRES_VARIABLE, request.getfixturevalue("postgres").fresh(tables))
+        with environment_of(shared_storage):
             page = stack.enter_context(up(archive))
         first = archive.add("first.jpg", key="camera-9/timelapse-9")
         until(lambda: is_rendered(first), "the first frame")
@@ -102,7 +98,7 @@ def tick_words(url: str) -> str:
     return str(asked(url, f"{{ sensorOrError(sensorSelector: {sensor}) {{ {words} }} }}"))
 
 
-@pytest.mark.parametrize("served", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("shared_storage", ["sqlite"], indirect=True, scope="module")
 @pytest.mark.parametrize(
     "statements",
     [("BEGIN EXCLUSIVE",), ("BEGIN", "SELECT * FROM sqlite_master")],

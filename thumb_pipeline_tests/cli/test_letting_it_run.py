@@ -58,17 +58,6 @@ def test_frames_become_variants_and_folders_partitions_with_nothing_else_done(re
         until(lambda: set(statuses(page.url, job="new_captures")) == {"SUCCESS"}, "all runs at their end")
 
 
-def test_a_timelapse_that_cannot_be_listed_does_not_stop_the_others(restless: Archive) -> None:
-    restless.frames().parent.mkdir(parents=True)
-    restless.frames().symlink_to(restless.root / "not-mounted")
-    with up(restless):
-        other = restless.add("b.jpg", key=OTHER)
-        until(lambda: is_rendered(other), "the timelapse that can be listed")
-        restless.frames().unlink()
-        first = restless.add("a.jpg")
-        until(lambda: is_rendered(first), "the other one, once it can be")
-
-
 def test_poisoned_timelapses_stop_neither_the_sensor_nor_the_others(restless: Archive, run: Run) -> None:
     unlisted, damaged, crashing = (f"camera-1/timelapse-{number}" for number in (1, 2, 3))
     restless.add("before.jpg", key=damaged)
@@ -87,9 +76,11 @@ def test_poisoned_timelapses_stop_neither_the_sensor_nor_the_others(restless: Ar
         later = restless.add("b.jpg", key=OTHER)
         until(lambda: is_rendered(later), "what comes later")
         assert not is_rendered(waiting)
+        restless.frames(unlisted).unlink()
+        first = restless.add("a.jpg", key=unlisted)
+        until(lambda: is_rendered(first), "the one that could not be listed, once it can be")
     for path in records:
         path.unlink()
-    restless.frames(unlisted).unlink()
     assert run("generate", "--library", restless.root).code == 1  # the bomb is refused, and said to be
     assert is_rendered(waiting)
 

@@ -112,10 +112,11 @@ def _is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_service_that_was_killed_is_started_again_and_all_end_when_the_library_is_renamed(
+def test_what_was_killed_is_started_again_and_all_end_when_the_library_is_renamed(
     archive: Archive, served: Served
 ) -> None:
     process = served.process
+    assert_code_servers_come_back(served)
     for pid in served.pids.values():
         os.kill(pid, signal.SIGKILL)
     until(lambda: len(_children(process.pid, but=served.pids.values())) == 2, "new services")
@@ -130,6 +131,18 @@ def test_a_service_that_was_killed_is_started_again_and_all_end_when_the_library
     last = said_by_up(archive).read_text().splitlines()[-1]
     assert last.startswith(f"thumb-pipeline: {archive.root}/.thumb_pipeline, in which up worked, is gone (renamed")
     assert last.endswith("or start up with the library where it is now")
+
+
+def assert_code_servers_come_back(served: Served) -> None:
+    page, daemon = served.pids["web UI"], served.pids["daemon"]
+    until(lambda: _children(page) and _children(daemon), "code servers")
+    time.sleep(6)  # `up` has seen them
+    before = [*_children(page), *_children(daemon)]
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: _runs_can_be_planned(served.url), "code that plans")
+    others = lambda: _children(served.process.pid, but=[page])  # noqa: E731 -- the daemon, or the next one
+    until(lambda: any(_children(other, but=before) for other in others()), "the daemon's")
 
 
 def assert_nothing_is_made_in(path: Path) -> None:
@@ -168,20 +181,6 @@ def test_up_outlasts_its_library_and_ends_with_its_state(archive: Archive) -> No
 def assert_stays_empty(folder: Path) -> None:
     time.sleep(3)
     assert list(folder.iterdir()) == []
-
-
-def test_both_services_get_another_code_server_when_theirs_was_killed(
-    served: Served,
-) -> None:
-    process = served.process
-    page, daemon = served.pids["web UI"], served.pids["daemon"]
-    until(lambda: _children(page) and _children(daemon), "code servers")
-    time.sleep(6)  # `up` has seen them
-    before = [*_children(page), *_children(daemon)]
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: _runs_can_be_planned(served.url), "code that plans")
-    until(lambda: any(_children(other, but=before) for other in _children(process.pid, but=[page])), "the daemon's")
 
 
 def _runs_can_be_planned(url: str) -> bool:
