@@ -30,7 +30,7 @@ def slow_png(width_thousand_px: int) -> bytes:
 
 
 def n_leases(archive: Archive) -> int:
-    """How many leases of this library are held: one a run that is at work."""
+    """How many leases of this library are held: a run holds one to its end, and one for what it renders."""
     folder = str(archive.root / ".thumb_pipeline/leases")
     held = set()
     for pid in lease_holders(archive):

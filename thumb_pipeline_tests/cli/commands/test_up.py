@@ -116,13 +116,13 @@ def test_what_was_killed_is_started_again_and_all_end_when_the_library_is_rename
     archive: Archive, served: Served
 ) -> None:
     process = served.process
-    assert_code_servers_come_back(served)
     for pid in served.pids.values():
         os.kill(pid, signal.SIGKILL)
     until(lambda: len(_children(process.pid, but=served.pids.values())) == 2, "new services")
     until(lambda: _answers(served.url), "the page")
     assert process.poll() is None
 
+    assert_code_servers_come_back(served.url, process.pid)
     services = _children(process.pid)
     archive.root.rename(archive.root.parent / "renamed")
     assert process.wait(timeout=30) == 3
@@ -133,16 +133,16 @@ def test_what_was_killed_is_started_again_and_all_end_when_the_library_is_rename
     assert last.endswith("or start up with the library where it is now")
 
 
-def assert_code_servers_come_back(served: Served) -> None:
-    page, daemon = served.pids["web UI"], served.pids["daemon"]
-    until(lambda: _children(page) and _children(daemon), "code servers")
+def assert_code_servers_come_back(url: str, pid: int) -> None:
+    """Kills the code server of each service; the page loads the code again, the daemon is started again."""
+    until(lambda: all(map(_children, _children(pid))), "code servers")
     time.sleep(6)  # `up` has seen them
-    before = [*_children(page), *_children(daemon)]
-    for pid in before:
-        os.kill(pid, signal.SIGKILL)
-    until(lambda: _runs_can_be_planned(served.url), "code that plans")
-    others = lambda: _children(served.process.pid, but=[page])  # noqa: E731 -- the daemon, or the next one
-    until(lambda: any(_children(other, but=before) for other in others()), "the daemon's")
+    before = [server for service in _children(pid) for server in _children(service)]
+    for server in before:
+        os.kill(server, signal.SIGKILL)
+    until(lambda: _runs_can_be_planned(url), "code that plans")
+    until(lambda: len(_children(pid)) == 2, "both services")
+    until(lambda: all(_children(service, but=before) for service in _children(pid)), "other code servers")
 
 
 def assert_nothing_is_made_in(path: Path) -> None:
