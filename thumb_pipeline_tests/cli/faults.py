@@ -74,7 +74,7 @@ def elsewhere(target: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of a test module returns in a process of its own."""
     starter = multiprocessing.get_context("forkserver")
     commands = [f"thumb_pipeline.cli.commands.{name}" for name in COMMANDS]  # another user may not read where they lie
-    starter.set_forkserver_preload([__name__, *commands])  # a fork then costs milliseconds
+    starter.set_forkserver_preload([__name__, *commands, "pyarrow.parquet"])  # a fork then costs milliseconds
     mine, theirs = starter.Pipe(duplex=False)
     process = starter.Process(target=_answer, args=(theirs, target, arguments))
     process.start()
@@ -152,7 +152,9 @@ def handed_over(folder: Path) -> None:
 
 def unprivileged(*arguments: str) -> Ended:
     """A command by a user for whom permissions hold: `nobody` where we are root, who reads everything."""
-    return elsewhere(_unprivileged, arguments)  # type: ignore[no-any-return]
+    ended: Ended = elsewhere(_unprivileged, arguments)
+    print(ended.err)  # whole, where pytest shortens it
+    return ended
 
 
 def _unprivileged(arguments: tuple[str, ...]) -> Ended:
