@@ -2,7 +2,7 @@
 """Makes `.venv` with the pinned packages, then hands on to thumb-pipeline, to pytest or to the checks.
 
     python3 run.py COMMAND [ARGUMENT]...      any command of thumb-pipeline, for example demo or --help
-    python3 run.py test                       the tests that need nothing but files; --all: all; --long: takes hours
+    python3 run.py test                       the quick tests; --all: all that CI runs; --long: takes hours
     python3 run.py test PYTEST ARGUMENT...    pytest, as it is called with these
     python3 run.py check                      format, lint, types
 

@@ -26,7 +26,7 @@ def corpus() -> Path:
 
 
 TIERS = ("quick", "daemon", "long")
-"""What a run of the tests can stop at: files and workers; commands, services and databases; what takes hours."""
+"""What a run of the tests can stop at: what takes minutes; all that has to pass; what takes hours."""
 
 STORAGES = ("sqlite", "postgres")
 _ON_A_STORAGE = ("storage", "storage_without_tables")
@@ -62,7 +62,7 @@ def tier_of(item: pytest.Item) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Says what was left out, and how to have it."""
     left_out = {
-        "quick": "left out: what starts commands, services and databases; `python3 run.py test --all` runs that too",
+        "quick": "left out: services, databases and random sequences; `python3 run.py test --all` runs them too",
         "daemon": "left out: what takes hours; `python3 run.py test --long` runs that too",
     }
     if (text := left_out.get(config.getoption("tier"))) is not None:

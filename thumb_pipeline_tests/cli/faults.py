@@ -153,7 +153,7 @@ def handed_over(folder: Path) -> None:
 def unprivileged(*arguments: str) -> Ended:
     """A command by a user for whom permissions hold: `nobody` where we are root, who reads everything."""
     ended: Ended = elsewhere(_unprivileged, arguments)
-    print(ended.err)  # whole, where pytest shortens it
+    sys.stderr.write(ended.err)  # whole, where pytest shortens it
     return ended
 
 

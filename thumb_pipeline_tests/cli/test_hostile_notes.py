@@ -18,7 +18,7 @@ from thumb_pipeline_tests.domain.notes import HOSTILE
 from thumb_pipeline_tests.imaging.hostile import sealed
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 OTHER = "camera-2/timelapse-2"
 KINDS = ["a lone surrogate for the source", "a lone surrogate for the moment", "sizes beyond the tables"]
@@ -77,7 +77,6 @@ def test_each_command_says_what_it_says_of_a_file_cut_in_half(
     assert states(archive.root / "cameras") == before
 
 
-@pytest.mark.daemon
 @pytest.mark.parametrize("output_format", [OutputFormat.JPEG, OutputFormat.WEBP])
 def test_generate_makes_it_again_and_leaves_the_other_timelapse_alone(
     tmp_path: Path, output_format: OutputFormat, run: Run

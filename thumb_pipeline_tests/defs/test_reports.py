@@ -12,7 +12,7 @@ from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.stages.verification.health import Question
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 ALL_CHECKS = {question.value for question in Question}
 RANGE = {"dagster/asset_partition_range_start": KEYS[0], "dagster/asset_partition_range_end": KEYS[-1]}

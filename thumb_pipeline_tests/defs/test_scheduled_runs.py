@@ -10,7 +10,7 @@ from thumb_pipeline_tests.defs.conftest import KEYS, Located, carried_out, numbe
 from thumb_pipeline_tests.stages.archives import states
 from thumb_pipeline_tests.stages.verification.test_deep import flip, textured
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 
 @pytest.mark.parametrize("name", [schedule.name for schedule in NIGHTLY])

@@ -34,7 +34,7 @@ from thumb_pipeline_tests.stages.operations import (
 )
 from thumb_pipeline_tests.stages.world import FOREIGN_FOLDERS, FOREIGN_NAMES, KEYS, NAMES, SETTINGS, World
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 keys, names, numbers = st.sampled_from(KEYS), st.sampled_from(NAMES), st.integers(0, 999)
 sizes = st.tuples(st.integers(8, 64), st.integers(8, 64))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from thumb_pipeline_tests.stages.archives import KEY, SETTLE_S, Archive, Done, states, touch
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 BOXES = {"thumbnail": (16, 12), "small": (32, 24)}
 NAMES = [b"a.jpg", b"a.JPG", b"\xff.jpg", b"50%.jpg", b"timelapse-1_day001_120000.jpg", b"n" * 240 + b".jpg", b"z.txt"]

@@ -13,7 +13,7 @@ from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.aging import FUTURE_DAYS, let_days_pass
 from thumb_pipeline_tests.stages.archives import Archive
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 OPS = {"sweep": "sweep_orphans", "purge": "purge_variants", "restore": "restore_removed"}
 

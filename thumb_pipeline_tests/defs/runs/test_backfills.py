@@ -22,7 +22,7 @@ from thumb_pipeline.stages.rendering.chunk import render_chunk
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located
 from thumb_pipeline_tests.stages.archives import run_id as id_of
 
-pytestmark = [pytest.mark.quick, pytest.mark.both_storages]
+pytestmark = [pytest.mark.daemon, pytest.mark.both_storages]
 
 RANGE = {"dagster/asset_partition_range_start": KEYS[0], "dagster/asset_partition_range_end": KEYS[-1]}
 FORCE = {"ops": {"thumbnails": {"ops": {"cut_plan": {"config": {"force": True}}}}}}

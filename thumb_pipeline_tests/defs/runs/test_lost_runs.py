@@ -18,7 +18,7 @@ from thumb_pipeline_tests.defs.conftest import QUIET
 from thumb_pipeline_tests.shifted_clock import clock_ahead
 from thumb_pipeline_tests.stages.archives import Archive
 
-pytestmark = [pytest.mark.quick, pytest.mark.both_storages]
+pytestmark = [pytest.mark.daemon, pytest.mark.both_storages]
 
 Status = dg.DagsterRunStatus
 

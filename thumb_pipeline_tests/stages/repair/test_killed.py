@@ -15,7 +15,7 @@ from thumb_pipeline_tests.stages.repair.test_repair import is_valid, lose_manife
 from thumb_pipeline_tests.stages.test_random_edits import Editor
 from thumb_pipeline_tests.stages.verification.test_verify import counts, verified
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 PROGRAM = """
 import os, signal, sys
@@ -61,7 +61,6 @@ def in_disorder(archive: Archive) -> None:
     touch(archive.path("3.jpg"))
 
 
-@pytest.mark.daemon
 def test_a_kill_before_any_change_and_a_second_repair_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
     first = Archive(tmp_path / "first")
     in_disorder(first)
@@ -82,7 +81,6 @@ def test_a_kill_before_any_change_and_a_second_repair_end_as_if_nothing_had_happ
     assert is_valid(archive)
 
 
-@pytest.mark.daemon
 def test_two_at_once_do_the_work_once(archive: Archive) -> None:
     in_disorder(archive)
     before = pictures(archive)
