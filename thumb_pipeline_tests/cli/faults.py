@@ -73,8 +73,9 @@ def run_main(*arguments: str) -> Ended:
 def elsewhere(target: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of a test module returns in a process of its own."""
     starter = multiprocessing.get_context("forkserver")
-    commands = [f"thumb_pipeline.cli.commands.{name}" for name in COMMANDS]  # another user may not read where they lie
-    starter.set_forkserver_preload([__name__, *commands, "pyarrow.parquet"])  # a fork then costs milliseconds
+    commands = [f"thumb_pipeline.cli.commands.{name}" for name in COMMANDS]
+    late = ["email.parser", "pyarrow.parquet"]  # another user may not read where they lie
+    starter.set_forkserver_preload([__name__, *commands, *late])  # a fork then costs milliseconds
     mine, theirs = starter.Pipe(duplex=False)
     process = starter.Process(target=_answer, args=(theirs, target, arguments))
     process.start()

@@ -45,7 +45,7 @@ def test_a_damaged_variant_is_named_with_what_is_wrong_and_what_to_do(generated:
     assert verify().code == 0
     ended = verify("--deep")
     assert ended.code == 1
-    assert f"{KEY}/smalls/{path.name}: corrupt: its bytes are not those" in ended.err
+    assert f"{KEY}/smalls/{path.name}: corrupt: its bytes do not match its checksum" in ended.err
     assert "generate --timelapse" in ended.err
     assert "1/2 smalls valid, 1 corrupt" in ended.out
     assert verify("--json").json["corrupt"] == 1

@@ -99,7 +99,7 @@ def test_nothing_to_remove_is_a_number_too(archive: Archive) -> None:
 
 def test_a_trash_that_keeps_nothing_is_none(done: Archive) -> None:
     done.settings(more="[trash]\nkeep_days = 0.0")
-    assert "it deletes for good" in refused(done, Operation.PURGE)
+    assert "is required to delete for good" in refused(done, Operation.PURGE)
     assert purged(done, expected_files=4).n_removed == 4
 
 
