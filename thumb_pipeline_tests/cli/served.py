@@ -74,14 +74,18 @@ def until(is_so: Callable[[], object], what: str) -> None:
         time.sleep(0.2)
 
 
-def lease_holders(archive: Archive) -> list[str]:
-    """Processes that hold a lease of this library: runs, and their workers."""
-    found = []
+def held_leases(archive: Archive) -> dict[str, set[str]]:
+    """Processes that hold leases of this library, runs and their workers, each with the paths of these."""
+    folder, found = str(archive.root / ".thumb_pipeline/leases"), {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
         except OSError:
             continue  # it has just ended
-        if any(link.startswith(str(archive.root / ".thumb_pipeline/leases")) for link in links):
-            found.append(pid)
+        if held := {link for link in links if link.startswith(folder)}:
+            found[pid] = held
     return found
+
+
+def lease_holders(archive: Archive) -> list[str]:
+    return list(held_leases(archive))

@@ -24,6 +24,7 @@ from thumb_pipeline_tests.cli.conftest import (
 from thumb_pipeline_tests.cli.served import lease_holders, until
 from thumb_pipeline_tests.cli.stopped_runs import (
     STOPS_WITHIN_S,
+    assert_nobody_at_work,
     assert_stopped_in_time,
     slow_png,
     standing_still,
@@ -167,10 +168,10 @@ def test_a_stopped_deep_verification_can_be_repeated(many: Archive, run: Run) ->
         until(lambda: len(lease_holders(many)) > 1, "its workers")
         with standing_still(many):
             process.send_signal(signal.SIGINT)
-            asked_s = time.monotonic()
+            asked_s = time.time()
         assert process.wait(30) == 3, "it ended by itself"
-        assert time.monotonic() - asked_s <= STOPS_WITHIN_S
-    assert lease_holders(many) == []
+        assert time.time() - asked_s <= STOPS_WITHIN_S
+    assert_nobody_at_work(many, asked_s)
     assert status(run, many)["runs"] == []
     again = run("verify", "--deep", "--library", many.root, "--json")
     assert (again.code, again.json["valid"]) == (0, 2 * N_SMALL), again.err
