@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -151,7 +152,8 @@ def assert_fits(value: Any) -> None:
         for part in value.values() if isinstance(value, dict) else value:
             assert_fits(part)
     elif isinstance(value, str):
-        assert value.encode().decode().isprintable() or "\ufffd" in value
+        assert value.encode().decode() == value
+        assert not {unicodedata.category(letter) for letter in value} & {"Cc", "Cs", "Zl", "Zp"}
         assert len(value) <= 1_000_000
     elif isinstance(value, float):
         assert 0 <= value <= 1e12
