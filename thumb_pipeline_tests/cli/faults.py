@@ -6,7 +6,6 @@ What a native library calls is not seen; small disks and other users are for tha
 import contextlib
 import errno
 import io
-import multiprocessing
 import os
 import shutil
 import sys
@@ -15,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thumb_pipeline.cli.app import COMMANDS, main
+from thumb_pipeline.cli.app import main
+from thumb_pipeline_tests.forks import fork_starter
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.utime"}
 _READS = {"os.scandir", "os.listdir", "open"}
@@ -72,10 +72,7 @@ def run_main(*arguments: str) -> Ended:
 
 def elsewhere(target: Callable[..., Any], *arguments: Any) -> Any:
     """What a function of a test module returns in a process of its own."""
-    starter = multiprocessing.get_context("forkserver")
-    commands = [f"thumb_pipeline.cli.commands.{name}" for name in COMMANDS]
-    late = ["email.parser", "pyarrow.parquet"]  # another user may not read where they lie
-    starter.set_forkserver_preload([__name__, *commands, *late])  # a fork then costs milliseconds
+    starter = fork_starter()
     mine, theirs = starter.Pipe(duplex=False)
     process = starter.Process(target=_answer, args=(theirs, target, arguments))
     process.start()

@@ -1,4 +1,4 @@
-"""Dagster's daemon as tests need it: what it does every 30 or 5 seconds, it does every second.
+"""Dagster's daemon as tests need it: what it does every 30 or 5 seconds, it does every second or two.
 
 Python runs this at its start, because the tests put this folder on the path of the `up` that they start. What it does
 is unchanged; only the waiting, most of the time that tests of it took, is shorter. `true_speed` leaves it as it is.
@@ -14,7 +14,7 @@ if any(argument.endswith(("thumb_pipeline.cli.dagster.daemon", "dagster-daemon")
     from dagster._core.instance.methods import settings_methods
     from dagster._daemon import controller, sensor
 
-    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 1  # backfills
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2  # backfills; each turn of one computes for up to a second
     sensor.MIN_INTERVAL_LOOP_TIME = 1
     settings_methods.SettingsMethods.run_monitoring_poll_interval_seconds = property(lambda _: 1)  # finds lost runs
 

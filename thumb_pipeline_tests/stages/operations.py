@@ -6,7 +6,6 @@ run to its end. Where it may write is checked for all of them alike.
 
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import signal
 import sys
@@ -36,6 +35,7 @@ from thumb_pipeline.stages.repair.repair import repair
 from thumb_pipeline.stages.verification import verdicts
 from thumb_pipeline.stages.verification.verify import VerifiedPart
 from thumb_pipeline.stages.verification.verify import verify as verify_timelapses
+from thumb_pipeline_tests.forks import fork_starter
 from thumb_pipeline_tests.stages.naive_checker import Checked
 
 STEP = "thumb_pipeline_tests.step"
@@ -281,9 +281,7 @@ def killed(operation: Operation, root: Path, at_change: int) -> bool:
 
     Returns when nothing of it lives any more.
     """
-    starter = multiprocessing.get_context("forkserver")
-    starter.set_forkserver_preload([__name__])  # imports once: a fork costs milliseconds
-    process = starter.Process(target=_doomed, args=(operation.name, str(root), at_change))
+    process = fork_starter().Process(target=_doomed, args=(operation.name, str(root), at_change))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode

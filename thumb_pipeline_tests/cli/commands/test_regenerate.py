@@ -36,27 +36,19 @@ BROKEN = "broken.jpg"
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Archive:
+def shared(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Archive:
     """Three days of one camera; of another the day after them and an older file that is no picture; all rendered.
 
     Whatever is rendered again, it is as it was, so tests can follow one another.
     """
     archive = Archive(tmp_path_factory.mktemp("shared") / "library")
-    command("init", str(archive.root))
+    assert run("init", archive.root).code == 0
     for name in DAYS:
         archive.add(name, key=ONE)
     archive.add(LATEST, key=OTHER)
     os.utime(archive.add(BROKEN, b"no picture", key=OTHER), (0, 0))
-    assert command("generate", "--library", str(archive.root)).returncode == 1
+    assert run("generate", "--library", archive.root).code == 1
     return archive
-
-
-def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    ended = subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, env=clean_environment(), timeout=120, check=False
-    )
-    assert ended.returncode in (0, 1, 2), ended.stderr
-    return ended
 
 
 def pictures(*names: str, variants: tuple[str, ...] = ("thumb", "small")) -> set[str]:
@@ -83,16 +75,15 @@ def pictures(*names: str, variants: tuple[str, ...] = ("thumb", "small")) -> set
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_each_option_chooses_what_is_rendered_again_and_nothing_else(
-    shared: Archive, options: list[str], renewed: set[str], n_failed: int
+    shared: Archive, run: Run, options: list[str], renewed: set[str], n_failed: int
 ) -> None:
     before = mtimes(shared)
-    ended = command("regenerate", *options, "--library", str(shared.root), "--json")
-    assert ended.returncode == (1 if n_failed else 0), ended.stderr
+    ended = run("regenerate", *options, "--library", shared.root, "--json")
+    assert ended.code == (1 if n_failed else 0), ended.err
     after = mtimes(shared)
     assert {Path(path).name for path in after if after[path] != before[path]} == renewed
-    told = json.loads(ended.stdout)
-    assert (told["rendered"], told["failed"]) == (len(renewed), n_failed)
-    said = FORECAST.search(ended.stderr)
+    assert (ended.json["rendered"], ended.json["failed"]) == (len(renewed), n_failed)
+    said = FORECAST.search(ended.err)
     assert said is not None
     n_refused = n_failed * (1 if "--variant" in options else 2)
     assert int(said["variants"]) == len(renewed) + n_refused
@@ -119,11 +110,11 @@ def test_everything_together_with_a_choice_is_refused_and_the_way_out_named(
     assert narrowed[0] in str(refused)
 
 
-def test_a_limit_alone_is_refused_with_what_it_goes_with(shared: Archive) -> None:
-    refused = command("regenerate", "--limit", "3", "--library", str(shared.root))
-    assert refused.returncode == 2
-    assert "say what to render again: --all, or --timelapse" in refused.stderr
-    assert "--limit 3 only says how many of these" in refused.stderr
+def test_a_limit_alone_is_refused_with_what_it_goes_with(shared: Archive, run: Run) -> None:
+    refused = run("regenerate", "--limit", "3", "--library", shared.root)
+    assert refused.code == 2
+    assert "say what to render again: --all, or --timelapse" in refused.err
+    assert "--limit 3 only says how many of these" in refused.err
 
 
 def test_the_documented_choices_are_those_that_a_refusal_names(shared: Archive) -> None:
