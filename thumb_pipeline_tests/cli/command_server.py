@@ -15,12 +15,17 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from thumb_pipeline.cli.app import COMMANDS
+
 _IMPORTED = (
     *("dagster", "dagster_postgres", "alembic.command", "psycopg2", "sqlalchemy.dialects.sqlite", "typer", "PIL.Image"),
     *("dagster._core.storage.sqlite_storage", "dagster._core.storage.noop_compute_log_manager"),
     *("dagster._core.run_coordinator.queued_run_coordinator", "dagster._core.launcher.default_run_launcher"),
+    *(f"thumb_pipeline.cli.commands.{name}" for name in COMMANDS),
 )
-"""Not Polars and what imports it, our own modules: it starts threads, and a fork of those may stand still."""
+
+_IDLE_THREADS = {"jemalloc_bg_thd", "polars-ooc-clea"}
+"""What importing Polars starts: the first give memory back, the other removes spilled files. A fork does without."""
 
 _CHANGES_PYTHON = ("PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONWARNINGS")
 """A process that was started before cannot take these over."""
@@ -111,7 +116,9 @@ def main() -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
-    assert len(os.listdir("/proc/self/task")) == 1, "a fork of a process with threads may stand still"
+    others = set(os.listdir("/proc/self/task")) - {str(os.getpid())}
+    names = {Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in others}
+    assert names <= _IDLE_THREADS, f"a fork of a process with threads at work may stand still: {names}"
     with suppress(BrokenPipeError, ConnectionResetError):
         arguments = serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])
     if arguments is not None:
