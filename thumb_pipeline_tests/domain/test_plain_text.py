@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from thumb_pipeline.domain.plain_text import plain, plain_lines
 
+pytestmark = pytest.mark.quick
+
 ANY_TEXT = st.text(alphabet=st.characters(exclude_categories=()))
 
 
