@@ -62,7 +62,7 @@ def tier_of(item: pytest.Item) -> str:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Says what was left out, and how to have it."""
     left_out = {
-        "quick": "left out: services, databases and random sequences; `python3 run.py test --all` runs them too",
+        "quick": "left out: services, databases, kills, failing disks; `python3 run.py test --all` runs them too",
         "daemon": "left out: what takes hours; `python3 run.py test --long` runs that too",
     }
     if (text := left_out.get(config.getoption("tier"))) is not None:

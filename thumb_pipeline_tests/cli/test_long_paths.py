@@ -13,7 +13,7 @@ from thumb_pipeline.stages.library.open import initialise, open_library
 from thumb_pipeline.stages.library.refused import Refused
 from thumb_pipeline_tests.cli.conftest import Archive, Run
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 SYSTEM_TAKES = 4095
 """Bytes of a path, without the zero at its end (PATH_MAX of Linux)."""

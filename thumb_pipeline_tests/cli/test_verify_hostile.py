@@ -16,7 +16,7 @@ from thumb_pipeline_tests.cli.conftest import COMMAND, clean_environment
 from thumb_pipeline_tests.cli.faults import Ended, handed_over, run_main, unprivileged, with_each_fault
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 TOP = "cameras/camera-1/timelapse-1"
 

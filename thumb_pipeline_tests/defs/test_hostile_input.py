@@ -23,7 +23,7 @@ from thumb_pipeline_tests.defs.jobs.test_generate_on_demand import asked
 from thumb_pipeline_tests.defs.test_sensors import partition_changes, tick
 from thumb_pipeline_tests.stages.archives import Archive, states
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 STRANGE = ["../../cameras", "..", "camera-1", "library/all", "x\n\x1b[2J", "camera-1/timelapse-1/../../..", "a" * 400]
 
