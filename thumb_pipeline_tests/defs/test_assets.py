@@ -19,7 +19,7 @@ from thumb_pipeline.stages.library.run_database import POSTGRES_VARIABLE
 from thumb_pipeline_tests.cli.conftest import Archive, clean_environment, jpeg
 from thumb_pipeline_tests.postgres import Postgres
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 REPOSITORY = Path(__file__).parents[2]
 ASSETS = ("image_inventory", "missing_thumbnails", "thumbnails")

@@ -11,7 +11,7 @@ from PIL import Image
 from thumb_pipeline_tests.defs.conftest import carried_out, numbers
 from thumb_pipeline_tests.stages.archives import KEY, Archive, states
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 FIRST, SECOND, THIRD, FOURTH = (f"timelapse-1_20250422_1{hour}0000.jpg" for hour in range(4))
 MADE = {FIRST: 40, THIRD: 120}

@@ -9,7 +9,7 @@ from thumb_pipeline.defs.partitions import retirable
 from thumb_pipeline.stages.inventory.listing import discover
 from thumb_pipeline_tests.defs.conftest import KEYS, Located, numbers
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 ORDER = ["a", "b", "c", "d"]
 

@@ -12,7 +12,7 @@ from thumb_pipeline.definitions import build_definitions
 from thumb_pipeline.defs.runs.failures import COMMAND_TAG
 from thumb_pipeline_tests.defs.conftest import KEYS, QUIET, Located
 
-pytestmark = pytest.mark.quick
+pytestmark = pytest.mark.daemon
 
 DELAYS = "[retries]\ndelays_s = [0.4, 0.5, 0.6]"
 
